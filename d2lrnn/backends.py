@@ -1,0 +1,118 @@
+"""Which backends there are, whether they can work here, and the one place that prepares a framework's import.
+
+Nothing here imports a framework until :func:`require` is asked for one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import warnings
+from dataclasses import dataclass
+from importlib import metadata, util
+from types import ModuleType
+
+import numpy as np
+
+from d2lrnn.errors import BackendNotInstalledError, InputError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A framework that the package teaches.
+
+    Attributes:
+        title: Its name as people write it.
+        distributions: The names under which pip may have installed it.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+
+
+# The name is that of our subpackage, of the framework's own top-level module, and of the extra.
+BACKENDS = {
+    "torch": Backend("PyTorch", ("torch",)),
+    "mxnet": Backend("MXNet", ("mxnet", "mxnet-mkl", "mxnet-cu112", "mxnet-cu110")),
+    "tensorflow": Backend("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")),
+}
+
+
+def check_name(name: str) -> str:
+    """Return the name of a backend as given.
+
+    Raises:
+        InputError: If there is no such backend.
+    """
+    if name not in BACKENDS:
+        raise InputError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}")
+    return name
+
+
+def version(name: str) -> str | None:
+    """Return the framework's installed version without importing it, or None."""
+    if util.find_spec(check_name(name)) is None:
+        return None
+    for distribution in BACKENDS[name].distributions:
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def problem(name: str) -> str | None:
+    """Say why a backend cannot be used here and what to do, or return None if nothing is known against it."""
+    title = BACKENDS[check_name(name)].title
+    if name == "mxnet":
+        system, machine = platform.system(), platform.machine()
+        if system == "Windows" or (system == "Darwin" and machine == "arm64"):
+            where = "Windows" if system == "Windows" else "Apple silicon"
+            return f"{title} 1.9.1 has no build for {where}: use Linux (a container, WSL or Colab) for this backend"
+    if version(name) is None:
+        return f"{title} is not installed: pip install 'd2lrnn[{name}]'"
+    if name == "mxnet":
+        if int(np.__version__.split(".")[0]) >= 2:
+            return f"{title} 1.9.1 does not work with NumPy {np.__version__}: pip install 'numpy<2'"
+        if sys.version_info >= (3, 12) and util.find_spec("distutils") is None:
+            return f"{title} 1.9.1 needs distutils, which Python 3.12 dropped: pip install 'setuptools<80'"
+    return None
+
+
+def require(name: str) -> None:
+    """Import a framework, so that the import statements after this find it ready.
+
+    Raises:
+        BackendNotInstalledError: If it is not installed or cannot work here; the message says what to do.
+    """
+    if (reason := problem(name)) is not None:
+        raise BackendNotInstalledError(reason)
+    if name == "mxnet" and "bool" not in vars(np):
+        # MXNet 1.9.1 reads numpy.bool at import and later. NumPy 1.24 took that alias of Python's bool away, and
+        # NumPy 2 uses the name for another type; between the two it is free, and this gives it its old meaning.
+        np.bool = bool  # type: ignore[attr-defined, misc, assignment]
+    if name == "tensorflow":
+        # Without this every import prints which CPU instructions and CUDA libraries were looked for.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with warnings.catch_warnings():
+            # MXNet touches what NumPy and distutils have deprecated, and TensorFlow what protobuf has.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            importlib.import_module(name)
+    except (ImportError, OSError, AttributeError) as error:
+        title = BACKENDS[name].title
+        raise BackendNotInstalledError(
+            f"{title} is installed but cannot be imported ({error}): pip install --force-reinstall 'd2lrnn[{name}]'"
+        ) from error
+
+
+def interop(name: str) -> ModuleType:
+    """Import a backend and return its uniform door, ``d2lrnn.<name>.interop``.
+
+    Raises:
+        InputError: If there is no such backend.
+        BackendNotInstalledError: If it is not installed or cannot work here.
+    """
+    return importlib.import_module(f"d2lrnn.{check_name(name)}.interop")

@@ -1,0 +1,120 @@
+"""One set of names, layouts and gate orders for the weights of every model kind, whatever the framework.
+
+A model's weights are a dict of NumPy arrays::
+
+    layers.0.W_xh          (inputs, gates * num_hiddens)       inputs: vocab_size, above the first layer the layer below
+    layers.0.W_hh          (num_hiddens, gates * num_hiddens)
+    layers.0.b_h           (gates * num_hiddens,)
+    layers.0.b_hh          (gates * num_hiddens,)              GRU only
+    layers.0.reverse....   the same again                      bidirectional only
+    output.W_hq            (directions * num_hiddens, vocab_size)
+    output.b_q             (vocab_size,)
+
+Gates stand side by side in the order that PyTorch and MXNet use: reset, update, candidate (GRU); input, forget,
+candidate, output (LSTM). The simple RNN and the LSTM have one bias: the second one that PyTorch and MXNet add to it
+changes no function the model can compute. The GRU needs both, because its reset gate scales only the recurrent
+one; this is the form of cuDNN, and of Keras with ``reset_after=True``.
+
+A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(H,)``, for the LSTM ``(H, C)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.errors import InputError, require_positive
+
+Weights = dict[str, npt.NDArray[np.floating]]
+Shapes = dict[str, tuple[int, ...]]
+
+GATES = {"rnn-scratch": 1, "rnn": 1, "gru": 3, "lstm": 4}
+KINDS = tuple(GATES)
+
+
+def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> str:
+    """Return a model kind as given.
+
+    Raises:
+        InputError: If there is no such kind, or it cannot have these layers.
+    """
+    if kind not in GATES:
+        raise InputError(f"unknown model {kind!r}: use one of {', '.join(KINDS)}")
+    require_positive(num_layers=num_layers)
+    if kind == "rnn-scratch" and (num_layers > 1 or bidirectional):
+        raise InputError("the model 'rnn-scratch' has one layer in one direction: use 'rnn' for more")
+    return kind
+
+
+def layer_prefixes(num_layers: int, bidirectional: bool) -> list[list[str]]:
+    """Return, for each layer, the prefix of its weights' names in each of its directions."""
+    directions = ["", "reverse."] if bidirectional else [""]
+    return [[f"layers.{layer}.{direction}" for direction in directions] for layer in range(num_layers)]
+
+
+def shapes(
+    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
+) -> Shapes:
+    """Return the name and shape of every weight of a model, in their canonical order.
+
+    Raises:
+        InputError: If there is no such kind, or a size is not positive.
+    """
+    check_kind(kind, num_layers, bidirectional)
+    require_positive(vocab_size=vocab_size, num_hiddens=num_hiddens)
+    width = GATES[kind] * num_hiddens
+    directions = 2 if bidirectional else 1
+    result: Shapes = {}
+    inputs = vocab_size
+    for layer in layer_prefixes(num_layers, bidirectional):
+        for prefix in layer:
+            result |= {f"{prefix}W_xh": (inputs, width), f"{prefix}W_hh": (num_hiddens, width)}
+            result |= {f"{prefix}b_h": (width,)}
+            if kind == "gru":
+                result |= {f"{prefix}b_hh": (width,)}
+        inputs = directions * num_hiddens
+    return result | {"output.W_hq": (inputs, vocab_size), "output.b_q": (vocab_size,)}
+
+
+def check_weights(weights: Mapping[str, npt.NDArray[np.floating]], expected: Shapes) -> None:
+    """Check that weights have the expected names and shapes.
+
+    Raises:
+        InputError: If they have not, naming the first difference.
+    """
+    for name in [*expected, *weights]:
+        if name not in weights:
+            raise InputError(f"weight {name!r} is missing; the model has {', '.join(expected)}")
+        if name not in expected:
+            raise InputError(f"the model has no weight {name!r}; it has {', '.join(expected)}")
+        if tuple(weights[name].shape) != expected[name]:
+            raise InputError(f"weight {name!r} has shape {tuple(weights[name].shape)}, the model's {expected[name]}")
+
+
+def initial_weights(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    *,
+    seed: int | np.random.Generator | None = None,
+) -> Weights:
+    """Draw a model's first weights in float32; the same seed gives the same ones to every backend.
+
+    ``rnn-scratch`` is initialised as in the book (section 8.5.2): normal with standard deviation 0.01, biases
+    zero. The others are uniform within 1 / sqrt(inputs of the recurrent or output product), as in PyTorch.
+    """
+    rng = np.random.default_rng(seed)
+    expected = shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional)
+    weights: Weights = {}
+    for name, shape in expected.items():
+        if kind == "rnn-scratch":
+            draw = rng.normal(0.0, 0.01, shape) if len(shape) > 1 else np.zeros(shape)
+        else:
+            fan_in = expected["output.W_hq"][0] if name.startswith("output.") else num_hiddens
+            draw = rng.uniform(-(fan_in**-0.5), fan_in**-0.5, shape)
+        weights[name] = draw.astype(np.float32)
+    return weights

@@ -1,0 +1,228 @@
+"""Where a text comes from: bundled with the package, a file of the user's, or the book's download."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.data.text import CLEANINGS, Vocab, clean_lines, clean_text, tokenize
+from d2lrnn.errors import D2LRNNError, InputError, InputFileError
+
+DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
+# The book's registry of downloads: name -> (address, SHA-1). Its cells add entries of their own.
+DATA_HUB: dict[str, tuple[str, str]] = {
+    "time_machine": (DATA_URL + "timemachine.txt", "090b5e7e70c295757f55df93cb0a180b9691891a"),
+}
+DATA_ENV = "D2LRNN_DATA"
+DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+
+
+class DownloadError(D2LRNNError, OSError):
+    """A file that could not be downloaded, or whose content is not the expected one."""
+
+    __str__ = Exception.__str__
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text that is known by name.
+
+    Attributes:
+        description: One line for people.
+        prefixes: What to let a trained model continue.
+        bundled: The file's name inside the package, or None for The Time Machine, which does not ship.
+    """
+
+    description: str
+    prefixes: tuple[str, ...]
+    bundled: str | None = None
+
+
+CORPORA = {
+    "time-machine": Corpus("H. G. Wells, The Time Machine: the book's text", ("time traveller", "traveller")),
+    "story": Corpus("an English story written for this package", ("time traveller", "traveller"), "story.txt"),
+    "verses": Corpus("Chinese verses written for this package", ("分开", "不分开"), "verses.txt"),
+}
+STAND_IN = "story"  # for The Time Machine, where it cannot be had
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and where it came from.
+
+    Attributes:
+        name: The corpus that was used, or the path of a file.
+        content: The text itself, before cleaning.
+        sha256: Hash of its UTF-8 form.
+    """
+
+    name: str
+    content: str
+    sha256: str
+
+
+def read_file(path: str | Path) -> str:
+    """Read a UTF-8 text file; a byte order mark is dropped.
+
+    Raises:
+        InputFileError: If there is no such file, or it cannot be read.
+        InputError: If it is empty or not UTF-8.
+    """
+    path = Path(path).expanduser()
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        names = ", ".join(CORPORA)
+        raise InputFileError(
+            f"no corpus or file called {str(path)!r}: give the path of a UTF-8 text file, or one of {names}"
+        ) from None
+    except OSError as error:
+        raise InputFileError(f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file") from None
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{str(path)!r} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}): "
+            "save it as UTF-8, for example with 'iconv -f ENCODING -t UTF-8'"
+        ) from None
+    if not content.strip():
+        raise InputError(f"{str(path)!r} is empty: give a file with text in it")
+    return content
+
+
+def download(name: str, cache_dir: str | Path | None = None) -> str:
+    """Return the path of a file of :data:`DATA_HUB`, which is downloaded unless it is already there.
+
+    The folder that the environment variable D2LRNN_DATA names is looked in first. What arrives goes to a
+    temporary file, is verified by its SHA-1, and only then takes its place.
+
+    Args:
+        name: A key of :data:`DATA_HUB`.
+        cache_dir: Where to keep it; by default the user's cache folder.
+
+    Raises:
+        InputError: If the name is unknown.
+        DownloadError: If the server cannot be reached or answers with an error, or the content is not the expected one.
+    """
+    import pooch  # here, because it brings an HTTP client along that most runs never need
+    import requests
+
+    if name not in DATA_HUB:
+        raise InputError(f"unknown download {name!r}: known are {', '.join(DATA_HUB)}; add others to DATA_HUB")
+    url, sha1 = DATA_HUB[name]
+    file_name = url.rsplit("/", 1)[-1]
+    if folder := os.environ.get(DATA_ENV):
+        own = Path(folder).expanduser() / file_name
+        if own.is_file():
+            if hashlib.sha1(own.read_bytes()).hexdigest() != sha1:
+                raise DownloadError(f"{str(own)!r} is not the expected file (SHA-1 {sha1}): replace or remove it")
+            return str(own)
+    try:
+        return str(
+            pooch.retrieve(
+                url,
+                known_hash=f"sha1:{sha1}",
+                fname=file_name,
+                path=cache_dir or pooch.os_cache("d2lrnn"),
+                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT),
+            )
+        )
+    except (requests.RequestException, ValueError, OSError) as error:
+        # Only the first line: what lies beneath an unreachable host is a page of nested exceptions.
+        reason = str(error).splitlines()[0]
+        raise DownloadError(
+            f"cannot download {file_name} from {url}: {reason}; put the file into a folder and name it in {DATA_ENV}"
+        ) from error
+
+
+def read_text(source: str | Path) -> Text:
+    """Read a corpus by name, or a text file.
+
+    Where The Time Machine can neither be found nor downloaded, the bundled story stands in, with a warning.
+
+    Raises:
+        InputError: If there is no such corpus or file, or it is empty or not UTF-8.
+    """
+    name = str(source)
+    if name == "time-machine":
+        try:
+            content = read_file(download("time_machine"))
+        except DownloadError as error:
+            warnings.warn(f"The Time Machine is not here, the bundled story stands in: {error}", stacklevel=2)
+            name = STAND_IN
+    if name in CORPORA and (bundled := CORPORA[name].bundled):
+        content = (resources.files("d2lrnn.data") / "bundled" / bundled).read_text(encoding="utf-8")
+    elif name not in CORPORA:
+        content = read_file(source)
+    return Text(name, content, hashlib.sha256(content.encode("utf-8")).hexdigest())
+
+
+def read_time_machine() -> list[str]:
+    """Return the lines of The Time Machine, cleaned as in the book (section 8.2.1)."""
+    return clean_lines(read_text("time-machine").content.splitlines())
+
+
+def load_corpus(
+    source: str | Path | Text,
+    max_tokens: int = -1,
+    *,
+    token: str = "char",
+    clean: str | None = None,
+    keep_punctuation: bool = False,
+    keep_case: bool = False,
+) -> tuple[npt.NDArray[np.int32], Vocab]:
+    """Read a text, clean and tokenize it, and return its token indices and its vocabulary.
+
+    Args:
+        source: A corpus by name, the path of a UTF-8 text file, or a text already read.
+        max_tokens: Tokens to return from the beginning of the text; -1 for all. The vocabulary is of all.
+        token: ``'char'`` or ``'word'``.
+        clean: ``'letters'`` keeps the letters of every script and single spaces. ``'book'`` keeps ASCII letters,
+            line by line, and joins the lines without a space, as the book does ("by h g wells" and "i" become
+            "by h g wellsi"). ``'none'`` keeps everything, line breaks too. By default ``'book'`` for The Time
+            Machine and ``'letters'`` for any other text.
+        keep_punctuation: Keep punctuation, digits and symbols.
+        keep_case: Keep capital letters.
+
+    Returns:
+        An array of indices, shape (number of tokens,), and the :class:`~d2lrnn.data.text.Vocab`.
+
+    Raises:
+        InputError: If there is no such corpus or file, nothing is left of it, or an option is unknown.
+    """
+    if clean is None:
+        clean = "book" if str(source) == "time-machine" else "letters"
+    if clean not in CLEANINGS:
+        raise InputError(f"unknown cleaning {clean!r}: use one of {', '.join(CLEANINGS)}")
+    if token not in ("char", "word"):
+        raise InputError(f"unknown token type {token!r}: use 'word' or 'char'")
+    text = source if isinstance(source, Text) else read_text(source)
+    if clean == "book":
+        lines = clean_lines(text.content.splitlines(), keep_punctuation=keep_punctuation, keep_case=keep_case)
+    elif clean == "letters":
+        lines = [clean_text(text.content, keep_punctuation=keep_punctuation, keep_case=keep_case)]
+    else:
+        lines = [text.content]
+    # Characters of joined lines, or the words of each line: one flat sequence either way.
+    tokens: Any = "".join(lines) if token == "char" else [word for line in tokenize(lines) for word in line]
+    if not len(tokens):
+        raise InputError(f"nothing is left of {text.name!r} after cleaning: try clean='none', or another text")
+    vocab = Vocab(tokens)
+    return vocab.encode(tokens)[: max_tokens if max_tokens > 0 else None], vocab
+
+
+def load_corpus_time_machine(max_tokens: int = -1) -> tuple[npt.NDArray[np.int32], Vocab]:
+    """Return the character indices and the vocabulary of The Time Machine (book section 8.2.4).
+
+    Args:
+        max_tokens: Tokens to return from the beginning of the text; -1 for all.
+    """
+    return load_corpus("time-machine", max_tokens)

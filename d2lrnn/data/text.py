@@ -1,0 +1,182 @@
+"""From a text to tokens to indices (book section 8.2)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.errors import InputError
+
+Token = Hashable
+UNKNOWN = "<unk>"
+CLEANINGS = ("letters", "book", "none")
+_WORD_JOINERS = "\u200c\u200d"  # invisible, and part of the spelling in Persian and in Indic scripts
+
+
+def clean_lines(lines: Iterable[str], *, keep_punctuation: bool = False, keep_case: bool = False) -> list[str]:
+    """Clean as the book does: whatever is not an ASCII letter becomes a space, in lower case.
+
+    Args:
+        lines: The lines of a text.
+        keep_punctuation: Keep ASCII punctuation and digits too.
+        keep_case: Keep capital letters.
+
+    Returns:
+        As many lines as were given; those without a letter are empty.
+    """
+    # With punctuation, everything from '!' to '~': the visible part of ASCII.
+    other = re.compile("[^!-~]+" if keep_punctuation else "[^A-Za-z]+")
+    cleaned = (other.sub(" ", line).strip() for line in lines)
+    return list(cleaned) if keep_case else [line.lower() for line in cleaned]
+
+
+def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = False) -> str:
+    """Keep the letters of every script, and one space wherever anything else stood.
+
+    Args:
+        text: Any text; it is brought to Unicode's composed form (NFC) first.
+        keep_punctuation: Keep punctuation, digits and symbols too; runs of white space still become a space.
+        keep_case: Keep capital letters.
+
+    Returns:
+        The cleaned text, without line breaks and without white space at its ends.
+    """
+    text = unicodedata.normalize("NFC", text)
+    if not keep_case:
+        text = text.lower()
+    # One decision for each distinct character; the text itself is walked in C. Marks (M) are vowel signs and accents.
+    kept = "LMNPS" if keep_punctuation else "LM"
+    drop = {ord(c): " " for c in set(text) if unicodedata.category(c)[0] not in kept and c not in _WORD_JOINERS}
+    return " ".join(text.translate(drop).split())
+
+
+def tokenize(lines: Sequence[str], token: str = "word") -> list[list[str]]:
+    """Split lines into words or characters (book section 8.2.2).
+
+    Args:
+        lines: The lines of a text.
+        token: ``'word'`` or ``'char'``.
+
+    Returns:
+        A list of tokens for each line.
+
+    Raises:
+        InputError: For another token type, which the book prints and then returns None for.
+    """
+    if token == "word":
+        return [line.split() for line in lines]
+    if token == "char":
+        return [list(line) for line in lines]
+    raise InputError(f"unknown token type {token!r}: use 'word' or 'char'")
+
+
+def count_corpus(tokens: Sequence[Any]) -> Counter[Token]:
+    """Count how often each token occurs.
+
+    Args:
+        tokens: A list of tokens, a list of lists of tokens (lines), or a string of characters.
+    """
+    if len(tokens) and isinstance(tokens[0], list):
+        return Counter(token for line in tokens for token in line)
+    return Counter(tokens)
+
+
+def _to_list(indices: Any) -> Any:
+    """Turn indices in any array or tensor type into plain Python numbers, nested as the array was."""
+    if isinstance(indices, (list, tuple)):
+        return [_to_list(index) for index in indices]
+    if hasattr(indices, "detach"):  # a PyTorch tensor may need its gradient and its device taken off
+        indices = indices.detach().cpu()
+    elif hasattr(indices, "asnumpy"):
+        indices = indices.asnumpy()
+    return np.asarray(indices).tolist()
+
+
+class Vocab:
+    """The mapping between tokens and indices (book section 8.2.3).
+
+    Index 0 is the unknown token; the reserved tokens follow, then the rest by falling frequency, equally
+    frequent ones in the order of their first occurrence.
+
+    Args:
+        tokens: A list of tokens, a list of lists of tokens, or a string of characters. Tokens may be tuples.
+        min_freq: Tokens that occur less often than this are left out.
+        reserved_tokens: Tokens that are in the vocabulary whether they occur or not.
+
+    Raises:
+        InputError: If a reserved token is given twice.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[Any] | None = None,
+        min_freq: int = 0,
+        reserved_tokens: Sequence[Token] | None = None,
+    ) -> None:
+        reserved = [token for token in reserved_tokens or [] if token != UNKNOWN]
+        if len(set(reserved)) != len(reserved):
+            raise InputError(f"reserved tokens must differ from one another, but {reserved!r} do not")
+        counter = count_corpus(tokens if tokens is not None else [])
+        self._token_freqs = sorted(counter.items(), key=lambda item: item[1], reverse=True)
+        self.idx_to_token: list[Token] = [UNKNOWN, *reserved]
+        known = set(self.idx_to_token)
+        self.idx_to_token += [t for t, freq in self._token_freqs if freq >= min_freq and t not in known]
+        self.token_to_idx: dict[Token, int] = {token: idx for idx, token in enumerate(self.idx_to_token)}
+        self._has_tuples = any(isinstance(token, tuple) for token in self.idx_to_token)
+
+    def __len__(self) -> int:
+        return len(self.idx_to_token)
+
+    def __getitem__(self, tokens: Any) -> Any:
+        """Return the index of a token, or the list of indices of a list of tokens.
+
+        A tuple is one token where the vocabulary has tuples as tokens (word pairs, say), and otherwise a
+        sequence of tokens, as in the book.
+        """
+        if isinstance(tokens, list) or (isinstance(tokens, tuple) and not self._has_tuples):
+            return [self[token] for token in tokens]
+        return self.token_to_idx.get(tokens, self.unk)
+
+    def to_tokens(self, indices: Any) -> Any:
+        """Return the token of an index, or the list of tokens of a list, array or tensor of indices.
+
+        Raises:
+            InputError: If an index is not in the vocabulary.
+        """
+        indices = _to_list(indices)
+        if isinstance(indices, list):
+            return [self.to_tokens(index) for index in indices]
+        if not 0 <= indices < len(self):
+            raise InputError(f"index {indices} is not in a vocabulary of {len(self)} tokens (0 to {len(self) - 1})")
+        return self.idx_to_token[int(indices)]
+
+    @property
+    def unk(self) -> int:
+        """Index of the unknown token."""
+        return 0
+
+    @property
+    def token_freqs(self) -> list[tuple[Token, int]]:
+        """Each token of the text with its number of occurrences, the most frequent first."""
+        return self._token_freqs
+
+    def encode(self, tokens: Sequence[Any]) -> npt.NDArray[np.int32]:
+        """Return the indices of a string's characters, or of a list of tokens, as one array.
+
+        Strings are looked up through a table over code points, without a Python loop over characters.
+        """
+        if isinstance(tokens, str):
+            points = np.frombuffer(tokens.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            table = np.full(int(points.max(initial=0)) + 1, self.unk, dtype=np.int32)
+            for token, index in self.token_to_idx.items():
+                if isinstance(token, str) and len(token) == 1 and ord(token) < len(table):
+                    table[ord(token)] = index
+            return table[points]
+        get, unk = self.token_to_idx.get, self.unk
+        return np.fromiter((get(token, unk) for token in tokens), dtype=np.int32, count=len(tokens))

@@ -1,0 +1,55 @@
+"""The errors that a user can do something about.
+
+Each is also the standard exception that Python programmers expect in its place, so ``except ValueError``
+keeps working. The command line prints these as one line and exits with code 2; anything else is a bug.
+"""
+
+
+class D2LRNNError(Exception):
+    """Base of the errors whose message says what was given, what was expected and what to do."""
+
+
+class InputError(D2LRNNError, ValueError):
+    """A value that cannot be used."""
+
+
+class InputFileError(InputError, FileNotFoundError):
+    """A file that is not there, or that cannot be read."""
+
+    # OSError.__str__ would look for an errno; these errors carry a sentence.
+    __str__ = Exception.__str__
+
+
+class BackendNotInstalledError(D2LRNNError, ImportError):
+    """A framework that is not installed, or cannot work on this machine."""
+
+
+class DivergenceError(D2LRNNError, ArithmeticError):
+    """The loss or the weights became NaN or infinite during training.
+
+    Attributes:
+        epoch: The epoch, counted from 1, in which it happened.
+        step: The minibatch of that epoch, counted from 1.
+        history: What training recorded up to the last complete epoch.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int, history: object = None) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+        self.history = history
+
+
+def require_positive(**sizes: object) -> None:
+    """Check that every named size is a whole number of at least 1.
+
+    Raises:
+        InputError: If one is not, naming it and its value.
+    """
+    for name, value in sizes.items():
+        try:
+            ok = not isinstance(value, bool) and int(value) == value and value >= 1  # type: ignore[call-overload, operator]
+        except (TypeError, ValueError):
+            ok = False
+        if not ok:
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -1,0 +1,91 @@
+"""Choosing the next token, and putting tokens together: what prediction needs and no framework has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.data.text import Vocab
+from d2lrnn.errors import InputError, require_positive
+
+Chooser = Callable[[npt.NDArray[Any]], int]
+
+
+def token_chooser(
+    temperature: float | None = None, top_k: int | None = None, seed: int | np.random.Generator | None = None
+) -> Chooser:
+    """Return the function that chooses the next token from the logits.
+
+    Without arguments it takes the most probable token. With any of them it draws one, with probability
+    proportional to exp(logit / temperature).
+
+    Args:
+        temperature: Divides the logits; 1 where another argument is given, 0 means the most probable token. It is the
+            inverse of the exponent alpha of the book's exercise, which raises probabilities to a power: 0.5 is alpha 2.
+        top_k: Draw among this many most probable tokens.
+        seed: A number, a ``numpy.random.Generator``, or None for different draws each time.
+
+    Returns:
+        A function of the logits, shape (vocab_size,), that returns an index.
+
+    Raises:
+        InputError: If the temperature is negative or not finite, or top_k is not positive.
+    """
+    if top_k is not None:
+        require_positive(top_k=top_k)
+    if temperature is not None and not (np.isfinite(temperature) and temperature >= 0):
+        raise InputError(f"temperature must be a finite number of at least 0, not {temperature!r}")
+    greedy = temperature is None and top_k is None and seed is None
+    if greedy or temperature == 0:
+        return lambda logits: int(np.argmax(logits))
+    rng = np.random.default_rng(seed)
+    scale = 1.0 if temperature is None else temperature
+
+    def choose(logits: npt.NDArray[Any]) -> int:
+        scores = np.asarray(logits, dtype=np.float64)
+        candidates = np.argsort(-scores, kind="stable")[:top_k]
+        scaled = (scores[candidates] - scores[candidates[0]]) / scale
+        probabilities = np.exp(scaled)
+        return int(rng.choice(candidates, p=probabilities / probabilities.sum()))
+
+    return choose
+
+
+def generate(
+    prefix: str | Sequence[Any],
+    num_preds: int,
+    vocab: Vocab,
+    step: Callable[[int], npt.NDArray[Any]],
+    choose: Chooser,
+) -> str:
+    """Warm up on a prefix and continue it token by token (book section 8.5.4).
+
+    Args:
+        prefix: A string, one token a character, or a list of tokens such as words. If it is empty, the model begins
+            as after a space (or, where the vocabulary has none, after the most frequent token).
+        num_preds: How many tokens to add.
+        vocab: The model's vocabulary.
+        step: Feeds one token's index to the model and returns the logits of the next, shape (vocab_size,).
+        choose: Returns an index for logits; see :func:`token_chooser`.
+
+    Returns:
+        The prefix and its continuation, joined as characters for a string and by spaces for a list. A token that the
+        vocabulary lacks reads ``<unk>``.
+
+    Raises:
+        InputError: If num_preds is negative.
+    """
+    if num_preds < 0:
+        raise InputError(f"num_preds must be at least 0, not {num_preds!r}")
+    outputs = [vocab[token] for token in prefix]
+    before = outputs or [vocab[" "] or min(1, len(vocab) - 1)]
+    for index in before[:-1]:  # the warm-up: only the state matters
+        step(index)
+    last = before[-1]
+    for _ in range(num_preds):
+        last = choose(step(last))
+        outputs.append(last)
+    return ("" if isinstance(prefix, str) else " ").join(str(token) for token in vocab.to_tokens(outputs))

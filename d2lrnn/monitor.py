@@ -1,0 +1,266 @@
+"""What training reports, whichever backend trains: the history, the progress bar, the curve and the last lines."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.errors import DivergenceError, InputError, require_positive
+from d2lrnn.helpers import Animator, in_notebook
+
+BOOK_PREFIXES = ("time traveller", "traveller")
+BOOK_NUM_PREDS = 50
+_CURVE_POINTS = 50  # how often the curve of a whole training is drawn anew
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the minibatches.
+
+    Attributes:
+        losses: The mean loss of each minibatch in nats per token, before its step.
+        sizes: The tokens of each minibatch.
+        seconds: How long the pass took.
+    """
+
+    losses: npt.NDArray[np.floating]
+    sizes: Sequence[int]
+    seconds: float
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean loss per token."""
+        return perplexity(float(np.average(np.asarray(self.losses, dtype=np.float64), weights=self.sizes)))
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens trained on in a second."""
+        return sum(self.sizes) / self.seconds
+
+    @property
+    def first_bad_step(self) -> int | None:
+        """The first minibatch, counted from 1, whose loss is NaN or infinite, or None."""
+        bad = np.flatnonzero(~np.isfinite(self.losses))
+        return int(bad[0]) + 1 if len(bad) else None
+
+
+def perplexity(loss: float) -> float:
+    """Return the exponential of a loss in nats, infinite where that is too large for a float (book section 8.4.4)."""
+    return math.exp(loss) if loss < 700 else math.inf if loss == loss else math.nan
+
+
+def bits_per_character(perplexity: float) -> float:
+    """Return the bits that a token of that perplexity takes; by characters, bits per character."""
+    return math.log2(perplexity)
+
+
+@dataclass
+class History:
+    """What training recorded, one value an epoch.
+
+    Attributes:
+        epoch: The epochs, counted from 1.
+        perplexity: Training perplexity.
+        tokens_per_second: Training speed.
+        valid_perplexity: Perplexity of the held-out text; empty if none was held out.
+    """
+
+    epoch: list[int] = field(default_factory=list)
+    perplexity: list[float] = field(default_factory=list)
+    tokens_per_second: list[float] = field(default_factory=list)
+    valid_perplexity: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    @property
+    def bits_per_character(self) -> list[float]:
+        """The training perplexities as bits per token."""
+        return [bits_per_character(value) for value in self.perplexity]
+
+    @property
+    def speed(self) -> float:
+        """The median of tokens per second, the first epoch left out where there are more: it compiles and warms up."""
+        return statistics.median(self.tokens_per_second[1:] or self.tokens_per_second)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the record as plain lists, for JSON."""
+        return {**asdict(self), "bits_per_character": self.bits_per_character}
+
+
+def check_training(train_iter: Any, use_random_iter: bool, *, lr: Any = 1.0, num_epochs: Any = 1, theta: Any = 1.0) -> None:
+    """Check what ``train_ch8`` and ``train_epoch_ch8`` are asked to do, before anything is trained.
+
+    Raises:
+        InputError: If a number cannot be used, or a random iterator is to be read as a sequential one.
+    """
+    require_positive(num_epochs=num_epochs)
+    for name, value in (("lr", lr), ("theta", theta)):
+        if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be a positive finite number, not {value!r}")
+    samples_randomly = getattr(train_iter, "use_random_iter", use_random_iter)
+    if samples_randomly and not use_random_iter:
+        raise InputError(
+            "train_iter samples randomly, but use_random_iter=False carries the state over to the next minibatch, "
+            "which does not continue this one: pass use_random_iter=True, or load the data with False"
+        )
+    if use_random_iter and not samples_randomly:
+        # The book's cells do this, so it must go on working.
+        warnings.warn(
+            "use_random_iter=True with an iterator that samples sequentially: each minibatch begins from a state "
+            "of zeros, but nothing is sampled at random; load the data with use_random_iter=True for that",
+            stacklevel=3,
+        )
+
+
+class Monitor:
+    """Follows one training: a context manager around the loop over epochs.
+
+    Args:
+        num_epochs: How many epochs there will be.
+        quiet: Show and print nothing.
+        callback: Called after each epoch with its number and its :class:`Epoch`.
+
+    Attributes:
+        history: The :class:`History` so far.
+    """
+
+    def __init__(
+        self, num_epochs: int, *, quiet: bool = False, callback: Callable[[int, Epoch], None] | None = None
+    ) -> None:
+        self.num_epochs, self.quiet, self.callback = num_epochs, quiet, callback
+        self.history = History()
+        self._bar: _TerminalBar | _NotebookBar | None = None
+        self._animator: Animator | None = None
+
+    def __enter__(self) -> Monitor:
+        if not self.quiet:
+            if in_notebook():
+                self._bar = _NotebookBar(self.num_epochs)
+            elif sys.stderr.isatty():
+                self._bar = _TerminalBar(self.num_epochs)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self, number: int, epoch: Epoch, *, finite: bool = True, valid_perplexity: float | None = None) -> None:
+        """Record an epoch and show it.
+
+        Raises:
+            DivergenceError: If a loss of it, or a weight after it (``finite=False``), is NaN or infinite.
+        """
+        step = epoch.first_bad_step or (None if finite else len(epoch.losses))
+        if step is not None:
+            what = "the loss" if epoch.first_bad_step else "a weight"
+            raise DivergenceError(
+                f"{what} became NaN or infinite at epoch {number}, step {step}: the weights from before that epoch "
+                "are kept; try a smaller learning rate",
+                number,
+                step,
+                self.history,
+            )
+        self.history.epoch.append(number)
+        self.history.perplexity.append(epoch.perplexity)
+        self.history.tokens_per_second.append(epoch.tokens_per_second)
+        if valid_perplexity is not None:
+            self.history.valid_perplexity.append(valid_perplexity)
+        if self._bar is not None:
+            self._bar.update(number, epoch.perplexity, epoch.tokens_per_second)
+        if isinstance(self._bar, _NotebookBar) and self._time_to_draw(number):
+            self._draw(number)
+        if self.callback is not None:
+            self.callback(number, epoch)
+
+    def _time_to_draw(self, number: int) -> bool:
+        return number == self.num_epochs or number % max(1, self.num_epochs // _CURVE_POINTS) == 0
+
+    def _draw(self, number: int) -> None:
+        valid = self.history.valid_perplexity
+        if self._animator is None:
+            legend = ["train", "held out"] if valid else ["train"]
+            xlim = [min(10, self.num_epochs - 1), self.num_epochs] if self.num_epochs > 1 else None
+            self._animator = Animator(xlabel="epoch", ylabel="perplexity", legend=legend, xlim=xlim)
+        self._animator.add(number, [self.history.perplexity[-1], *valid[-1:]])
+
+    def report(self, device: object, predict: Callable[[str], str], prefixes: Sequence[str]) -> History:
+        """Print the last lines in the book's form, and return the history.
+
+        The speed is the median of the epochs rather than the last one's, which swings.
+        """
+        if not self.quiet:
+            print(f"perplexity {self.history.perplexity[-1]:.1f}, {self.history.speed:.1f} tokens/sec on {device}")
+            if self.history.valid_perplexity:
+                print(f"held-out perplexity {self.history.valid_perplexity[-1]:.1f}")
+            for prefix in prefixes:
+                print(predict(prefix))
+        return self.history
+
+
+def _summary(perplexity: float, tokens_per_second: float) -> str:
+    return f"perplexity {perplexity:.2f}, {tokens_per_second:,.0f} tokens/s"
+
+
+class _TerminalBar:
+    """A bar on the terminal's error stream, so that standard output stays clean."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
+            TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=total)
+        self._progress.start()
+
+    def update(self, done: int, perplexity: float, tokens_per_second: float) -> None:
+        self._progress.update(self._task, completed=done, description=_summary(perplexity, tokens_per_second))
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _NotebookBar:
+    """A bar of plain HTML, which needs no widget extension and stays in the saved notebook as text."""
+
+    def __init__(self, total: int) -> None:
+        from IPython.display import display
+
+        self._total = total
+        self._handle: Any = display(self._content(0, "training"), display_id=True)
+
+    def _content(self, done: int, summary: str) -> Any:
+        return _NotebookContent(done, self._total, summary)
+
+    def update(self, done: int, perplexity: float, tokens_per_second: float) -> None:
+        self._handle.update(self._content(done, _summary(perplexity, tokens_per_second)))
+
+    def close(self) -> None:
+        """Leave the last state where it stands."""
+
+
+@dataclass(frozen=True)
+class _NotebookContent:
+    done: int
+    total: int
+    summary: str
+
+    def __repr__(self) -> str:
+        return f"epoch {self.done}/{self.total}, {self.summary}"
+
+    def _repr_html_(self) -> str:
+        return f'<progress value="{self.done}" max="{self.total}"></progress> {self!r}'

@@ -1,0 +1,57 @@
+"""The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
+
+from mxnet import npx
+from mxnet.gluon import nn
+from mxnet.gluon import rnn as rnn_layers
+
+from d2lrnn.canonical import check_kind
+
+LAYERS = {"rnn": rnn_layers.RNN, "gru": rnn_layers.GRU, "lstm": rnn_layers.LSTM}
+
+
+def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+    """Return the framework's recurrent layer.
+
+    Args:
+        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        vocab_size: Size of its inputs.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers, each reading the one below.
+        bidirectional: Read the sequence from both ends.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+    check_kind(kind, num_layers, bidirectional)
+    options = {"activation": "tanh"} if kind == "rnn" else {}
+    return LAYERS[kind](num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
+
+
+class RNNModel(nn.Block):
+    """A language model: one-hot vectors, recurrent layers, and a dense output layer.
+
+    Args:
+        rnn_layer: ``rnn.RNN``, ``rnn.GRU`` or ``rnn.LSTM`` of Gluon, time-major.
+        vocab_size: Size of the vocabulary.
+    """
+
+    def __init__(self, rnn_layer, vocab_size, **kwargs):
+        super().__init__(**kwargs)
+        self.rnn = rnn_layer
+        self.vocab_size = vocab_size
+        self.dense = nn.Dense(vocab_size)
+
+    def forward(self, inputs, state):
+        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
+        X = npx.one_hot(inputs.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
+        Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
+        # The dense layer takes every step of every sequence as an example
+        output = self.dense(Y.reshape(-1, Y.shape[-1]))
+        return output, state
+
+    def begin_state(self, *args, **kwargs):
+        """Return the layer's first state, a list of zeros (layers * directions, batch_size, num_hiddens).
+
+        The arguments are the layer's: ``batch_size`` and ``ctx``.
+        """
+        return self.rnn.begin_state(*args, **kwargs)

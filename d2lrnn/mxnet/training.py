@@ -1,0 +1,208 @@
+"""Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
+
+from mxnet import autograd, gluon, init, np, npx
+
+from d2lrnn.helpers import Timer
+from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_training, perplexity
+from d2lrnn.mxnet.prediction import predict_ch8
+
+
+def parameters(net):
+    """Return the trained parameters of a model of either kind, as a list of arrays."""
+    if isinstance(net, gluon.Block):
+        return [param.data() for param in net.collect_params().values() if param.grad_req != "null"]
+    return list(net.params)
+
+
+def size(a):
+    """Return the number of elements of a tensor."""
+    return a.size
+
+
+def sgd(params, lr, batch_size):
+    """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
+
+    Args:
+        params: Tensors; one without a gradient is left as it is.
+        lr: Learning rate.
+        batch_size: Divides the gradients: 1 where the loss is a mean already.
+    """
+    for param in params:
+        if param.grad is not None:
+            param[:] = param - lr * param.grad / batch_size
+
+
+def grad_clipping(net, theta):
+    """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
+
+    Args:
+        net: A model of either kind; parameters without a gradient are skipped.
+        theta: The largest norm.
+
+    Returns:
+        The norm before clipping, a scalar tensor. It is on the device, where reading it would wait for the step.
+    """
+    grads = [param.grad for param in parameters(net) if param.grad is not None]
+    if not grads:
+        return np.zeros(())
+    norm = np.sqrt(sum((grad**2).sum() for grad in grads))
+    scale = np.minimum(theta / norm, 1.0)
+    for grad in grads:
+        grad[:] *= scale
+    return norm
+
+
+def detach(state):
+    """Return a state without the history of how it was computed, so that gradients stop there."""
+    return state.detach() if isinstance(state, np.ndarray) else [detach(s) for s in state]
+
+
+def evaluate_loss(net, data_iter, loss):
+    """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
+    total, count = 0.0, 0
+    for X, y in data_iter:
+        l = loss(net(X), y)
+        total, count = total + l.sum(), count + l.size
+    return float(total) / count
+
+
+def evaluate_perplexity(net, data_iter, device):
+    """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
+
+    Args:
+        net: A model of either kind.
+        data_iter: Minibatches ``(X, Y)``, each continuing the one before.
+        device: Where the model is.
+    """
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    state, total, count = None, 0.0, 0
+    for X, Y in data_iter:
+        if state is None:
+            state = net.begin_state(batch_size=X.shape[0], ctx=device)
+        y_hat, state = net(X.as_in_ctx(device), state)
+        total, count = total + loss(y_hat, Y.T.reshape(-1).as_in_ctx(device)).sum(), count + Y.size
+    return perplexity(float(total) / count)
+
+
+def _prepare(net, device):
+    """Initialise what has no weights yet, and leave the rest as it is."""
+    for param in net.collect_params().values():
+        try:
+            contexts = param.list_ctx()
+        except RuntimeError:  # MXNet's way to say that it is not initialised
+            param.initialize(init=init.Normal(0.01), ctx=device)
+        else:
+            if contexts != [device]:
+                param.reset_ctx(device)
+
+
+def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+    state, timer = None, Timer()
+    losses, sizes = [], []
+    for X, Y in train_iter:
+        if state is None or use_random_iter:
+            # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
+            state = net.begin_state(batch_size=X.shape[0], ctx=device)
+        else:
+            state = detach(state)
+        y = Y.T.reshape(-1)  # (num_steps * batch_size,), time-major as the logits are
+        X, y = X.as_in_ctx(device), y.as_in_ctx(device)
+        with autograd.record():
+            y_hat, state = net(X, state)
+            l = loss(y_hat, y).mean()
+        l.backward()
+        grad_clipping(net, theta)
+        updater(batch_size=1)  # the loss is a mean already
+        losses.append(l.detach())
+        sizes.append(size(y))
+    # The only time that the host waits for the device
+    npx.waitall()
+    return Epoch(np.stack(losses).asnumpy(), sizes, timer.stop())
+
+
+def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
+    """Train a model for one epoch.
+
+    Args:
+        net: A model of either kind.
+        train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
+        loss: A function of logits and labels.
+        updater: A function of ``batch_size`` that updates the parameters.
+        device: Where the model is.
+        use_random_iter: Begin every minibatch from a state of zeros, as random sampling needs.
+        theta: Radius of gradient clipping.
+
+    Returns:
+        The perplexity, and the speed in tokens per second.
+
+    Raises:
+        InputError: If the iterator samples randomly and use_random_iter is False.
+    """
+    check_training(train_iter, use_random_iter, theta=theta)
+    epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
+    return epoch.perplexity, epoch.tokens_per_second
+
+
+def train_ch8(
+    net,
+    train_iter,
+    vocab,
+    lr,
+    num_epochs,
+    device,
+    use_random_iter=False,
+    *,
+    theta=1.0,
+    valid_iter=None,
+    prefixes=BOOK_PREFIXES,
+    quiet=False,
+    callback=None,
+):
+    """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
+
+    Args:
+        net: A model of either kind; it is trained in place, from the weights that it has.
+        train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
+        vocab: Their vocabulary.
+        lr: Learning rate of stochastic gradient descent.
+        num_epochs: Passes over ``train_iter``.
+        device: Where the model is.
+        use_random_iter: Whether ``train_iter`` samples randomly.
+        theta: Radius of gradient clipping.
+        valid_iter: Held-out minibatches to evaluate after every epoch.
+        prefixes: What to continue at the end.
+        quiet: Show and print nothing.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+
+    Returns:
+        The :class:`~d2lrnn.monitor.History`.
+
+    Raises:
+        InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
+        DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
+            that epoch.
+    """
+    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    if isinstance(net, gluon.Block):
+        _prepare(net, device)
+        X, _ = next(iter(train_iter))
+        net(X.as_in_ctx(device), net.begin_state(batch_size=X.shape[0], ctx=device))  # settles deferred shapes
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
+        updater = lambda batch_size: trainer.step(batch_size)  # noqa: E731 (the book's form)
+    else:
+        updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
+    params = parameters(net)
+    with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
+        for number in range(1, num_epochs + 1):
+            good = [param.copy() for param in params]
+            epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
+            finite = all(bool(np.isfinite(param).all()) for param in params)
+            if epoch.first_bad_step or not finite:
+                for param, value in zip(params, good, strict=True):
+                    param[:] = value
+            valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
+            monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+    return monitor.report(
+        device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes
+    )

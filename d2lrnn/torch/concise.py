@@ -1,0 +1,58 @@
+"""The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from d2lrnn.canonical import check_kind
+
+LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+    """Return the framework's recurrent layer.
+
+    Args:
+        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        vocab_size: Size of its inputs.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers, each reading the one below.
+        bidirectional: Read the sequence from both ends.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+    check_kind(kind, num_layers, bidirectional)
+    return LAYERS[kind](vocab_size, num_hiddens, num_layers, bidirectional=bidirectional)
+
+
+class RNNModel(nn.Module):
+    """A language model: one-hot vectors, recurrent layers, and a dense output layer.
+
+    Args:
+        rnn_layer: ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, time-major.
+        vocab_size: Size of the vocabulary.
+    """
+
+    def __init__(self, rnn_layer, vocab_size, **kwargs):
+        super().__init__(**kwargs)
+        self.rnn = rnn_layer
+        self.vocab_size = vocab_size
+        self.num_hiddens = self.rnn.hidden_size
+        self.num_directions = 2 if self.rnn.bidirectional else 1
+        self.linear = nn.Linear(self.num_directions * self.num_hiddens, self.vocab_size)
+
+    def forward(self, inputs, state):
+        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
+        X = F.one_hot(inputs.T.long(), self.vocab_size).to(torch.float32)  # (num_steps, batch_size, vocab_size)
+        Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
+        # The dense layer takes every step of every sequence as an example
+        output = self.linear(Y.reshape((-1, Y.shape[-1])))
+        return output, state
+
+    def begin_state(self, device, batch_size=1):
+        """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
+        shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)
+        if isinstance(self.rnn, nn.LSTM):
+            return (torch.zeros(shape, device=device), torch.zeros(shape, device=device))
+        return torch.zeros(shape, device=device)

@@ -1,0 +1,202 @@
+"""The uniform door: what programs use so that they need not know which framework they talk to.
+
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from d2lrnn import canonical
+from d2lrnn.errors import InputError
+from d2lrnn.torch import prediction, training
+from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
+from d2lrnn.torch.data import SeqDataLoader
+from d2lrnn.torch.device import device_name, device_names, get_device
+from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+
+__all__ = [
+    "SeqDataLoader",
+    "build_model",
+    "device_name",
+    "device_names",
+    "forward",
+    "get_device",
+    "get_weights",
+    "loss_and_gradients",
+    "num_parameters",
+    "predict",
+    "set_weights",
+    "train",
+]
+
+_SCRATCH = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
+
+
+def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
+    """Return a model whose trained parameters are exactly the canonical ones, and its device.
+
+    Args:
+        kind: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        vocab_size: Size of the vocabulary.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers.
+        bidirectional: Read the sequence from both ends.
+        device: A name for :func:`get_device`.
+        seed: Of the first weights; the same seed gives the same ones in every backend.
+
+    Raises:
+        InputError: If the kind or the device is unknown, or a size is not positive.
+    """
+    weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
+    device = get_device(device)
+    if kind == "rnn-scratch":
+        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn)
+    else:
+        layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
+        net = RNNModel(layer, vocab_size).to(device)
+        for name, param in net.rnn.named_parameters():
+            # A second bias that is only ever added to the first would double the bias's learning rate.
+            if name.startswith("bias_hh") and kind != "gru":
+                param.requires_grad_(False)
+    set_weights(net, weights)
+    return net, device
+
+
+def _kind(net):
+    if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
+        return "rnn-scratch"
+    for kind, layer in LAYERS.items():
+        if isinstance(net, RNNModel) and isinstance(net.rnn, layer):
+            return kind
+    raise InputError(f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds")
+
+
+def _read(net, of):
+    """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
+    kind = _kind(net)
+    if kind == "rnn-scratch":
+        return {name: of(param) for name, param in zip(_SCRATCH, net.params, strict=True)}
+    result = {}
+    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
+        for prefix, suffix in zip(prefixes, ("", "_reverse"), strict=False):
+            W_xh, W_hh, b_h, b_hh = (
+                of(getattr(net.rnn, f"{name}_l{layer}{suffix}"))
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            # PyTorch keeps its matrices transposed: (gates * num_hiddens, inputs)
+            result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
+            result |= {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
+    return result | {"output.W_hq": of(net.linear.weight).T, "output.b_q": of(net.linear.bias)}
+
+
+def get_weights(net):
+    """Return a model's weights as canonical NumPy arrays, copied."""
+    return _read(net, lambda param: param.detach().cpu().numpy().copy())
+
+
+def set_weights(net, weights):
+    """Give a model canonical weights, in place.
+
+    Raises:
+        InputError: If a name or a shape is not the model's.
+    """
+    canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
+    kind = _kind(net)
+
+    def write(param, value):
+        param.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
+
+    with torch.no_grad():
+        if kind == "rnn-scratch":
+            for name, param in zip(_SCRATCH, net.params, strict=True):
+                write(param, weights[name])
+            return
+        for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
+            for prefix, suffix in zip(prefixes, ("", "_reverse"), strict=False):
+                write(getattr(net.rnn, f"weight_ih_l{layer}{suffix}"), weights[prefix + "W_xh"].T)
+                write(getattr(net.rnn, f"weight_hh_l{layer}{suffix}"), weights[prefix + "W_hh"].T)
+                b_h = weights[prefix + "b_h"]
+                write(getattr(net.rnn, f"bias_ih_l{layer}{suffix}"), b_h)
+                write(
+                    getattr(net.rnn, f"bias_hh_l{layer}{suffix}"),
+                    weights[prefix + "b_hh"] if kind == "gru" else np.zeros_like(b_h),
+                )
+        write(net.linear.weight, weights["output.W_hq"].T)
+        write(net.linear.bias, weights["output.b_q"])
+
+
+def num_parameters(net):
+    """Return the number of trained parameters."""
+    return sum(param.numel() for param in training.parameters(net) if param.requires_grad)
+
+
+def _begin_state(net, batch_size, state, device):
+    if state is None:
+        return net.begin_state(batch_size=batch_size, device=device)
+    parts = [torch.tensor(np.asarray(s), dtype=torch.float32, device=device) for s in state]
+    if isinstance(net, RNNModelScratch):
+        return (parts[0][0],)
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+def _state(net, state):
+    """Return a framework's state in its canonical form."""
+    parts = state if isinstance(state, tuple) else (state,)
+    arrays = [part.detach().cpu().numpy() for part in parts]
+    return (arrays[0][None],) if isinstance(net, RNNModelScratch) else tuple(arrays)
+
+
+def forward(net, X, state=None):
+    """Run a model over a minibatch.
+
+    Args:
+        net: A model.
+        X: Array of token indices, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+
+    Returns:
+        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
+    """
+    device = training.parameters(net)[0].device
+    with torch.no_grad():
+        X = torch.tensor(np.asarray(X), device=device)
+        y_hat, new_state = net(X, _begin_state(net, X.shape[0], state, device))
+    return y_hat.cpu().numpy(), _state(net, new_state)
+
+
+def loss_and_gradients(net, X, Y, state=None, *, theta=None):
+    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
+
+    Args:
+        net: A model; its gradients are left as they are returned.
+        X: Array of token indices, shape (batch_size, num_steps).
+        Y: Array of labels, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
+    """
+    params = training.parameters(net)
+    device = params[0].device
+    for param in params:
+        param.grad = None
+    X, y = (torch.tensor(np.asarray(a), device=device) for a in (X, np.asarray(Y).T.reshape(-1)))
+    y_hat, _ = net(X, _begin_state(net, X.shape[0], state, device))
+    loss = nn.functional.cross_entropy(y_hat, y.long())
+    loss.backward()
+    norm = training.grad_clipping(net, np.inf if theta is None else theta)
+
+    def gradient(param):
+        return (torch.zeros_like(param) if param.grad is None else param.grad).cpu().numpy().copy()
+
+    return float(loss.detach()), _read(net, gradient), float(norm)
+
+
+def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
+    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
+    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+
+
+def predict(prefix, num_preds, net, vocab, device, **options):
+    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
+    return prediction.predict_ch8(prefix, num_preds, net, vocab, device, **options)

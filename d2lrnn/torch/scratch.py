@@ -1,0 +1,96 @@
+"""The recurrent network from scratch (book section 8.5)."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def get_params(vocab_size, num_hiddens, device, *, seed=None):
+    """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, with gradients attached.
+
+    Args:
+        vocab_size: Inputs and outputs.
+        num_hiddens: Hidden units.
+        device: Where the parameters live.
+        seed: A number, a ``numpy.random.Generator``, or None. The same seed gives the same weights in every backend.
+
+    Returns:
+        A list of tensors of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+        (num_hiddens, vocab_size) and (vocab_size,): weights normal with standard deviation 0.01, biases zero.
+    """
+    num_inputs = num_outputs = vocab_size
+    rng = np.random.default_rng(seed)
+
+    def normal(shape):
+        return torch.tensor(rng.normal(0, 0.01, shape), dtype=torch.float32, device=device)
+
+    # Hidden layer parameters
+    W_xh = normal((num_inputs, num_hiddens))
+    W_hh = normal((num_hiddens, num_hiddens))
+    b_h = torch.zeros(num_hiddens, device=device)
+    # Output layer parameters
+    W_hq = normal((num_hiddens, num_outputs))
+    b_q = torch.zeros(num_outputs, device=device)
+    # Attach gradients
+    params = [W_xh, W_hh, b_h, W_hq, b_q]
+    for param in params:
+        param.requires_grad_(True)
+    return params
+
+
+def init_rnn_state(batch_size, num_hiddens, device):
+    """Return the first state: a tuple of zeros (batch_size, num_hiddens)."""
+    return (torch.zeros((batch_size, num_hiddens), device=device),)
+
+
+def rnn(inputs, state, params):
+    """Run the recurrent network over a sequence.
+
+    Args:
+        inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size).
+        state: A tuple of the hidden state, shape (batch_size, num_hiddens).
+        params: What :func:`get_params` returned.
+
+    Returns:
+        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
+    """
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,) = state
+    outputs = []
+    for X in inputs:  # (batch_size, vocab_size)
+        H = torch.tanh(torch.mm(X, W_xh) + torch.mm(H, W_hh) + b_h)  # (batch_size, num_hiddens)
+        Y = torch.mm(H, W_hq) + b_q  # (batch_size, vocab_size)
+        outputs.append(Y)
+    return torch.cat(outputs, dim=0), (H,)
+
+
+class RNNModelScratch:
+    """A language model made of plain functions.
+
+    Args:
+        vocab_size: Size of the vocabulary.
+        num_hiddens: Hidden units.
+        device: Where the parameters live.
+        get_params: A function such as :func:`get_params`.
+        init_state: A function such as :func:`init_rnn_state`.
+        forward_fn: A function such as :func:`rnn`.
+        seed: Handed to ``get_params`` if it is given.
+
+    Attributes:
+        params: The parameters.
+    """
+
+    def __init__(self, vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None):
+        self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
+        options = {} if seed is None else {"seed": seed}
+        self.params = get_params(vocab_size, num_hiddens, device, **options)
+        self.init_state, self.forward_fn = init_state, forward_fn
+
+    def __call__(self, X, state):
+        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices X (batch_size, num_steps)."""
+        X = F.one_hot(X.T.long(), self.vocab_size).type(torch.float32)  # (num_steps, batch_size, vocab_size)
+        return self.forward_fn(X, state, self.params)
+
+    def begin_state(self, batch_size, device):
+        """Return the first state for a minibatch."""
+        return self.init_state(batch_size, self.num_hiddens, device)
