@@ -5,11 +5,13 @@ Nothing here imports a framework until :func:`require` is asked for one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import platform
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from types import ModuleType
@@ -81,6 +83,23 @@ def problem(name: str) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def _muted_stderr(mute: bool) -> Iterator[None]:
+    """Drop what is written to the error stream by compiled code, whose first log lines heed no setting."""
+    if not mute:
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "w") as sink:  # noqa: PTH123 (a device, not a path)
+            os.dup2(sink.fileno(), 2)
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def require(name: str) -> None:
     """Import a framework, so that the import statements after this find it ready.
 
@@ -94,10 +113,9 @@ def require(name: str) -> None:
         # NumPy 2 uses the name for another type; between the two it is free, and this gives it its old meaning.
         np.bool = bool  # type: ignore[attr-defined, misc, assignment]
     if name == "tensorflow":
-        # Without this every import prints which CPU instructions and CUDA libraries were looked for.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no word on CPU instructions and missing CUDA libraries
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _muted_stderr(name == "tensorflow" and name not in sys.modules):
             # MXNet touches what NumPy and distutils have deprecated, and TensorFlow what protobuf has.
             warnings.simplefilter("ignore", DeprecationWarning)
             importlib.import_module(name)

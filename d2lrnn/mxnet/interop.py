@@ -184,7 +184,7 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
     """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
 
     Args:
-        net: A model; its gradients are left as they are returned.
+        net: A model.
         X: Array of token indices, shape (batch_size, num_steps).
         Y: Array of labels, shape (batch_size, num_steps).
         state: A canonical state; None for zeros.

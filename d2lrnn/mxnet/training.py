@@ -186,8 +186,8 @@ def train_ch8(
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
         _prepare(net, device)
-        X, _ = next(iter(train_iter))
-        net(X.as_in_ctx(device), net.begin_state(batch_size=X.shape[0], ctx=device))  # settles deferred shapes
+        # Gluon settles shapes at the first input. One of our own: the loader's would move its random generator on.
+        net(np.zeros((1, 1), dtype="int32", ctx=device), net.begin_state(batch_size=1, ctx=device))
         trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
         updater = lambda batch_size: trainer.step(batch_size)  # noqa: E731 (the book's form)
     else:

@@ -170,7 +170,7 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
     """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
 
     Args:
-        net: A model; its gradients are left as they are returned.
+        net: A model.
         X: Array of token indices, shape (batch_size, num_steps).
         Y: Array of labels, shape (batch_size, num_steps).
         state: A canonical state; None for zeros.
@@ -189,7 +189,10 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
     def gradient(param):
         return (torch.zeros_like(param) if param.grad is None else param.grad).cpu().numpy().copy()
 
-    return float(loss.detach()), _read(net, gradient), float(norm)
+    result = float(loss.detach()), _read(net, gradient), float(norm)
+    for param in params:
+        param.grad = None
+    return result
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):

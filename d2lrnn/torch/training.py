@@ -185,6 +185,8 @@ def train_ch8(
     else:
         updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
+    for param in params:
+        param.grad = None  # what a cell before this one left behind would be added to the first step
     with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
         for number in range(1, num_epochs + 1):
             good = [param.detach().clone() for param in params]

@@ -1,0 +1,96 @@
+"""The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
+
+import inspect
+
+import tensorflow as tf
+
+from d2lrnn.canonical import check_kind
+
+LAYERS = {"rnn": tf.keras.layers.SimpleRNN, "gru": tf.keras.layers.GRU, "lstm": tf.keras.layers.LSTM}
+
+
+def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+    """Return the framework's recurrent layer, or a list of layers, as :class:`RNNModel` takes it.
+
+    Args:
+        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        vocab_size: Size of its inputs.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers, each reading the one below.
+        bidirectional: Read the sequence from both ends.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+    check_kind(kind, num_layers, bidirectional)
+    # Keras learns the size of its inputs from the first ones, hence the build
+    layers, inputs = [], vocab_size
+    for _ in range(num_layers):
+        layer = LAYERS[kind](num_hiddens, return_sequences=True, return_state=True)
+        layer = tf.keras.layers.Bidirectional(layer) if bidirectional else layer
+        layer.build((None, None, inputs))
+        layers.append(layer)
+        inputs = (2 if bidirectional else 1) * num_hiddens
+    return layers if num_layers > 1 else layers[0]
+
+
+def directions(layer):
+    """Return the layers that a recurrent layer consists of: two if it is bidirectional, else itself."""
+    if isinstance(layer, tf.keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer]
+
+
+def _first_state(cell, batch_size, dtype=tf.float32):
+    # Keras 2's cells must be told the type of the state, and Keras 3's must not
+    typed = "dtype" in inspect.signature(cell.get_initial_state).parameters
+    state = cell.get_initial_state(batch_size=batch_size, **({"dtype": dtype} if typed else {}))
+    return list(state) if isinstance(state, (list, tuple)) else [state]
+
+
+class RNNModel(tf.keras.layers.Layer):
+    """A language model: one-hot vectors, recurrent layers, and a dense output layer.
+
+    Args:
+        rnn_layer: A recurrent Keras layer that returns sequences and state, or a list of such layers, each reading
+            the one below. Keras's layers are batch-major, except that Keras 2 (tf-keras) has ``time_major``.
+        vocab_size: Size of the vocabulary.
+    """
+
+    def __init__(self, rnn_layer, vocab_size, **kwargs):
+        super().__init__(**kwargs)
+        self.rnn = rnn_layer
+        self.vocab_size = vocab_size
+        self.dense = tf.keras.layers.Dense(vocab_size)
+
+    @property
+    def rnn_layers(self):
+        """The recurrent layers, as a list."""
+        return list(self.rnn) if isinstance(self.rnn, (list, tuple)) else [self.rnn]
+
+    def call(self, inputs, state):
+        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
+        X = tf.one_hot(tf.transpose(inputs), self.vocab_size)  # (num_steps, batch_size, vocab_size)
+        new_state, begin = [], 0
+        for layer in self.rnn_layers:
+            end = begin + self._num_states(layer)
+            X, *layer_state = self._run(layer, X, state[begin:end])
+            new_state, begin = new_state + layer_state, end
+        # The dense layer takes every step of every sequence as an example
+        output = self.dense(tf.reshape(X, (-1, X.shape[-1])))
+        return output, new_state
+
+    def _run(self, layer, X, state):
+        """Run a layer over X (num_steps, batch_size, inputs) and return its output in the same order, and its state."""
+        if getattr(layer, "time_major", False):
+            return layer(X, initial_state=state)
+        Y, *new_state = layer(tf.transpose(X, (1, 0, 2)), initial_state=state)
+        return tf.transpose(Y, (1, 0, 2)), *new_state
+
+    def _num_states(self, layer):
+        return sum(len(_first_state(part.cell, 1)) for part in directions(layer))
+
+    def begin_state(self, batch_size=1, dtype=tf.float32):
+        """Return the cells' first states: a list of zeros (batch_size, num_hiddens), for the LSTM two a cell."""
+        parts = [part for layer in self.rnn_layers for part in directions(layer)]
+        return [state for part in parts for state in _first_state(part.cell, batch_size, dtype)]

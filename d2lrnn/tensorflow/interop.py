@@ -1,0 +1,209 @@
+"""The uniform door: what programs use so that they need not know which framework they talk to.
+
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from d2lrnn import canonical
+from d2lrnn.errors import InputError
+from d2lrnn.tensorflow import prediction, training
+from d2lrnn.tensorflow.concise import LAYERS, RNNModel, directions, recurrent_layer
+from d2lrnn.tensorflow.data import SeqDataLoader
+from d2lrnn.tensorflow.device import device_name, device_names, get_device
+from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+
+__all__ = [
+    "SeqDataLoader",
+    "build_model",
+    "device_name",
+    "device_names",
+    "forward",
+    "get_device",
+    "get_weights",
+    "loss_and_gradients",
+    "num_parameters",
+    "predict",
+    "set_weights",
+    "train",
+]
+
+_SCRATCH = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
+
+
+def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
+    """Return a model whose trained parameters are exactly the canonical ones, and its device.
+
+    Args:
+        kind: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        vocab_size: Size of the vocabulary.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers.
+        bidirectional: Read the sequence from both ends.
+        device: A name for :func:`get_device`.
+        seed: Of the first weights; the same seed gives the same ones in every backend.
+
+    Raises:
+        InputError: If the kind or the device is unknown, or a size is not positive.
+    """
+    weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
+    device = get_device(device)
+    with device.scope():
+        if kind == "rnn-scratch":
+            net = RNNModelScratch(vocab_size, num_hiddens, init_rnn_state, rnn, get_params)
+        else:
+            # Keras has one bias where it can, so there is none to freeze
+            layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
+            net = RNNModel(layer, vocab_size)
+            net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1))
+    set_weights(net, weights)
+    return net, device
+
+
+def _kind(net):
+    if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
+        return "rnn-scratch"
+    for kind, layer in LAYERS.items():
+        if isinstance(net, RNNModel) and all(isinstance(directions(part)[0], layer) for part in net.rnn_layers):
+            return kind
+    raise InputError(f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds")
+
+
+def _layers(net):
+    """Yield, for each layer and direction, the canonical prefix and Keras's cell of it."""
+    bidirectional = len(directions(net.rnn_layers[0])) == 2
+    for layer, prefixes in zip(
+        net.rnn_layers, canonical.layer_prefixes(len(net.rnn_layers), bidirectional), strict=True
+    ):
+        for prefix, part in zip(prefixes, directions(layer), strict=True):
+            yield prefix, part.cell
+
+
+def _swap_gates(array):
+    # Keras puts the GRU's update gate before the reset gate; swapping twice swaps back
+    update, reset, candidate = np.split(array, 3, axis=-1)
+    return np.concatenate([reset, update, candidate], axis=-1)
+
+
+def _read(net, of):
+    """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
+    kind = _kind(net)
+    if kind == "rnn-scratch":
+        return {name: of(param) for name, param in zip(_SCRATCH, net.trainable_variables, strict=True)}
+    result = {}
+    for prefix, cell in _layers(net):
+        W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
+        if kind == "gru":
+            # Both biases stand in one variable (2, gates * num_hiddens)
+            W_xh, W_hh, b_h, b_hh = (_swap_gates(array) for array in (W_xh, W_hh, bias[0], bias[1]))
+            result |= {prefix + "W_xh": W_xh, prefix + "W_hh": W_hh, prefix + "b_h": b_h, prefix + "b_hh": b_hh}
+        else:
+            result |= {prefix + "W_xh": W_xh, prefix + "W_hh": W_hh, prefix + "b_h": bias}
+    return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
+
+
+def get_weights(net):
+    """Return a model's weights as canonical NumPy arrays, copied."""
+    return _read(net, lambda param: np.array(param))
+
+
+def set_weights(net, weights):
+    """Give a model canonical weights, in place.
+
+    Raises:
+        InputError: If a name or a shape is not the model's.
+    """
+    canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
+    kind = _kind(net)
+    if kind == "rnn-scratch":
+        for name, param in zip(_SCRATCH, net.trainable_variables, strict=True):
+            param.assign(weights[name])
+        return
+    for prefix, cell in _layers(net):
+        names = ("W_xh", "W_hh", "b_h", "b_hh") if kind == "gru" else ("W_xh", "W_hh", "b_h")
+        W_xh, W_hh, *biases = (weights[prefix + name] for name in names)
+        if kind == "gru":
+            W_xh, W_hh, *biases = (_swap_gates(array) for array in (W_xh, W_hh, *biases))
+        cell.kernel.assign(W_xh)
+        cell.recurrent_kernel.assign(W_hh)
+        cell.bias.assign(np.stack(biases) if kind == "gru" else biases[0])
+    net.dense.kernel.assign(weights["output.W_hq"])
+    net.dense.bias.assign(weights["output.b_q"])
+
+
+def num_parameters(net):
+    """Return the number of trained parameters."""
+    return sum(int(np.prod(param.shape)) for param in training.parameters(net))
+
+
+def _begin_state(net, batch_size, state):
+    if state is None:
+        return net.begin_state(batch_size=batch_size, dtype=tf.float32)
+    parts = [tf.constant(np.asarray(s), dtype=tf.float32) for s in state]
+    if isinstance(net, RNNModelScratch):
+        return (parts[0][0],)
+    # Keras wants H, then C, of the first cell, then of the next
+    return [part[row] for row in range(parts[0].shape[0]) for part in parts]
+
+
+def _state(net, state):
+    """Return a framework's state in its canonical form."""
+    arrays = [part.numpy() for part in state]
+    num_parts = 2 if _kind(net) == "lstm" else 1
+    return tuple(np.stack(arrays[part::num_parts]) for part in range(num_parts))
+
+
+def forward(net, X, state=None):
+    """Run a model over a minibatch.
+
+    Args:
+        net: A model.
+        X: Array of token indices, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+
+    Returns:
+        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
+    """
+    X = tf.constant(np.asarray(X), dtype=tf.int32)
+    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+    return y_hat.numpy(), _state(net, new_state)
+
+
+def loss_and_gradients(net, X, Y, state=None, *, theta=None):
+    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
+
+    Args:
+        net: A model.
+        X: Array of token indices, shape (batch_size, num_steps).
+        Y: Array of labels, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
+    """
+    params = training.parameters(net)
+    X, y = (tf.constant(a, dtype=tf.int32) for a in (np.asarray(X), np.asarray(Y).T.reshape(-1)))
+    with tf.GradientTape() as tape:
+        y_hat, _ = net(X, _begin_state(net, X.shape[0], state))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, y_hat))
+    grads = tape.gradient(loss, params)
+    norm = tf.linalg.global_norm(grads)
+    if theta is not None:
+        grads = training.grad_clipping(grads, theta)
+    by_param = {id(param): np.array(grad) for param, grad in zip(params, grads, strict=True) if grad is not None}
+
+    def gradient(param):
+        return by_param.get(id(param), np.zeros(param.shape, np.float32))
+
+    return float(loss), _read(net, gradient), float(norm)
+
+
+def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
+    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
+    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+
+
+def predict(prefix, num_preds, net, vocab, device, **options):
+    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
+    with device.scope():
+        return prediction.predict_ch8(prefix, num_preds, net, vocab, **options)

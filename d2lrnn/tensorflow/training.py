@@ -1,0 +1,208 @@
+"""Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
+
+import numpy as np
+import tensorflow as tf
+
+from d2lrnn.errors import InputError
+from d2lrnn.helpers import Timer
+from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_training, perplexity
+from d2lrnn.tensorflow.device import book_name
+from d2lrnn.tensorflow.prediction import compiled, predict_ch8
+
+
+def parameters(net):
+    """Return the trained parameters of a model of either kind, as a list of variables."""
+    return list(net.trainable_variables)
+
+
+def size(a):
+    """Return the number of elements of a tensor."""
+    return tf.size(a).numpy()
+
+
+def sgd(params, grads, lr, batch_size):
+    """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
+
+    Args:
+        params: Variables; one without a gradient (None) is left as it is.
+        grads: Their gradients.
+        lr: Learning rate.
+        batch_size: Divides the gradients: 1 where the loss is a mean already.
+    """
+    for param, grad in zip(params, grads, strict=True):
+        if grad is not None:
+            param.assign_sub(lr * grad / batch_size)
+
+
+def grad_clipping(grads, theta):
+    """Clip gradients so that their norm as one vector is at most theta (book section 8.5.5).
+
+    Args:
+        grads: A list of tensors; those that are None are left out of the norm, and stay None.
+        theta: The largest norm.
+
+    Returns:
+        The list of clipped gradients. Where the other backends return the norm, TensorFlow's form has the list;
+        the norm is ``tf.linalg.global_norm(grads)``.
+    """
+    grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+    if all(grad is None for grad in grads):
+        return grads
+    norm = tf.sqrt(sum(tf.reduce_sum(grad**2) for grad in grads if grad is not None))
+    scale = tf.minimum(theta / norm, 1.0)
+    return [None if grad is None else grad * scale for grad in grads]
+
+
+def evaluate_loss(net, data_iter, loss):
+    """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
+    total, count = 0.0, 0
+    for X, y in data_iter:
+        l = loss(y, net(X))
+        total, count = total + tf.reduce_sum(l), count + size(l)
+    return float(total) / count
+
+
+def evaluate_perplexity(net, data_iter):
+    """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
+
+    Args:
+        net: A model of either kind.
+        data_iter: Minibatches ``(X, Y)``, each continuing the one before.
+    """
+    state, total, count = None, 0.0, 0
+    forward = compiled(net, "forward", lambda X, state: net(X, state))
+    for X, Y in data_iter:
+        if state is None:
+            state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
+        y_hat, state = forward(X, state)
+        y = tf.reshape(tf.transpose(Y), (-1,))
+        total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(y, y_hat))
+        count += size(y)
+    return perplexity(float(total) / count)
+
+
+def _training_step(net, loss, updater, theta):
+    """Return the function that trains on one minibatch, compiled once for a net, loss, updater and radius."""
+
+    def step(X, Y, state):
+        y = tf.reshape(tf.transpose(Y), (-1,))  # (num_steps * batch_size,), time-major as the logits are
+        with tf.GradientTape() as tape:
+            y_hat, state = net(X, state)
+            l = tf.reduce_mean(loss(y, y_hat))
+        params = parameters(net)
+        grads = grad_clipping(tape.gradient(l, params), theta)
+        if hasattr(updater, "apply_gradients"):
+            updater.apply_gradients([(grad, param) for grad, param in zip(grads, params, strict=True) if grad is not None])
+        else:
+            updater(1, grads)  # the loss is a mean already
+        return l, state
+
+    run = compiled(net, ("step", loss, updater, theta), step)
+    # In the scope of a strategy, run on its device; without one this strategy is the default, which does nothing
+    strategy = tf.distribute.get_strategy()
+    return lambda X, Y, state: strategy.run(run, args=(X, Y, state))
+
+
+def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
+    state, timer = None, Timer()
+    losses, sizes = [], []
+    step = _training_step(net, loss, updater, theta)
+    for X, Y in train_iter:
+        if state is None or use_random_iter:
+            # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before.
+            # A state from the step before is a constant: the tape of that step is gone.
+            state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
+        l, state = step(X, Y, state)
+        losses.append(l)
+        sizes.append(int(np.prod(Y.shape)))
+    # The only time that the host waits for the device
+    return Epoch(tf.stack(losses).numpy(), sizes, timer.stop())
+
+
+def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.0):
+    """Train a model for one epoch. The step is compiled into a graph when it is first taken.
+
+    Args:
+        net: A model of either kind.
+        train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
+        loss: A function of labels and logits.
+        updater: A Keras optimizer, or a function of ``batch_size`` and the gradients that updates the parameters.
+        use_random_iter: Begin every minibatch from a state of zeros, as random sampling needs.
+        theta: Radius of gradient clipping.
+
+    Returns:
+        The perplexity, and the speed in tokens per second.
+
+    Raises:
+        InputError: If the iterator samples randomly and use_random_iter is False.
+    """
+    check_training(train_iter, use_random_iter, theta=theta)
+    epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta)
+    return epoch.perplexity, epoch.tokens_per_second
+
+
+def train_ch8(
+    net,
+    train_iter,
+    vocab,
+    lr,
+    num_epochs,
+    strategy,
+    use_random_iter=False,
+    *,
+    theta=1.0,
+    valid_iter=None,
+    prefixes=BOOK_PREFIXES,
+    quiet=False,
+    callback=None,
+):
+    """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
+
+    Args:
+        net: A model of either kind; it is trained in place, from the weights that it has.
+        train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
+        vocab: Their vocabulary.
+        lr: Learning rate of stochastic gradient descent.
+        num_epochs: Passes over ``train_iter``.
+        strategy: A ``tf.distribute`` strategy of one replica, in whose scope the model was made.
+        use_random_iter: Whether ``train_iter`` samples randomly.
+        theta: Radius of gradient clipping.
+        valid_iter: Held-out minibatches to evaluate after every epoch.
+        prefixes: What to continue at the end.
+        quiet: Show and print nothing.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+
+    Returns:
+        The :class:`~d2lrnn.monitor.History`.
+
+    Raises:
+        InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
+        DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
+            that epoch.
+    """
+    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta)
+    if strategy.num_replicas_in_sync != 1:
+        raise InputError(
+            f"the strategy has {strategy.num_replicas_in_sync} replicas, and a state that is carried from minibatch to "
+            "minibatch cannot be split over them: use tf.distribute.OneDeviceStrategy"
+        )
+    with strategy.scope():
+        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        updater = tf.keras.optimizers.SGD(float(lr))  # Keras 3 takes no int
+        if not getattr(net, "built", True):
+            # Keras makes weights at the first input. One of our own: the loader's would move its random generator on.
+            net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
+        params = parameters(net)
+        with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
+            for number in range(1, num_epochs + 1):
+                good = [tf.identity(param) for param in params]
+                epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta)
+                finite = all(bool(tf.reduce_all(tf.math.is_finite(param))) for param in params)
+                if epoch.first_bad_step or not finite:
+                    for param, value in zip(params, good, strict=True):
+                        param.assign(value)
+                valid = evaluate_perplexity(net, valid_iter) if valid_iter is not None else None
+                monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+        return monitor.report(
+            book_name(strategy), lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab), prefixes
+        )
