@@ -53,6 +53,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def install_command(name: str) -> str:
+    """Return what to type to install a backend."""
+    return f"pip install 'd2lrnn[{name}]' (in a clone: pip install '.[{name}]' -c constraints.txt)"
+
+
 def version(name: str) -> str | None:
     """Return the framework's installed version without importing it, or None."""
     if util.find_spec(check_name(name)) is None:
@@ -74,7 +79,7 @@ def problem(name: str) -> str | None:
             where = "Windows" if system == "Windows" else "Apple silicon"
             return f"{title} 1.9.1 has no build for {where}: use Linux (a container, WSL or Colab) for this backend"
     if version(name) is None:
-        return f"{title} is not installed: pip install 'd2lrnn[{name}]'"
+        return f"{title} is not installed: {install_command(name)}"
     if name == "mxnet":
         if int(np.__version__.split(".")[0]) >= 2:
             return f"{title} 1.9.1 does not work with NumPy {np.__version__}: pip install 'numpy<2'"
@@ -122,7 +127,7 @@ def require(name: str) -> None:
     except (ImportError, OSError, AttributeError) as error:
         title = BACKENDS[name].title
         raise BackendNotInstalledError(
-            f"{title} is installed but cannot be imported ({error}): pip install --force-reinstall 'd2lrnn[{name}]'"
+            f"{title} is installed but cannot be imported ({error}): try again in a new environment, {install_command(name)}"
         ) from error
 
 

@@ -198,13 +198,13 @@ def load_corpus(
     Raises:
         InputError: If there is no such corpus or file, nothing is left of it, or an option is unknown.
     """
-    if clean is None:
-        clean = "book" if str(source) == "time-machine" else "letters"
-    if clean not in CLEANINGS:
+    if clean is not None and clean not in CLEANINGS:
         raise InputError(f"unknown cleaning {clean!r}: use one of {', '.join(CLEANINGS)}")
     if token not in ("char", "word"):
         raise InputError(f"unknown token type {token!r}: use 'word' or 'char'")
     text = source if isinstance(source, Text) else read_text(source)
+    if clean is None:
+        clean = "book" if text.name == "time-machine" else "letters"
     if clean == "book":
         lines = clean_lines(text.content.splitlines(), keep_punctuation=keep_punctuation, keep_case=keep_case)
     elif clean == "letters":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.corpora import load_corpus
+from d2lrnn.data.corpora import Text, load_corpus
 from d2lrnn.data.text import Vocab
 from d2lrnn.errors import InputError, require_positive
 
@@ -181,7 +181,7 @@ def _token_limit(max_tokens: int) -> int | None:
 
 
 def load_data(
-    source: str | Path,
+    source: str | Path | Text,
     batch_size: int,
     num_steps: int,
     use_random_iter: bool = False,
@@ -198,7 +198,7 @@ def load_data(
     """Load minibatches, and the vocabulary, of any text.
 
     Args:
-        source: A corpus by name (:data:`d2lrnn.data.CORPORA`), or the path of a UTF-8 text file.
+        source: A corpus by name (:data:`d2lrnn.data.CORPORA`), the path of a UTF-8 text file, or a text already read.
         batch_size: Sequences in a minibatch.
         num_steps: Tokens in a sequence.
         use_random_iter: Sample randomly instead of sequentially.

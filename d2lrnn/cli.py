@@ -1,0 +1,277 @@
+"""The ``d2lrnn`` command."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from d2lrnn import __version__, backends, compare, run
+from d2lrnn.canonical import KINDS
+from d2lrnn.data import CORPORA
+from d2lrnn.data.text import CLEANINGS
+from d2lrnn.errors import D2LRNNError, InputError
+
+_DEFAULTS = run.Settings()
+_NARROWEST = 110  # the comparison's table where the output is no terminal and has no width
+
+
+def _whole(least: int, *also: int) -> Any:
+    """Return an argument type: a whole number of at least ``least``, or one of some others."""
+    expected = f"a whole number of at least {least}" + "".join(f", or {number}" for number in also)
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least and number not in also:
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return number
+
+    return parse
+
+
+def _learning_rate(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+    return number
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return number
+
+
+def _backend_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        if not names:
+            raise InputError("no backend is named")
+        return list(dict.fromkeys(backends.check_name(name) for name in names))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", choices=KINDS, default=_DEFAULTS.model, help="the model (default: %(default)s)")
+    add("--num-hiddens", type=_whole(1), default=_DEFAULTS.num_hiddens, metavar="N", help="hidden units (%(default)s)")
+    add("--num-layers", type=_whole(1), default=_DEFAULTS.num_layers, metavar="N", help="layers (%(default)s)")
+    add("--batch-size", type=_whole(1), default=_DEFAULTS.batch_size, metavar="N", help="sequences a minibatch (%(default)s)")
+    add("--num-steps", type=_whole(1), default=_DEFAULTS.num_steps, metavar="N", help="tokens a sequence (%(default)s)")
+    add("--epochs", type=_whole(1), default=_DEFAULTS.epochs, metavar="N", help="passes over the text (%(default)s)")
+    add("--lr", type=_learning_rate, default=_DEFAULTS.lr, metavar="RATE", help="learning rate (%(default)g)")
+    add("--sampling", choices=run.SAMPLINGS, default=_DEFAULTS.sampling, help="how minibatches are read (%(default)s)")
+    add("--corpus", default=_DEFAULTS.corpus, metavar="NAME|FILE",
+        help=f"{', '.join(CORPORA)}, or a UTF-8 text file (%(default)s)")  # fmt: skip
+    add("--max-tokens", type=_whole(1, -1), default=_DEFAULTS.max_tokens, metavar="N",
+        help="tokens used from the beginning of the text, -1 for all (%(default)s)")  # fmt: skip
+    add("--valid-fraction", type=_fraction, default=_DEFAULTS.valid_fraction, metavar="F",
+        help="part of them held out from the end (%(default)g)")  # fmt: skip
+    add("--clean", choices=CLEANINGS, help="keep the letters of every script, the book's a to z, or everything "
+        "(default: book for the time machine, else letters)")  # fmt: skip
+    add("--keep-punctuation", action="store_true", help="keep punctuation, digits and symbols")
+    add("--keep-case", action="store_true", help="keep capital letters")
+    add("--seed", type=_whole(0), metavar="S", help="of the first weights and of the minibatches (default: drawn)")
+    add("--device", default=_DEFAULTS.device, metavar="D", help="cpu, gpu, gpu:1, mps (torch) or auto (%(default)s)")
+    add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
+        help="text to continue at the end (default: the corpus's own)")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="d2lrnn",
+        description="Recurrent neural networks of Dive into Deep Learning in PyTorch, MXNet and TensorFlow.",
+    )
+    parser.add_argument("--version", action="version", version=f"d2lrnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("backends", help="which frameworks are installed, and on what they can run")
+    command.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    command.set_defaults(run=_backends)
+
+    command = commands.add_parser("train", help="train a character language model in one framework")
+    command.add_argument("--backend", required=True, choices=list(backends.BACKENDS), help="the framework")
+    _add_settings(command)
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
+    command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
+                         help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
+    command.add_argument("--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
+    _add_settings(command)
+    command.set_defaults(run=_compare)
+    return parser
+
+
+def _settings(args: argparse.Namespace) -> run.Settings:
+    values = {field.name: getattr(args, field.name) for field in fields(run.Settings)}
+    return run.Settings(**{**values, "prefixes": tuple(args.prefixes)})
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    def finite(value: Any) -> Any:
+        """JSON has no word for infinite; null is what its readers expect."""
+        if isinstance(value, dict):
+            return {key: finite(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [finite(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    print(json.dumps(finite(document), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _backends(args: argparse.Namespace) -> int:
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(compare.devices, backends.BACKENDS))
+    if args.json:
+        _print_json({"backends": rows})
+        return 0
+    table = Table("backend", "version", "devices")
+    for row in rows:
+        devices = ", ".join(row["devices"]) if row["problem"] is None else row["problem"]
+        table.add_row(row["backend"], row["version"] or "-", escape(devices))
+    Console().print(table)
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    result = run.train(args.backend, _settings(args), quiet=args.json)
+    if args.json:
+        _print_json(result)
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    names = args.backends or list(backends.BACKENDS)
+    with _follow(settings.epochs) as on_event:
+        document = compare.compare(names, settings, on_event)
+    done = [row for row in document["backends"] if row["problem"] is None]
+    if done:
+        compare.draw(document, args.png)
+        document["png"] = args.png
+    if args.json:
+        _print_json(document)
+    else:
+        _print_comparison(document)
+    missing = [row for row in document["backends"] if row["version"] is None]
+    if not done:
+        print("d2lrnn: error: no backend could run; see the reasons above", file=sys.stderr)
+        return 2
+    # One that is not installed fails the run only if it was asked for by name
+    failed = len(names) - len(done) - (0 if args.backends else len(missing))
+    return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _follow(epochs: int) -> Iterator[compare.Progress]:
+    """Show, on the error stream, how far the comparison has come: a bar in a terminal, else nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.fields[name]:>10}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
+        TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        tasks: dict[str, Any] = {}
+
+        def on_event(name: str, event: dict[str, Any]) -> None:
+            if event["event"] == "start":
+                total = None if name == "reference" else epochs
+                tasks[name] = progress.add_task("starting", total=total, name=name)
+            elif event["event"] == "epoch":
+                description = f"perplexity {event['perplexity']:.2f}, {event['tokens_per_second']:,.0f} tokens/s"
+                progress.update(tasks[name], completed=event["epoch"], description=description)
+            if name != "reference" and "reference" in tasks:
+                progress.remove_task(tasks.pop("reference"))
+
+        yield on_event
+
+
+def _print_comparison(document: dict[str, Any]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, _NARROWEST))
+    settings, steps = document["settings"], len(document["reference_losses"])
+    held_out = settings["valid_fraction"] > 0
+    title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {settings['corpus']}"
+    table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
+    for heading in ("backend", "device"):
+        table.add_column(heading, no_wrap=True)
+    headings = ["para-\nmeters", "perplexity", *(["held out"] if held_out else []), "tokens/s"]
+    for heading in [*headings, "peak\nmemory", "start-up", f"max loss\ndifference\n{steps} steps"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("continues", ratio=1, min_width=24)
+    for row in document["backends"]:
+        name = f"{row['backend']}\n{row['version'] or '-'}"
+        if row["problem"] is not None:
+            table.add_row(name, *["-"] * (7 + held_out), escape(row["problem"]))
+            continue
+        memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
+        valid = [f"{row['valid_perplexity']:.3f}"] if held_out else []
+        table.add_row(
+            name, row["device"], f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
+            f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
+            f"{row['max_loss_difference']:.1e}", escape("\n".join(row["predictions"].values())),
+        )  # fmt: skip
+    console.print(table)
+    if "png" in document:
+        console.print(f"curves: {document['png']}", highlight=False, markup=False)
+    console.print(
+        "Each backend began from the same weights and read the same minibatches. The difference is that of the loss,"
+        " in nats, from NumPy float64 over the first steps.",
+        style="dim",
+    )
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    print(f"d2lrnn: warning: {message}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, 1 if a backend of a comparison failed, 2 for bad input."""
+    args = _parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return int(args.run(args))
+        except D2LRNNError as error:
+            print(f"d2lrnn: error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("d2lrnn: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # Whoever read our output has gone, as in 'd2lrnn backends | head -1'
+            sys.stderr.close()
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

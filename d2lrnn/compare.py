@@ -1,0 +1,185 @@
+"""The side-by-side run: each backend in its own process, from the same weights and the same minibatches."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d2lrnn import backends, canonical, reference
+from d2lrnn.data import Text, read_text
+from d2lrnn.errors import InputError
+from d2lrnn.run import Settings, choose_prefixes, load
+
+REFERENCE_STEPS = 50
+Progress = Callable[[str, dict[str, Any]], None]
+
+
+def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> dict[str, Any]:
+    """Give a job to a process of its own (:mod:`d2lrnn.worker`) and return its last answer.
+
+    A process that dies without one is answered for: ``{"event": "error", "message": ...}``.
+    """
+    last: dict[str, Any] = {}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "d2lrnn.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                json.dump({**job, "spawned": time.time()}, process.stdin)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it is dead already; its exit code says more
+            for line in process.stdout:
+                try:
+                    last = json.loads(line)
+                except ValueError:
+                    continue  # half a line, from a process that died while it wrote
+                on_event(last)
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if last.get("event") in ("result", "error"):
+            return last
+        errors.seek(0)
+        said = [line.strip() for line in errors.read().splitlines() if line.strip()]
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return {"event": "error", "message": f"its process {how}" + (f": {said[-1][:200]}" if said else "")}
+
+
+def devices(backend: str) -> dict[str, Any]:
+    """Return a backend's version, its devices, and what stands against it, if anything."""
+    row = {"backend": backend, "version": backends.version(backend), "devices": [], "problem": backends.problem(backend)}
+    if row["problem"] is None:
+        answer = ask({"task": "devices", "backend": backend})
+        row |= {"devices": answer["devices"]} if answer["event"] == "result" else {"problem": answer["message"]}
+    return row
+
+
+def reference_losses(settings: Settings, text: Text, steps: int = REFERENCE_STEPS) -> list[float]:
+    """Return the loss of the first training steps in NumPy float64, from the weights and minibatches of the run."""
+    train_iter, vocab = load(settings, text)
+    weights: Any = canonical.initial_weights(
+        settings.model, len(vocab), settings.num_hiddens, settings.num_layers, seed=settings.seed
+    )
+    losses: list[float] = []
+    for _ in range(settings.epochs):  # each epoch begins from a state of zeros
+        minibatches = [pair for pair, _ in zip(train_iter, range(steps - len(losses)), strict=False)]
+        weights, epoch_losses, _ = reference.train_steps(
+            weights, minibatches, settings.lr, kind=settings.model, use_random_iter=settings.use_random_iter
+        )
+        losses += epoch_losses
+        if len(losses) >= steps:
+            break
+    return losses
+
+
+def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambda name, event: None) -> dict[str, Any]:
+    """Train the same model in several backends, one after the other, and put the results side by side.
+
+    Args:
+        names: The backends.
+        settings: What to train. Without a seed one is drawn, and used for all.
+        on_event: Called with a backend's name and what its process reports.
+
+    Returns:
+        A document ready for JSON: the settings, the reference's losses, and a row for each backend. A row has a
+        ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.run.train` returns, with
+        ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
+        ``step_losses``, and ``max_loss_difference``, the largest distance of these from the reference's.
+
+    Raises:
+        InputError: If a backend or a setting is unknown, or the text cannot be used.
+    """
+    for name in names:
+        backends.check_name(name)
+    settings.check()
+    text = read_text(settings.corpus)
+    if settings.seed is None:
+        settings = replace(settings, seed=int(np.random.default_rng().integers(2**32)))
+    # The processes read the same text: the one that was found, which may stand in for the one asked for.
+    corpus = str(Path(text.name).expanduser().resolve()) if text.name == settings.corpus and Path(text.name).exists() else text.name
+    train_iter, vocab = load(settings, text)
+    settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
+    runnable = [name for name in names if backends.problem(name) is None]
+    on_event("reference", {"event": "start"})
+    expected = reference_losses(settings, text) if runnable else []
+    rows = []
+    for name in names:
+        row: dict[str, Any] = {"backend": name, "version": backends.version(name), "problem": backends.problem(name)}
+        if row["problem"] is None:
+            row |= _run(name, settings, expected, on_event)
+        on_event(name, {"event": "end", **row})
+        rows.append(row)
+    return {"settings": asdict(settings), "reference_losses": expected, "backends": rows}
+
+
+def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Progress) -> dict[str, Any]:
+    startup: list[float] = []
+
+    def follow(event: dict[str, Any]) -> None:
+        if event["event"] == "ready":
+            startup.append(event["startup_seconds"])
+        on_event(name, event)
+
+    on_event(name, {"event": "start"})
+    job = {"task": "train", "backend": name, "settings": asdict(settings), "step_losses": len(expected)}
+    answer = ask(job, follow)
+    if answer.pop("event") == "error":
+        return {"problem": answer["message"]}
+    difference = np.abs(np.subtract(answer["step_losses"], expected)).max()
+    return {**answer, "startup_seconds": startup[0], "max_loss_difference": float(difference)}
+
+
+def draw(document: dict[str, Any], path: str | Path) -> None:
+    """Draw the perplexity curves, and the distance of each loss curve from the reference, to an image file.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [row for row in document["backends"] if row["problem"] is None]
+    settings = document["settings"]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    curves, differences = figure.subplots(1, 2)
+    # The curves lie over each other where the backends agree: the later ones are thinner, and dashed.
+    styles = [("-", 4.5), ("--", 2.5), (":", 1.5)]
+    for row, (style, width) in zip(rows, styles, strict=False):
+        history = row["history"]
+        look: dict[str, Any] = {"linestyle": style, "linewidth": width, "label": row["backend"]}
+        curves.plot(history["epoch"], history["perplexity"], **look)
+        distance = np.abs(np.subtract(row["step_losses"], document["reference_losses"]))
+        # A distance of exactly zero has no place on a logarithmic axis
+        differences.plot(range(1, len(distance) + 1), np.maximum(distance, 1e-12), **look)
+    curves.set(xlabel="epoch", ylabel="perplexity", yscale="log")
+    curves.set_title(f"{settings['model']}, {settings['num_hiddens']} units: training perplexity")
+    differences.set(xlabel="training step", ylabel="nats", yscale="log")
+    differences.set_title("distance of the loss from NumPy float64")
+    for axes in (curves, differences):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write the curves to {str(path)!r}: {error}; name another file with --png") from None
