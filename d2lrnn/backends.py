@@ -116,7 +116,7 @@ def require(name: str) -> None:
     if name == "mxnet" and "bool" not in vars(np):
         # MXNet 1.9.1 reads numpy.bool at import and later. NumPy 1.24 took that alias of Python's bool away, and
         # NumPy 2 uses the name for another type; between the two it is free, and this gives it its old meaning.
-        np.bool = bool  # type: ignore[attr-defined, misc, assignment]
+        np.bool = bool  # type: ignore[attr-defined]
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no word on CPU instructions and missing CUDA libraries
     try:
@@ -127,7 +127,8 @@ def require(name: str) -> None:
     except (ImportError, OSError, AttributeError) as error:
         title = BACKENDS[name].title
         raise BackendNotInstalledError(
-            f"{title} is installed but cannot be imported ({error}): try again in a new environment, {install_command(name)}"
+            f"{title} is installed but cannot be imported ({error}): "
+            f"try again in a new environment, {install_command(name)}"
         ) from error
 
 

@@ -21,13 +21,14 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.errors import InputError, require_positive
 
-Weights = dict[str, npt.NDArray[np.floating]]
+Weights = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn-scratch": 1, "rnn": 1, "gru": 3, "lstm": 4}
@@ -54,9 +55,7 @@ def layer_prefixes(num_layers: int, bidirectional: bool) -> list[list[str]]:
     return [[f"layers.{layer}.{direction}" for direction in directions] for layer in range(num_layers)]
 
 
-def shapes(
-    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
-) -> Shapes:
+def shapes(kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False) -> Shapes:
     """Return the name and shape of every weight of a model, in their canonical order.
 
     Raises:
@@ -78,7 +77,7 @@ def shapes(
     return result | {"output.W_hq": (inputs, vocab_size), "output.b_q": (vocab_size,)}
 
 
-def check_weights(weights: Mapping[str, npt.NDArray[np.floating]], expected: Shapes) -> None:
+def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:
     """Check that weights have the expected names and shapes.
 
     Raises:

@@ -24,7 +24,7 @@ from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, InputError
 
 _DEFAULTS = run.Settings()
-_NARROWEST = 110  # the comparison's table where the output is no terminal and has no width
+_NARROWEST = 120  # the comparison's table where the output is no terminal and has no width
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -76,13 +76,42 @@ def _backend_names(text: str) -> list[str]:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", choices=KINDS, default=_DEFAULTS.model, help="the model (default: %(default)s)")
-    add("--num-hiddens", type=_whole(1), default=_DEFAULTS.num_hiddens, metavar="N", help="hidden units (%(default)s)")
+    add(
+        "--num-hiddens",
+        type=_whole(1),
+        default=_DEFAULTS.num_hiddens,
+        metavar="N",
+        help="hidden units (%(default)s)",
+    )
     add("--num-layers", type=_whole(1), default=_DEFAULTS.num_layers, metavar="N", help="layers (%(default)s)")
-    add("--batch-size", type=_whole(1), default=_DEFAULTS.batch_size, metavar="N", help="sequences a minibatch (%(default)s)")
-    add("--num-steps", type=_whole(1), default=_DEFAULTS.num_steps, metavar="N", help="tokens a sequence (%(default)s)")
-    add("--epochs", type=_whole(1), default=_DEFAULTS.epochs, metavar="N", help="passes over the text (%(default)s)")
+    add(
+        "--batch-size",
+        type=_whole(1),
+        default=_DEFAULTS.batch_size,
+        metavar="N",
+        help="sequences a minibatch (%(default)s)",
+    )
+    add(
+        "--num-steps",
+        type=_whole(1),
+        default=_DEFAULTS.num_steps,
+        metavar="N",
+        help="tokens a sequence (%(default)s)",
+    )
+    add(
+        "--epochs",
+        type=_whole(1),
+        default=_DEFAULTS.epochs,
+        metavar="N",
+        help="passes over the text (%(default)s)",
+    )
     add("--lr", type=_learning_rate, default=_DEFAULTS.lr, metavar="RATE", help="learning rate (%(default)g)")
-    add("--sampling", choices=run.SAMPLINGS, default=_DEFAULTS.sampling, help="how minibatches are read (%(default)s)")
+    add(
+        "--sampling",
+        choices=run.SAMPLINGS,
+        default=_DEFAULTS.sampling,
+        help="how minibatches are read (%(default)s)",
+    )
     add("--corpus", default=_DEFAULTS.corpus, metavar="NAME|FILE",
         help=f"{', '.join(CORPORA)}, or a UTF-8 text file (%(default)s)")  # fmt: skip
     add("--max-tokens", type=_whole(1, -1), default=_DEFAULTS.max_tokens, metavar="N",
@@ -93,8 +122,18 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "(default: book for the time machine, else letters)")  # fmt: skip
     add("--keep-punctuation", action="store_true", help="keep punctuation, digits and symbols")
     add("--keep-case", action="store_true", help="keep capital letters")
-    add("--seed", type=_whole(0), metavar="S", help="of the first weights and of the minibatches (default: drawn)")
-    add("--device", default=_DEFAULTS.device, metavar="D", help="cpu, gpu, gpu:1, mps (torch) or auto (%(default)s)")
+    add(
+        "--seed",
+        type=_whole(0),
+        metavar="S",
+        help="of the first weights and of the minibatches (default: drawn)",
+    )
+    add(
+        "--device",
+        default=_DEFAULTS.device,
+        metavar="D",
+        help="cpu, gpu, gpu:1, mps (torch) or auto (%(default)s)",
+    )
     add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
         help="text to continue at the end (default: the corpus's own)")  # fmt: skip
     add("--json", action="store_true", help="print one JSON document instead of text")
@@ -120,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
-    command.add_argument("--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
+    command.add_argument(
+        "--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
+    )
     _add_settings(command)
     command.set_defaults(run=_compare)
     return parser
@@ -219,21 +260,20 @@ def _print_comparison(document: dict[str, Any]) -> None:
     held_out = settings["valid_fraction"] > 0
     title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {settings['corpus']}"
     table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
-    for heading in ("backend", "device"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("backend\nversion\ndevice", no_wrap=True)
     headings = ["para-\nmeters", "perplexity", *(["held out"] if held_out else []), "tokens/s"]
-    for heading in [*headings, "peak\nmemory", "start-up", f"max loss\ndifference\n{steps} steps"]:
+    for heading in [*headings, "peak\nmemory", "start-up", f"max loss\ndifference\nin {steps} steps"]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("continues", ratio=1, min_width=24)
+    table.add_column("continues", min_width=20)
     for row in document["backends"]:
         name = f"{row['backend']}\n{row['version'] or '-'}"
         if row["problem"] is not None:
-            table.add_row(name, *["-"] * (7 + held_out), escape(row["problem"]))
+            table.add_row(name, *["-"] * (6 + held_out), escape(row["problem"]))
             continue
         memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
         valid = [f"{row['valid_perplexity']:.3f}"] if held_out else []
         table.add_row(
-            name, row["device"], f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
+            f"{name}\n{row['device']}", f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
             f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
             f"{row['max_loss_difference']:.1e}", escape("\n".join(row["predictions"].values())),
         )  # fmt: skip

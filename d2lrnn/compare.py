@@ -40,7 +40,8 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
             encoding="utf-8",
         )
         try:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None  # both are pipes
+            assert process.stdout is not None
             try:
                 json.dump({**job, "spawned": time.time()}, process.stdin)
                 process.stdin.close()
@@ -56,7 +57,8 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
+            if process.stdout is not None:
+                process.stdout.close()
         if last.get("event") in ("result", "error"):
             return last
         errors.seek(0)
@@ -67,7 +69,12 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
 
 def devices(backend: str) -> dict[str, Any]:
     """Return a backend's version, its devices, and what stands against it, if anything."""
-    row = {"backend": backend, "version": backends.version(backend), "devices": [], "problem": backends.problem(backend)}
+    row: dict[str, Any] = {
+        "backend": backend,
+        "version": backends.version(backend),
+        "devices": [],
+        "problem": backends.problem(backend),
+    }
     if row["problem"] is None:
         answer = ask({"task": "devices", "backend": backend})
         row |= {"devices": answer["devices"]} if answer["event"] == "result" else {"problem": answer["message"]}
@@ -116,7 +123,11 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     if settings.seed is None:
         settings = replace(settings, seed=int(np.random.default_rng().integers(2**32)))
     # The processes read the same text: the one that was found, which may stand in for the one asked for.
-    corpus = str(Path(text.name).expanduser().resolve()) if text.name == settings.corpus and Path(text.name).exists() else text.name
+    corpus = (
+        str(Path(text.name).expanduser().resolve())
+        if text.name == settings.corpus and Path(text.name).exists()
+        else text.name
+    )
     train_iter, vocab = load(settings, text)
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
     runnable = [name for name in names if backends.problem(name) is None]
@@ -124,7 +135,11 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     expected = reference_losses(settings, text) if runnable else []
     rows = []
     for name in names:
-        row: dict[str, Any] = {"backend": name, "version": backends.version(name), "problem": backends.problem(name)}
+        row: dict[str, Any] = {
+            "backend": name,
+            "version": backends.version(name),
+            "problem": backends.problem(name),
+        }
         if row["problem"] is None:
             row |= _run(name, settings, expected, on_event)
         on_event(name, {"event": "end", **row})

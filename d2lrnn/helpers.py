@@ -84,9 +84,7 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
     plt.rcParams["figure.figsize"] = figsize
 
 
-def set_axes(
-    axes: Any, xlabel: Any, ylabel: Any, xlim: Any, ylim: Any, xscale: str, yscale: str, legend: Any
-) -> None:
+def set_axes(axes: Any, xlabel: Any, ylabel: Any, xlim: Any, ylim: Any, xscale: str, yscale: str, legend: Any) -> None:
     """Set the labels, limits, scales and legend of matplotlib axes (book section 2.4)."""
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

@@ -32,7 +32,7 @@ class Epoch:
         seconds: How long the pass took.
     """
 
-    losses: npt.NDArray[np.floating]
+    losses: npt.NDArray[Any]
     sizes: Sequence[int]
     seconds: float
 
@@ -97,7 +97,9 @@ class History:
         return {**asdict(self), "bits_per_character": self.bits_per_character}
 
 
-def check_training(train_iter: Any, use_random_iter: bool, *, lr: Any = 1.0, num_epochs: Any = 1, theta: Any = 1.0) -> None:
+def check_training(
+    train_iter: Any, use_random_iter: bool, *, lr: Any = 1.0, num_epochs: Any = 1, theta: Any = 1.0
+) -> None:
     """Check what ``train_ch8`` and ``train_epoch_ch8`` are asked to do, before anything is trained.
 
     Raises:

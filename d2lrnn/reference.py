@@ -31,7 +31,7 @@ Gradients = dict[str, Array]
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))  # does not overflow
+    return np.asarray(np.exp(-np.logaddexp(0.0, -x)))  # does not overflow
 
 
 def _rnn_step(a: Array, r: Array, state: State) -> tuple[State, State]:
@@ -75,9 +75,7 @@ def _lstm_step_backward(d_state: State, saved: State) -> tuple[Array, Array, Sta
     dh, dc_new = d_state
     c, i, f, g, o, tanh_c = saved
     dc = dc_new + dh * o * (1 - tanh_c**2)
-    da = np.hstack(
-        [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)]
-    )
+    da = np.hstack([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)])
     return da, da, (np.zeros_like(dh), dc * f)
 
 
@@ -136,7 +134,7 @@ def _float64(params: Params) -> Gradients:
 
 def one_hot(X: npt.ArrayLike, vocab_size: int) -> Array:
     """Return the one-hot vectors of a minibatch, time-major: (num_steps, batch_size, vocab_size)."""
-    return np.eye(vocab_size)[np.asarray(X).T]
+    return np.asarray(np.eye(vocab_size)[np.asarray(X).T])
 
 
 def begin_state(params: Params, batch_size: int, kind: str = "rnn") -> State:
@@ -167,9 +165,7 @@ def _forward(params: Params, X: npt.ArrayLike, state: State | None, kind: str) -
     return logits, tuple(np.stack(parts) for parts in zip(*last_states, strict=True)), (hidden, caches)
 
 
-def forward(
-    params: Params, X: npt.ArrayLike, state: State | None = None, kind: str = "rnn"
-) -> tuple[Array, State]:
+def forward(params: Params, X: npt.ArrayLike, state: State | None = None, kind: str = "rnn") -> tuple[Array, State]:
     """Run a model over a minibatch.
 
     Args:

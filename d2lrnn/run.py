@@ -11,7 +11,7 @@ from typing import Any
 from d2lrnn import backends
 from d2lrnn.canonical import check_kind
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import BackendNotInstalledError, InputError, require_positive
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, bits_per_character
 
 SAMPLINGS = ("sequential", "random")
@@ -79,9 +79,7 @@ class Settings:
         return self.sampling == "random"
 
 
-def load(
-    settings: Settings, text: Text, loader: type[SeqDataLoader] = SeqDataLoader
-) -> tuple[SeqDataLoader, Vocab]:
+def load(settings: Settings, text: Text, loader: type[SeqDataLoader] = SeqDataLoader) -> tuple[SeqDataLoader, Vocab]:
     """Return the minibatches that the settings ask for, in NumPy or through a backend's loader."""
     return load_data(
         text,
@@ -139,7 +137,7 @@ def train(
     """
     settings.check()
     if (reason := backends.problem(backend)) is not None:
-        raise backends.BackendNotInstalledError(reason)
+        raise BackendNotInstalledError(reason)
     text = text if text is not None else read_text(settings.corpus)
     load(settings, text)  # whatever is wrong with the text should be said before seconds go into an import
     interop = backends.interop(backend)
@@ -189,7 +187,5 @@ def train(
         "tokens_per_second": history.speed,
         "seconds": seconds,
         "history": history.to_dict(),
-        "predictions": {
-            prefix: interop.predict(prefix, BOOK_NUM_PREDS, net, vocab, device) for prefix in prefixes
-        },
+        "predictions": {prefix: interop.predict(prefix, BOOK_NUM_PREDS, net, vocab, device) for prefix in prefixes},
     }

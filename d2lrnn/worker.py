@@ -49,7 +49,12 @@ def main() -> int:
 
             def callback(number: int, epoch: Epoch) -> None:
                 step_losses.extend(epoch.losses[: wanted - len(step_losses)].tolist())
-                answer("epoch", epoch=number, perplexity=epoch.perplexity, tokens_per_second=epoch.tokens_per_second)
+                answer(
+                    "epoch",
+                    epoch=number,
+                    perplexity=epoch.perplexity,
+                    tokens_per_second=epoch.tokens_per_second,
+                )
 
             def ready() -> None:
                 answer("ready", startup_seconds=time.time() - job["spawned"])

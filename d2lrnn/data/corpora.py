@@ -85,7 +85,9 @@ def read_file(path: str | Path) -> str:
             f"no corpus or file called {str(path)!r}: give the path of a UTF-8 text file, or one of {names}"
         ) from None
     except OSError as error:
-        raise InputFileError(f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file") from None
+        raise InputFileError(
+            f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file"
+        ) from None
     try:
         content = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -154,9 +154,7 @@ class SeqDataLoader:
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if self.use_random_iter:
             return seq_data_iter_random(self.corpus, self.batch_size, self.num_steps, seed=self._rng)
-        return seq_data_iter_sequential(
-            self.corpus, self.batch_size, self.num_steps, seed=self._rng, shift=self._shift
-        )
+        return seq_data_iter_sequential(self.corpus, self.batch_size, self.num_steps, seed=self._rng, shift=self._shift)
 
     @property
     def num_tokens(self) -> int:

@@ -89,8 +89,7 @@ def _read(net, of):
     result = {}
     for prefix, layer in _layers(net):
         W_xh, W_hh, b_h, b_hh = (
-            of(getattr(net.rnn, f"{layer}_{name}"))
-            for name in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+            of(getattr(net.rnn, f"{layer}_{name}")) for name in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
         )
         # MXNet keeps its matrices transposed: (gates * num_hiddens, inputs)
         result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}

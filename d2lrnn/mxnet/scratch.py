@@ -87,7 +87,7 @@ class RNNModelScratch:
         self.init_state, self.forward_fn = init_state, forward_fn
 
     def __call__(self, X, state):
-        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices X (batch_size, num_steps)."""
+        """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
         X = npx.one_hot(X.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
         return self.forward_fn(X, state, self.params)
 

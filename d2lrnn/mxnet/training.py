@@ -203,6 +203,4 @@ def train_ch8(
                     param[:] = value
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
             monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
-    return monitor.report(
-        device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes
-    )
+    return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)

@@ -30,9 +30,7 @@ class SeqDataLoader(data.SeqDataLoader):
 
 def load_data(source, batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options):
     """Load minibatches of tensors; the arguments are those of :func:`d2lrnn.data.load_data`."""
-    return data.load_data(
-        source, batch_size, num_steps, use_random_iter, max_tokens, loader=SeqDataLoader, **options
-    )
+    return data.load_data(source, batch_size, num_steps, use_random_iter, max_tokens, loader=SeqDataLoader, **options)
 
 
 def load_data_time_machine(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options):

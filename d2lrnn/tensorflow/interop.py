@@ -98,7 +98,12 @@ def _read(net, of):
         if kind == "gru":
             # Both biases stand in one variable (2, gates * num_hiddens)
             W_xh, W_hh, b_h, b_hh = (_swap_gates(array) for array in (W_xh, W_hh, bias[0], bias[1]))
-            result |= {prefix + "W_xh": W_xh, prefix + "W_hh": W_hh, prefix + "b_h": b_h, prefix + "b_hh": b_hh}
+            result |= {
+                prefix + "W_xh": W_xh,
+                prefix + "W_hh": W_hh,
+                prefix + "b_h": b_h,
+                prefix + "b_hh": b_hh,
+            }
         else:
             result |= {prefix + "W_xh": W_xh, prefix + "W_hh": W_hh, prefix + "b_h": bias}
     return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}

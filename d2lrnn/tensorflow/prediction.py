@@ -7,7 +7,13 @@ import tensorflow as tf
 from d2lrnn.generation import generate, token_chooser
 
 # What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say.
-_NOT_A_GRAPH = (tf.errors.OperatorNotAllowedInGraphError, NotImplementedError, AttributeError, TypeError, ValueError)
+_NOT_A_GRAPH = (
+    tf.errors.OperatorNotAllowedInGraphError,
+    NotImplementedError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
 
 
 def compiled(net, key, function):

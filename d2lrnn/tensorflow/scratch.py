@@ -83,7 +83,7 @@ class RNNModelScratch:
         self.init_state, self.forward_fn = init_state, forward_fn
 
     def __call__(self, X, state):
-        """Return logits (num_steps * batch_size, vocab_size) and the new state for indices X (batch_size, num_steps)."""
+        """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
         X = tf.one_hot(tf.transpose(X), self.vocab_size)  # (num_steps, batch_size, vocab_size)
         inputs = X if tf.executing_eagerly() else tf.unstack(X)
         return self.forward_fn(inputs, state, self.trainable_variables)

@@ -92,7 +92,9 @@ def _training_step(net, loss, updater, theta):
         params = parameters(net)
         grads = grad_clipping(tape.gradient(l, params), theta)
         if hasattr(updater, "apply_gradients"):
-            updater.apply_gradients([(grad, param) for grad, param in zip(grads, params, strict=True) if grad is not None])
+            updater.apply_gradients(
+                [(grad, param) for grad, param in zip(grads, params, strict=True) if grad is not None]
+            )
         else:
             updater(1, grads)  # the loss is a mean already
         return l, state

@@ -198,6 +198,4 @@ def train_ch8(
                         param.copy_(value)
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
             monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
-    return monitor.report(
-        device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes
-    )
+    return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)
