@@ -97,8 +97,8 @@ def set_axes(axes: Any, xlabel: Any, ylabel: Any, xlim: Any, ylim: Any, xscale: 
     axes.grid()
 
 
-def _as_array(values: Any) -> Any:
-    """Take any framework's tensor, or numbers, to where matplotlib can read them."""
+def as_array(values: Any) -> Any:
+    """Return numbers, or any framework's tensor on any device, as a NumPy array."""
     for method in ("detach", "cpu", "asnumpy"):
         if hasattr(values, method):
             values = getattr(values, method)()
@@ -108,10 +108,10 @@ def _as_array(values: Any) -> Any:
 def _as_lines(values: Any) -> list[Any]:
     """Return a list of one-dimensional arrays, from one such array, a list of them, or an array of rows."""
     if hasattr(values, "ndim") and values.ndim == 1:
-        return [_as_array(values)]
-    if isinstance(values, (list, tuple)) and not (len(values) and np.ndim(_as_array(values[0]))):
-        return [_as_array(values)]
-    return [_as_array(line) for line in values]
+        return [as_array(values)]
+    if isinstance(values, (list, tuple)) and not (len(values) and np.ndim(as_array(values[0]))):
+        return [as_array(values)]
+    return [as_array(line) for line in values]
 
 
 def plot(

@@ -9,7 +9,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 from d2lrnn import backends
@@ -60,11 +62,78 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend under test: its name, what a reader imports as d2l, and its uniform door."""
+    """A backend under test: its name, what a reader imports as d2l, and its uniform door.
+
+    The methods put one text over what the tabs write in different forms.
+    """
 
     name: str
     d2l: ModuleType
     interop: ModuleType
+
+    @property
+    def cpu(self) -> Any:
+        """The device, or the strategy, that training takes."""
+        return self.interop.get_device("cpu")
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """The device as a last positional argument, where the tab's functions take one."""
+        return () if self.name == "tensorflow" else (self.cpu,)
+
+    def scratch(self, vocab_size: int, num_hiddens: int, **options: Any) -> Any:
+        """Return a model from scratch, made as the tab's cell makes it."""
+        d2l = self.d2l
+        if self.name == "tensorflow":
+            functions = (d2l.init_rnn_state, d2l.rnn, d2l.get_params)
+        else:
+            functions = (self.cpu, d2l.get_params, d2l.init_rnn_state, d2l.rnn)
+        return d2l.RNNModelScratch(vocab_size, num_hiddens, *functions, **options)
+
+    def concise(self, kind: str, vocab_size: int, num_hiddens: int, *args: Any) -> Any:
+        """Return a model over the framework's layer, ready to use."""
+        net = self.d2l.RNNModel(self.d2l.recurrent_layer(kind, vocab_size, num_hiddens, *args), vocab_size)
+        if self.name == "mxnet":
+            net.initialize()
+        return net
+
+    def begin_state(self, net: Any, batch_size: int) -> Any:
+        """Return a model's first state in the tab's call form."""
+        if self.name == "torch":
+            return net.begin_state(batch_size=batch_size, device=self.cpu)
+        if self.name == "mxnet":
+            return net.begin_state(batch_size=batch_size, ctx=self.cpu)
+        return net.begin_state(batch_size=batch_size, dtype=self.framework.float32)
+
+    @property
+    def framework(self) -> ModuleType:
+        """The framework's own module."""
+        return importlib.import_module(self.name)
+
+    def tensor(self, array: Any) -> Any:
+        """Return an array as the framework's tensor."""
+        array = np.asarray(array)
+        if self.name == "torch":
+            return self.framework.tensor(array)
+        if self.name == "mxnet":
+            return self.framework.np.array(array, dtype=array.dtype)
+        return self.framework.constant(array)
+
+    @staticmethod
+    def numpy(tensor: Any) -> Any:
+        """Return a tensor, or an array, as an array."""
+        for method in ("detach", "asnumpy", "numpy"):
+            if hasattr(tensor, method):
+                tensor = getattr(tensor, method)()
+        return np.asarray(tensor)
+
+    def train(self, net: Any, train_iter: Any, vocab: Any, lr: Any, num_epochs: Any, *args: Any, **options: Any) -> Any:
+        """Train quietly on the CPU."""
+        return self.d2l.train_ch8(net, train_iter, vocab, lr, num_epochs, self.cpu, *args, **{"quiet": True, **options})
+
+    def predict(self, prefix: Any, num_preds: int, net: Any, vocab: Any, **options: Any) -> str:
+        """Continue a prefix on the CPU."""
+        return self.d2l.predict_ch8(prefix, num_preds, net, vocab, *self.place, **options)
 
 
 def load_backend(name: str) -> Backend:

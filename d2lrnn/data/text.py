@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.errors import InputError
+from d2lrnn.helpers import as_array
 
 Token = Hashable
 UNKNOWN = "<unk>"
@@ -91,11 +92,7 @@ def _to_list(indices: Any) -> Any:
     """Turn indices in any array or tensor type into plain Python numbers, nested as the array was."""
     if isinstance(indices, (list, tuple)):
         return [_to_list(index) for index in indices]
-    if hasattr(indices, "detach"):  # a PyTorch tensor may need its gradient and its device taken off
-        indices = indices.detach().cpu()
-    elif hasattr(indices, "asnumpy"):
-        indices = indices.asnumpy()
-    return np.asarray(indices).tolist()
+    return as_array(indices).tolist()
 
 
 class Vocab:

@@ -1,0 +1,164 @@
+"""The contract: every public name, parameter and default, the same in all backends but for the listed exceptions."""
+
+import inspect
+import types
+
+import numpy as np
+import pytest
+
+from d2lrnn import helpers
+
+# Written as Python writes a signature; DEVICE stands for what the exceptions below replace.
+BOOK = {
+    "Accumulator": "(n)",
+    "Animator": "(xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', yscale='linear', "
+    "fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, figsize=(3.5, 2.5))",
+    "RNNModel": "(rnn_layer, vocab_size, **kwargs)",
+    "RNNModel.begin_state": "(device, batch_size=1)",
+    "RNNModelScratch": "(vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None)",
+    "RNNModelScratch.__call__": "(X, state)",
+    "RNNModelScratch.begin_state": "(batch_size, device)",
+    "SeqDataLoader": "(batch_size, num_steps, use_random_iter, max_tokens, *, corpus=None, vocab=None, seed=None, "
+    "shift=True)",
+    "Timer": "()",
+    "Vocab": "(tokens=None, min_freq=0, reserved_tokens=None)",
+    "count_corpus": "(tokens)",
+    "cpu": "()",
+    "download": "(name, cache_dir=None)",
+    "evaluate_loss": "(net, data_iter, loss)",
+    "evaluate_perplexity": "(net, data_iter, device)",
+    "get_params": "(vocab_size, num_hiddens, device, *, seed=None)",
+    "gpu": "(i=0)",
+    "grad_clipping": "(net, theta)",
+    "init_rnn_state": "(batch_size, num_hiddens, device)",
+    "load_array": "(data_arrays, batch_size, is_train=True)",
+    "load_corpus": "(source, max_tokens=-1, *, token='char', clean=None, keep_punctuation=False, keep_case=False)",
+    "load_corpus_time_machine": "(max_tokens=-1)",
+    "load_data": "(source, batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
+    "load_data_time_machine": "(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
+    "num_gpus": "()",
+    "plot": "(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
+    "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), figsize=(3.5, 2.5), axes=None)",
+    "predict_ch8": "(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None)",
+    "read_time_machine": "()",
+    "recurrent_layer": "(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False)",
+    "rnn": "(inputs, state, params)",
+    "seq_data_iter_random": "(corpus, batch_size, num_steps, *, seed=None)",
+    "seq_data_iter_sequential": "(corpus, batch_size, num_steps, *, seed=None, shift=True)",
+    "set_axes": "(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)",
+    "set_figsize": "(figsize=(3.5, 2.5))",
+    "sgd": "(params, lr, batch_size)",
+    "size": "(a)",
+    "tokenize": "(lines, token='word')",
+    "train_ch8": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, *, theta=1.0, "
+    "valid_iter=None, prefixes=('time traveller', 'traveller'), quiet=False, callback=None)",
+    "train_epoch_ch8": "(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0)",
+    "try_all_gpus": "()",
+    "try_gpu": "(i=0)",
+    "use_svg_display": "()",
+}
+CONSTANTS = {"DATA_HUB": dict, "DATA_URL": str}
+
+# Where the book's tabs differ in form, each tab's own form holds. Nothing else may differ.
+EXCEPTIONS = {
+    "torch": {},
+    "mxnet": {
+        # The tab calls its device ctx, and hands a layer's arguments through
+        "RNNModel.begin_state": "(*args, **kwargs)",
+        "RNNModelScratch.begin_state": "(batch_size, ctx)",
+    },
+    "tensorflow": {
+        # The tab places things by scope: no function takes a device, and training takes the strategy
+        "RNNModel.begin_state": "(batch_size=1, dtype=tf.float32)",
+        "RNNModelScratch": "(vocab_size, num_hiddens, init_state, forward_fn, get_params, *, seed=None)",
+        "RNNModelScratch.begin_state": "(batch_size, *args, **kwargs)",
+        "evaluate_perplexity": "(net, data_iter)",
+        "get_params": "(vocab_size, num_hiddens, *, seed=None)",
+        "init_rnn_state": "(batch_size, num_hiddens)",
+        "predict_ch8": "(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, seed=None)",
+        "train_ch8": BOOK["train_ch8"].replace("device", "strategy"),
+        "train_epoch_ch8": "(net, train_iter, loss, updater, use_random_iter, *, theta=1.0)",
+        # Gradients belong to no parameter there, so they are handed over
+        "grad_clipping": "(grads, theta)",
+        "sgd": "(params, grads, lr, batch_size)",
+    },
+}
+
+INTEROP = {
+    "build_model": "(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device='auto', seed=None)",
+    "device_names": "()",
+    "forward": "(net, X, state=None)",
+    "get_device": "(name='auto')",
+    "get_weights": "(net)",
+    "loss_and_gradients": "(net, X, Y, state=None, *, theta=None)",
+    "num_parameters": "(net)",
+    "predict": "(prefix, num_preds, net, vocab, device, **options)",
+    "set_weights": "(net, weights)",
+    "train": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options)",
+}
+
+
+def lookup(module, path):
+    for name in path.split("."):
+        module = getattr(module, name)
+    return module
+
+
+def signature(function):
+    """Return a signature as text: without self, and without types."""
+    parameters = inspect.signature(function).parameters.values()
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters if p.name != "self"]
+    text = str(inspect.Signature(plain))
+    return text.replace("<dtype: 'float32'>", "tf.float32")
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_signature(backend, name):
+    function = lookup(backend.d2l, name)
+    assert signature(function) == EXCEPTIONS[backend.name].get(name, BOOK[name])
+
+
+@pytest.mark.parametrize("name", INTEROP)
+def test_signature_of_the_uniform_door(backend, name):
+    assert signature(getattr(backend.interop, name)) == INTEROP[name]
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constant(backend, name):
+    assert isinstance(getattr(backend.d2l, name), CONSTANTS[name])
+
+
+def test_the_table_is_complete(backend):
+    public = {name for name in BOOK if "." not in name} | set(CONSTANTS)
+    assert set(backend.d2l.__all__) == public
+    assert sorted(backend.d2l.__all__) == sorted(set(backend.d2l.__all__))
+
+
+def test_no_exception_is_stale(backend):
+    for name, text in EXCEPTIONS[backend.name].items():
+        assert text != BOOK[name], name
+
+
+def test_every_public_name_is_documented(backend):
+    for name in backend.d2l.__all__:
+        value = getattr(backend.d2l, name)
+        if isinstance(value, (type, types.FunctionType)):
+            assert (inspect.getdoc(value) or "").strip(), name
+
+
+def test_the_helpers_are_the_same_objects(backend):
+    for name in ("Accumulator", "Animator", "Timer", "plot", "set_axes", "set_figsize", "use_svg_display"):
+        assert getattr(backend.d2l, name) is getattr(helpers, name)
+
+
+def test_the_signature_check_can_fail():
+    assert signature(lambda a, *, b=1: a) == "(a, *, b=1)"
+    assert signature(lambda b, a: a) != signature(lambda a, b: a)
+
+
+@pytest.mark.parametrize("name", ["X", "Y"])
+def test_the_loaders_yield_the_backends_tensors(backend, name):
+    minibatch = next(iter(backend.d2l.SeqDataLoader(2, 5, False, -1, corpus=np.arange(35))))
+    tensor = minibatch["XY".index(name)]
+    assert type(tensor).__module__.split(".")[0] == backend.name
+    assert tuple(tensor.shape) == (2, 5)

@@ -1,0 +1,125 @@
+"""The oracle itself: its gradients against finite differences, its parts against the book's formulas."""
+
+import numpy as np
+import pytest
+import tolerances
+
+from d2lrnn import canonical, reference
+
+MODELS = [
+    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
+    for kind in canonical.KINDS
+    for layers, both in ((1, False), (2, False), (2, True))
+    if kind != "rnn-scratch" or layers == 1
+]
+V, H, B, T = 6, 4, 3, 5
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def problem(rng, kind, layers, both):
+    """Return weights large enough to bend every nonlinearity, a minibatch, and a state that is not zero."""
+    weights = canonical.initial_weights(kind, V, H, layers, both, seed=rng)
+    weights = {name: rng.normal(0, 0.7, value.shape) for name, value in weights.items()}
+    state = tuple(rng.normal(size=s.shape) for s in reference.begin_state(weights, B, kind))
+    return weights, rng.integers(V, size=(B, T)), rng.integers(V, size=(B, T)), state
+
+
+def numerical_gradient(weights, name, index, X, Y, state, kind, step=1e-6):
+    def loss(change):
+        moved = {n: w.copy() for n, w in weights.items()}
+        moved[name][index] += change
+        return reference.cross_entropy(reference.forward(moved, X, state, kind)[0], Y)
+
+    return (loss(step) - loss(-step)) / (2 * step)
+
+
+@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+def test_gradients_equal_finite_differences(rng, kind, layers, both):
+    weights, X, Y, state = problem(rng, kind, layers, both)
+    _, grads, _ = reference.loss_and_gradients(weights, X, Y, state, kind)
+    assert list(grads) == list(weights)
+    for name, value in weights.items():
+        index = tuple(rng.integers(size) for size in value.shape)
+        expected = numerical_gradient(weights, name, index, X, Y, state, kind)
+        np.testing.assert_allclose(grads[name][index], expected, atol=tolerances.FINITE_DIFFERENCE, err_msg=name)
+
+
+def test_the_finite_differences_would_notice_a_wrong_gradient(rng):
+    weights, X, Y, state = problem(rng, "rnn", 1, False)
+    _, grads, _ = reference.loss_and_gradients(weights, X, Y, state, "rnn")
+    expected = numerical_gradient(weights, "layers.0.W_hh", (0, 0), X, Y, state, "rnn")
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(grads["layers.0.W_hh"][0, 0] * 1.0001, expected, atol=tolerances.FINITE_DIFFERENCE)
+
+
+def test_the_simple_network_is_the_books_formula(rng):
+    weights, X, _, (H0,) = problem(rng, "rnn-scratch", 1, False)
+    W_xh, W_hh, b_h, W_hq, b_q = weights.values()
+    state, outputs = H0[0], []
+    for x in X.T:
+        state = np.tanh(W_xh[x] + state @ W_hh + b_h)
+        outputs.append(state @ W_hq + b_q)
+    logits, new_state = reference.forward(weights, X, (H0,), "rnn-scratch")
+    assert logits.shape == (T * B, V)
+    np.testing.assert_allclose(logits, np.concatenate(outputs), rtol=1e-12)
+    np.testing.assert_allclose(new_state[0], state[None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+def test_two_halves_with_a_carried_state_equal_the_whole(rng, kind):
+    weights, X, _, state = problem(rng, kind, 1, False)
+    whole, last = reference.forward(weights, X, state, kind)
+    first, middle = reference.forward(weights, X[:, :2], state, kind)
+    second, end = reference.forward(weights, X[:, 2:], middle, kind)
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=1e-12)
+    np.testing.assert_allclose(end, last, rtol=1e-12)
+
+
+def test_one_hot_is_time_major():
+    vectors = reference.one_hot(np.arange(10).reshape(2, 5), 28)
+    assert vectors.shape == (5, 2, 28)
+    np.testing.assert_array_equal(vectors.argmax(axis=2), np.arange(10).reshape(2, 5).T)
+
+
+def test_cross_entropy_of_equal_logits_is_the_log_of_the_vocabulary():
+    assert reference.cross_entropy(np.zeros((6, 28)), np.zeros((2, 3), int)) == pytest.approx(np.log(28))
+
+
+def test_cross_entropy_of_huge_logits_does_not_overflow():
+    assert reference.cross_entropy(np.array([[1e4, 0.0]]), [[1]]) == pytest.approx(1e4)
+
+
+def test_clipping_shrinks_to_the_radius_and_keeps_the_direction():
+    grads, norm = reference.clip({"a": np.array([3.0, 0.0]), "b": np.array([[4.0]])}, 1.0)
+    assert norm == 5.0
+    np.testing.assert_allclose(grads["a"], [0.6, 0.0])
+    np.testing.assert_allclose(grads["b"], [[0.8]])
+
+
+@pytest.mark.parametrize("gradient", [0.0, 0.5], ids=["zero", "inside"])
+def test_clipping_leaves_what_is_inside_the_ball(gradient):
+    grads, norm = reference.clip({"a": np.array([gradient])}, 1.0)
+    assert (grads["a"][0], norm) == (gradient, gradient)
+
+
+def test_training_steps_carry_the_state_or_begin_anew(rng):
+    weights, X, Y, state = problem(rng, "rnn", 1, False)
+    before = {name: value.copy() for name, value in weights.items()}
+    _, losses, last = reference.train_steps(weights, [(X, Y), (X, Y)], 0.5, state=state)
+    after_one, first, middle = reference.train_steps(weights, [(X, Y)], 0.5, state=state)
+    _, second, end = reference.train_steps(after_one, [(X, Y)], 0.5, state=middle)
+    assert losses == first + second
+    np.testing.assert_array_equal(end, last)
+    _, anew, _ = reference.train_steps(after_one, [(X, Y)], 0.5, use_random_iter=True, state=middle)
+    assert anew != second
+    for name, value in before.items():
+        np.testing.assert_array_equal(weights[name], value)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="unknown model 'transformer'"):
+        reference.forward({}, [[0]], None, "transformer")

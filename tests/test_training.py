@@ -1,0 +1,244 @@
+"""Training and prediction in each backend, as a reader uses them."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+
+from d2lrnn import data
+from d2lrnn.errors import DivergenceError, InputError
+from d2lrnn.monitor import History
+
+
+@pytest.fixture
+def load(backend):
+    def load(use_random_iter=False, **options):
+        return backend.d2l.load_data("story", 16, 20, use_random_iter, 3000, seed=0, **options)
+
+    return load
+
+
+@pytest.fixture(params=["rnn-scratch", "lstm"])
+def net(backend, request):
+    return backend.interop.build_model(request.param, 28, 32, device="cpu", seed=0)[0]
+
+
+def weights_of(backend, net):
+    return backend.interop.get_weights(net)
+
+
+def test_training_returns_the_history_and_learns(backend, net, load):
+    train_iter, vocab = load()
+    history = backend.train(net, train_iter, vocab, 1, 15)
+    assert isinstance(history, History)
+    assert history.epoch == list(range(1, 16))
+    assert history.perplexity[-1] < 0.8 * history.perplexity[0] < 28
+    assert all(speed > 0 for speed in history.tokens_per_second)
+
+
+def test_training_prints_the_books_last_lines_and_nothing_else(backend, net, load, capsys):
+    train_iter, vocab = load()
+    backend.train(net, train_iter, vocab, 1, 2, quiet=False)
+    out, err = capsys.readouterr()
+    perplexity, first, second = out.splitlines()
+    assert re.fullmatch(r"perplexity \d+\.\d, \d+\.\d tokens/sec on (cpu|cpu\(0\)|/CPU:0)", perplexity)
+    assert first.startswith("time traveller")
+    assert len(first) == len("time traveller") + 50
+    assert second.startswith("traveller")
+    assert err == ""
+
+
+def test_training_with_random_sampling(backend, net, load):
+    train_iter, vocab = load(use_random_iter=True)
+    history = backend.train(net, train_iter, vocab, 1, 15, True)
+    assert history.perplexity[-1] < 0.8 * history.perplexity[0]
+
+
+def test_training_is_the_same_with_the_same_seed(backend, load):
+    results = []
+    for _ in range(2):
+        train_iter, vocab = load()
+        net, _ = backend.interop.build_model("rnn-scratch", len(vocab), 32, device="cpu", seed=0)
+        results.append(backend.train(net, train_iter, vocab, 1, 3).perplexity)
+    assert results[0] == results[1]
+
+
+def test_a_held_out_tail_is_evaluated_every_epoch(backend, net, load):
+    train_iter, vocab = load(valid_fraction=0.2)
+    history = backend.train(net, train_iter, vocab, 1, 3, valid_iter=train_iter.valid_iter)
+    assert len(history.valid_perplexity) == 3
+    expected = held_out_perplexity(backend, net, train_iter.valid_iter)
+    assert history.valid_perplexity[-1] == pytest.approx(expected, rel=1e-5)
+
+
+def held_out_perplexity(backend, net, valid_iter):
+    """Compute it the long way: the state is carried over, and every token counts the same."""
+    state, losses = None, []
+    for X, Y in valid_iter:
+        logits, state = backend.interop.forward(net, backend.numpy(X), state)
+        logits = logits.astype(np.float64)
+        y = backend.numpy(Y).T.reshape(-1)
+        losses.append(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y])
+    return np.exp(np.mean(losses))
+
+
+def test_the_radius_of_clipping_is_used(backend, load):
+    train_iter, vocab = load()
+    net, _ = backend.interop.build_model("rnn", len(vocab), 32, device="cpu", seed=0)
+    before = weights_of(backend, net)
+    backend.train(net, train_iter, vocab, 1, 1, theta=1e-3)
+    after = weights_of(backend, net)
+    moved = np.sqrt(sum(((after[name] - before[name]) ** 2).sum() for name in before))
+    minibatches = train_iter.tokens_per_epoch // (16 * 20)
+    assert 0 < moved <= 1.01e-3 * minibatches
+
+
+def test_an_epoch_by_hand(backend, load):
+    """A reader's own loop calls train_epoch_ch8 with the framework's loss and updater."""
+    train_iter, vocab = load()
+    net = backend.scratch(len(vocab), 32, seed=0)
+    d2l, framework = backend.d2l, backend.framework
+    if backend.name == "tensorflow":
+        loss = framework.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        args = (loss, framework.keras.optimizers.SGD(1.0))
+    elif backend.name == "mxnet":
+        args = (framework.gluon.loss.SoftmaxCrossEntropyLoss(), lambda batch_size: d2l.sgd(net.params, 1, batch_size))
+    else:
+        args = (framework.nn.CrossEntropyLoss(), lambda batch_size: d2l.sgd(net.params, 1, batch_size))
+    first, speed = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)
+    second, _ = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)
+    assert second < first < 28
+    assert speed > 0
+
+
+@pytest.mark.parametrize("kind", ["rnn-scratch", "rnn"])
+def test_a_loss_that_diverges_stops_and_keeps_the_last_good_weights(backend, load, kind):
+    train_iter, vocab = load()
+    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    after_epoch = {}
+
+    def callback(number, epoch):
+        after_epoch[number] = weights_of(backend, net)
+        if number == 2:  # poison one weight: the next epoch's loss is NaN from its first step
+            poisoned = {name: value.copy() for name, value in after_epoch[2].items()}
+            poisoned["output.b_q"][0] = np.inf
+            backend.interop.set_weights(net, poisoned)
+
+    with pytest.raises(DivergenceError, match="epoch 3, step 1") as caught:
+        backend.train(net, train_iter, vocab, 1, 5, callback=callback)
+    assert (caught.value.epoch, caught.value.step) == (3, 1)
+    assert caught.value.history.epoch == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["rnn-scratch", "rnn"])
+def test_a_learning_rate_that_is_far_too_large(backend, load, kind):
+    train_iter, vocab = load()
+    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    before = weights_of(backend, net)
+    with pytest.raises(DivergenceError, match="epoch 1, step .* smaller learning rate"):
+        backend.train(net, train_iter, vocab, 1e38, 5)
+    for name, value in weights_of(backend, net).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("lr", "num_epochs", "message"),
+    [
+        (0, 1, "lr must be a positive finite number, not 0"),
+        (-1, 1, "lr must be a positive finite number, not -1"),
+        (float("nan"), 1, "lr must be a positive finite number, not nan"),
+        (1, 0, "num_epochs must be a whole number of at least 1, not 0"),
+        (1, 1.5, "num_epochs must be a whole number of at least 1, not 1.5"),
+    ],
+)
+def test_numbers_that_cannot_be_used(backend, load, lr, num_epochs, message):
+    train_iter, vocab = load()
+    net = backend.scratch(len(vocab), 8)
+    with pytest.raises(InputError, match=message):
+        backend.train(net, train_iter, vocab, lr, num_epochs)
+
+
+def test_clipping_returns_the_norm_and_projects(backend):
+    """The gradient of the sum of a parameter's elements times 3 is 3 everywhere."""
+    if backend.name == "tensorflow":
+        grads = [backend.tensor(np.full((2, 2), 3.0, np.float32)), None]
+        clipped = backend.d2l.grad_clipping(grads, 1.0)
+        assert clipped[1] is None
+        np.testing.assert_allclose(clipped[0], np.full((2, 2), 0.5), rtol=1e-6)
+        return
+    net = backend.scratch(2, 2)
+    W = net.params[1]  # (2, 2)
+    if backend.name == "mxnet":
+        with backend.framework.autograd.record():
+            loss = (3 * W).sum()
+    else:
+        loss = (3 * W).sum()
+    loss.backward()
+    norm = backend.d2l.grad_clipping(net, 1.0)
+    assert float(norm) == pytest.approx(6.0)
+    np.testing.assert_allclose(backend.numpy(W.grad), np.full((2, 2), 0.5), rtol=1e-6)
+
+
+def test_greedy_prediction_follows_the_most_probable_token(backend, net):
+    _, vocab = data.load_corpus("story")
+    text = backend.predict("time traveller", 5, net, vocab)
+    logits, state = backend.interop.forward(net, [vocab.encode("time traveller")])
+    expected = "time traveller"
+    for _ in range(5):
+        index = int(logits[-1].argmax())
+        expected += vocab.to_tokens(index)
+        logits, state = backend.interop.forward(net, [[index]], state)
+    assert text == expected
+
+
+def test_prediction_samples_with_a_seed(backend, net):
+    _, vocab = data.load_corpus("story")
+    draws = [backend.predict("t", 40, net, vocab, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert backend.predict("t", 40, net, vocab, top_k=1, seed=3) == backend.predict("t", 40, net, vocab)
+
+
+def test_prediction_of_words(backend):
+    corpus, vocab = data.load_corpus("story", token="word")
+    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    text = backend.predict(["time", "traveller"], 4, net, vocab)
+    assert text.startswith("time traveller ")
+    assert len(text.split(" ")) == 6
+
+
+def test_a_vocabulary_reads_the_backends_tensors(backend):
+    vocab = data.Vocab("abcabca")
+    assert vocab.to_tokens(backend.tensor(np.array([[1, 2], [3, 0]]))) == [["a", "b"], ["c", "<unk>"]]
+    assert vocab.to_tokens(backend.tensor(np.array(2))) == "b"
+
+
+def test_devices(backend):
+    assert backend.interop.device_names()[0] == "cpu"
+    assert backend.interop.device_name(backend.interop.get_device("cpu")) == "cpu"
+    d2l = backend.d2l
+    if d2l.num_gpus() == 0:
+        assert backend.interop.device_names() in (["cpu"], ["cpu", "mps"])
+        assert len(d2l.try_all_gpus()) == 1
+        with pytest.raises(InputError, match="no device 'gpu' for .* here: use one of cpu"):
+            backend.interop.get_device("gpu")
+    with pytest.raises(InputError, match="no device 'tpu'"):
+        backend.interop.get_device("tpu")
+
+
+def test_a_sequence_of_arrays_can_be_loaded(backend):
+    X, y = np.arange(12, dtype=np.float32).reshape(6, 2), np.arange(6, dtype=np.float32)
+    arrays = (backend.tensor(X), backend.tensor(y))
+    batches = [(backend.numpy(a), backend.numpy(b)) for a, b in backend.d2l.load_array(arrays, 4, is_train=False)]
+    np.testing.assert_array_equal(np.concatenate([a for a, _ in batches]), X)
+    np.testing.assert_array_equal(np.concatenate([b for _, b in batches]), y)
+    shuffled = np.concatenate([backend.numpy(b) for _, b in backend.d2l.load_array(arrays, 4)])
+    assert sorted(shuffled) == sorted(y)
+
+
+def test_progress_is_not_drawn_where_nobody_looks(backend, net, load, monkeypatch):
+    train_iter, vocab = load()
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    backend.train(net, train_iter, vocab, 1, 1, quiet=False, prefixes=())
+    assert stream.getvalue() == ""
