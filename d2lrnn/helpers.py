@@ -57,8 +57,8 @@ class Accumulator:
         self.data = [0.0] * n
 
     def add(self, *args: Any) -> None:
-        """Add one number to each sum."""
-        self.data = [a + float(b) for a, b in zip(self.data, args, strict=True)]
+        """Add one number, or scalar tensor, to each sum."""
+        self.data = [a + float(as_array(b)) for a, b in zip(self.data, args, strict=True)]
 
     def reset(self) -> None:
         """Set the sums to zero."""

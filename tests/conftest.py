@@ -43,8 +43,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        marks = pytest.mark.backend
-        metafunc.parametrize("backend", [pytest.param(name, marks=marks) for name in TESTED], indirect=True)
+        only = metafunc.definition.get_closest_marker("only")
+        names = [name for name in TESTED if only is None or name in only.args]
+        marked = [pytest.param(name, marks=pytest.mark.backend) for name in names]
+        metafunc.parametrize("backend", marked, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,7 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if (item.get_closest_marker("parity") and set(TESTED) != set(backends.BACKENDS))
-        or ("backend" in getattr(item, "fixturenames", ()) and not TESTED)
+        # pytest makes an item that it would skip where there is no backend to run a test for
+        or ("backend" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("backend"))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -99,10 +99,10 @@ def _training_step(net, loss, updater, theta):
             updater(1, grads)  # the loss is a mean already
         return l, state
 
-    run = compiled(net, ("step", loss, updater, theta), step)
-    # In the scope of a strategy, run on its device; without one this strategy is the default, which does nothing
+    # In the scope of a strategy, run on its device; elsewhere this is the default strategy, which just calls
     strategy = tf.distribute.get_strategy()
-    return lambda X, Y, state: strategy.run(run, args=(X, Y, state))
+    key = ("step", loss, updater, theta, strategy)
+    return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)))
 
 
 def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
@@ -189,7 +189,8 @@ def train_ch8(
             "minibatch cannot be split over them: use tf.distribute.OneDeviceStrategy"
         )
     with strategy.scope():
-        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
+        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")
         updater = tf.keras.optimizers.SGD(float(lr))  # Keras 3 takes no int
         if not getattr(net, "built", True):
             # Keras makes weights at the first input. One of our own: the loader's would move its random generator on.

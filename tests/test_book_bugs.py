@@ -1,0 +1,210 @@
+"""What the book gets wrong: each test fails on the behaviour of edition 0.17."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from d2lrnn import data
+from d2lrnn.errors import InputError
+
+
+@pytest.fixture
+def loaders(backend):
+    def load(use_random_iter):
+        return backend.d2l.load_data("story", 4, 10, use_random_iter, 600, seed=0)
+
+    return load
+
+
+def test_a_random_iterator_is_not_read_as_a_sequential_one(backend, loaders):
+    train_iter, vocab = loaders(True)
+    net = backend.scratch(len(vocab), 8)
+    with pytest.raises(InputError, match="train_iter samples randomly.*pass use_random_iter=True"):
+        backend.train(net, train_iter, vocab, 1, 1)
+
+
+def test_the_books_cell_with_a_sequential_iterator_runs_with_a_warning(backend, loaders):
+    train_iter, vocab = loaders(False)
+    net = backend.scratch(len(vocab), 8)
+    with pytest.warns(UserWarning, match="nothing is sampled at random"):
+        backend.train(net, train_iter, vocab, 1, 1, True)
+
+
+def test_the_random_run_reads_other_minibatches_than_the_sequential_one(backend, loaders):
+    sequential, shuffled = (next(iter(loaders(mode)[0]))[0] for mode in (False, True))
+    assert not np.array_equal(backend.numpy(sequential), backend.numpy(shuffled))
+
+
+def test_the_state_that_is_carried_over_is_detached(backend, loaders):
+    """In the second minibatch the network is fed a state that no gradient reaches back through."""
+    train_iter, vocab = loaders(False)
+    net = backend.scratch(len(vocab), 8)
+    states = []
+    inner = net.forward_fn
+
+    def forward_fn(inputs, state, params):
+        states.append(state)
+        return inner(inputs, state, params)
+
+    net.forward_fn = forward_fn
+    backend.train(net, train_iter, vocab, 1, 1, prefixes=())
+    if backend.name == "torch":
+        assert len(states) > 1
+        assert all(H.grad_fn is None and not H.requires_grad for (H,) in states)
+    elif backend.name == "mxnet":
+        # A recorded array can be differentiated again; a detached one knows no history, which MXNet reports so
+        assert len(states) > 1
+        for (H,) in states:
+            with pytest.raises(backend.framework.MXNetError, match="not in a computational graph"):
+                H.backward()
+    else:
+        # Traced once: the state is an input of the graph, so its history cannot be part of the tape
+        assert all(H.op.type == "Placeholder" for (H,) in states)
+
+
+def test_a_net_that_has_weights_is_trained_from_them(backend, loaders):
+    train_iter, vocab = loaders(False)
+    net = backend.concise("rnn", len(vocab), 8)
+    backend.train(net, train_iter, vocab, 1, 1)
+    learned = backend.interop.get_weights(net)
+    backend.train(net, train_iter, vocab, 1e-7, 1)
+    for name, value in backend.interop.get_weights(net).items():
+        np.testing.assert_allclose(value, learned[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_the_loss_is_read_back_once_an_epoch(backend, loaders, monkeypatch):
+    train_iter, vocab = loaders(False)
+    net = backend.scratch(len(vocab), 8)
+    minibatches, epochs = train_iter.tokens_per_epoch // 40, 3
+    assert minibatches > 4
+    reads = []
+    tensor = type(backend.tensor(np.zeros(1, np.float32)))
+    for method in {"torch": ["item", "numpy", "__float__"], "mxnet": ["asnumpy"], "tensorflow": ["numpy"]}[backend.name]:
+        original = getattr(tensor, method)
+        monkeypatch.setattr(tensor, method, lambda self, *a, _o=original: reads.append(1) or _o(self, *a))
+    backend.train(net, train_iter, vocab, 1, epochs, prefixes=())
+    # The losses of an epoch in one piece, and whether each of the five weights is finite
+    assert 0 < len(reads) <= epochs * (1 + 5)
+
+
+def test_an_integer_learning_rate_works(backend, loaders):
+    train_iter, vocab = loaders(False)
+    backend.train(backend.concise("rnn", len(vocab), 8), train_iter, vocab, 1, 1)
+
+
+def test_a_parameter_without_a_gradient_is_skipped(backend, loaders):
+    train_iter, vocab = loaders(False)
+    if backend.name == "tensorflow":
+
+        def get_params(vocab_size, num_hiddens):
+            unused = backend.framework.Variable(backend.framework.ones(3))
+            return [*backend.d2l.get_params(vocab_size, num_hiddens), unused]
+
+        functions = (backend.d2l.init_rnn_state, lambda i, s, p: backend.d2l.rnn(i, s, p[:5]), get_params)
+        net = backend.d2l.RNNModelScratch(len(vocab), 8, *functions)
+        unused = net.trainable_variables[5]
+    else:
+
+        def get_params(vocab_size, num_hiddens, device):
+            unused = backend.tensor(np.ones(3, np.float32))
+            if backend.name == "torch":
+                unused.requires_grad_(True)
+            return [*backend.d2l.get_params(vocab_size, num_hiddens, device), unused]
+
+        functions = (get_params, backend.d2l.init_rnn_state, lambda i, s, p: backend.d2l.rnn(i, s, p[:5]))
+        net = backend.d2l.RNNModelScratch(len(vocab), 8, *backend.place, *functions)
+        unused = net.params[5]
+    history = backend.train(net, train_iter, vocab, 1, 1, prefixes=())
+    assert len(history) == 1
+    np.testing.assert_array_equal(backend.numpy(unused), np.ones(3))
+
+
+def test_an_empty_prefix_works(backend):
+    _, vocab = data.load_corpus("story")
+    net = backend.scratch(len(vocab), 8, seed=0)
+    assert len(backend.predict("", 10, net, vocab)) == 10
+
+
+def test_no_epochs_is_an_error_that_says_so(backend, loaders):
+    train_iter, vocab = loaders(False)
+    with pytest.raises(ValueError, match="num_epochs must be a whole number of at least 1, not 0"):
+        backend.train(backend.scratch(len(vocab), 8), train_iter, vocab, 1, 0)
+
+
+@pytest.mark.parametrize("use_random_iter", [False, True], ids=["sequential", "random"])
+def test_a_corpus_shorter_than_a_minibatch_is_an_error_that_says_so(backend, use_random_iter):
+    with pytest.raises(ValueError, match="too short for one minibatch.*at least 1155 tokens"):
+        backend.d2l.load_data("story", 32, 35, use_random_iter, 1000)
+
+
+def test_an_unknown_token_type_is_an_error(backend):
+    with pytest.raises(ValueError, match="unknown token type 'letter'"):
+        backend.d2l.tokenize(["a line"], "letter")
+
+
+def test_tuples_and_a_reserved_unknown_token_in_a_vocabulary(backend):
+    pairs = backend.d2l.Vocab([("the", "time"), ("time", "machine"), ("the", "time")])
+    assert pairs["the", "time"] == 1
+    assert backend.d2l.Vocab(list("ab"), reserved_tokens=["<pad>", "<unk>"])["<unk>"] == 0
+
+
+@pytest.mark.only("tensorflow")
+def test_the_training_step_is_compiled_once_and_has_no_persistent_tape(backend, loaders, monkeypatch):
+    train_iter, vocab = loaders(False)
+    made = []
+    tape = backend.framework.GradientTape
+    monkeypatch.setattr(backend.framework, "GradientTape", lambda *a, **k: made.append((a, k)) or tape(*a, **k))
+    backend.train(backend.concise("rnn", len(vocab), 8), train_iter, vocab, 1, 3, prefixes=())
+    assert made == [((), {})]
+
+
+@pytest.mark.only("tensorflow")
+def test_a_forward_function_that_cannot_be_compiled_runs_with_a_warning(backend, loaders):
+    train_iter, vocab = loaders(False)
+    net = backend.scratch(len(vocab), 8)
+    inner = net.forward_fn
+
+    def forward_fn(inputs, state, params):
+        assert np.isfinite(state[0].numpy()).all()  # a graph has no values
+        return inner(inputs, state, params)
+
+    net.forward_fn = forward_fn
+    with pytest.warns(UserWarning, match="cannot be compiled and runs slowly"):
+        history = backend.train(net, train_iter, vocab, 1, 2, prefixes=())
+    assert len(history) == 2
+
+
+@pytest.mark.only("tensorflow")
+def test_several_replicas_are_refused(backend, loaders):
+    train_iter, vocab = loaders(False)
+    net = backend.scratch(len(vocab), 8)
+
+    class TwoReplicas:
+        num_replicas_in_sync = 2
+
+    with pytest.raises(InputError, match="2 replicas.*OneDeviceStrategy"):
+        backend.d2l.train_ch8(net, train_iter, vocab, 1, 1, TwoReplicas())
+
+
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("kind", ["rnn-scratch", "gru"])
+def test_a_mirrored_strategy_of_one_device_trains(backend, loaders, kind):
+    train_iter, vocab = loaders(False)
+    strategy = backend.framework.distribute.MirroredStrategy(["/CPU:0"])
+    with strategy.scope():
+        net = backend.scratch(len(vocab), 8) if kind == "rnn-scratch" else backend.concise(kind, len(vocab), 8)
+    history = backend.d2l.train_ch8(net, train_iter, vocab, 1, 8, strategy, quiet=True)
+    assert history.perplexity[-1] < history.perplexity[0]
+
+
+@pytest.mark.only("mxnet")
+def test_importing_the_backend_supplies_what_mxnet_misses_in_numpy(backend):
+    code = (
+        "import numpy; before = 'bool' in vars(numpy)\n"
+        "import d2lrnn.data; between = 'bool' in vars(numpy)\n"
+        "import d2lrnn.mxnet; print(before, between, numpy.bool is bool)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False", "True"]

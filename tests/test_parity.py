@@ -1,0 +1,108 @@
+"""All three frameworks in one process, against each other."""
+
+import conftest
+import numpy as np
+import pytest
+import tolerances
+
+from d2lrnn import backends, canonical, data
+
+pytestmark = pytest.mark.parity
+PAIRS = [("torch", "mxnet"), ("torch", "tensorflow"), ("mxnet", "tensorflow")]
+MODELS = [
+    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
+    for kind in canonical.KINDS
+    for layers, both in ((1, False), (2, False), (2, True))
+    if kind != "rnn-scratch" or layers == 1
+]
+H = 64
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Train each kind once in each backend, from the same weights on the same minibatches."""
+    cache = {}
+
+    def train(kind):
+        if kind not in cache:
+            cache[kind] = {name: _train(name, kind) for name in backends.BACKENDS}
+        return cache[kind]
+
+    return train
+
+
+def _train(name, kind):
+    backend = conftest.load_backend(name)
+    train_iter, vocab = backend.d2l.load_data("story", 16, 25, False, 6000, seed=0)
+    net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
+    history = backend.interop.train(net, train_iter, vocab, 1, 20, device, quiet=True)
+    text = backend.interop.predict("time traveller", 50, net, vocab, device)
+    return history, backend.interop.get_weights(net), text
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_perplexity_after_training(trained, kind, one, other):
+    first, second = trained(kind)[one][0], trained(kind)[other][0]
+    assert first.perplexity[-1] < 0.75 * first.perplexity[0]
+    np.testing.assert_allclose(first.perplexity, second.perplexity, rtol=tolerances.PERPLEXITY_AFTER_TRAINING)
+
+
+@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_forward_from_the_same_weights(kind, layers, both, one, other):
+    rng = np.random.default_rng(0)
+    shapes = canonical.shapes(kind, 28, 32, layers, both)
+    weights = {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    X = rng.integers(28, size=(8, 12))
+    results = []
+    for name in (one, other):
+        interop = backends.interop(name)
+        net, _ = interop.build_model(kind, 28, 32, layers, bidirectional=both, device="cpu")
+        interop.set_weights(net, weights)
+        results.append(interop.forward(net, X))
+    (logits, state), (other_logits, other_state) = results
+    np.testing.assert_allclose(logits, other_logits, rtol=0, atol=tolerances.LOGITS)
+    np.testing.assert_allclose(state, other_state, rtol=0, atol=tolerances.STATE)
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+@pytest.mark.parametrize("trainer", list(backends.BACKENDS))
+def test_weights_trained_in_one_continue_the_same_text_in_all(trained, kind, trainer):
+    """Equal weights give equal greedy text; the weights are those of each trainer in turn."""
+    _, weights, text = trained(kind)[trainer]
+    _, vocab = data.load_corpus("story")
+    texts = {}
+    for name in backends.BACKENDS:
+        interop = backends.interop(name)
+        net, device = interop.build_model(kind, len(vocab), H, device="cpu")
+        interop.set_weights(net, weights)
+        texts[name] = interop.predict("time traveller", 50, net, vocab, device)
+    assert texts == dict.fromkeys(backends.BACKENDS, text)
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+def test_the_same_seed_gives_the_same_first_weights(kind):
+    first, *others = (
+        interop.get_weights(interop.build_model(kind, 28, 16, device="cpu", seed=9)[0])
+        for interop in map(backends.interop, backends.BACKENDS)
+    )
+    for other in others:
+        assert list(other) == list(first)
+        for name, value in first.items():
+            np.testing.assert_array_equal(other[name], value)
+
+
+def test_the_book_initialiser_draws_the_same_weights_everywhere():
+    params = []
+    for name in backends.BACKENDS:
+        backend = conftest.load_backend(name)
+        params.append([backend.numpy(p) for p in backend.d2l.get_params(28, 16, *backend.place, seed=4)])
+    for other in params[1:]:
+        for mine, theirs in zip(params[0], other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_every_backend_exports_the_same_names():
+    names = [conftest.load_backend(name).d2l.__all__ for name in backends.BACKENDS]
+    assert names[0] == names[1] == names[2]
