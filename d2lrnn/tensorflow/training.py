@@ -81,6 +81,14 @@ def evaluate_perplexity(net, data_iter):
     return perplexity(float(total) / count)
 
 
+def _scope(strategy, params):
+    """Return where to train: in the strategy's scope, or, for a net that was made outside of it, just on its device."""
+    variables = [param if callable(param.value) else param.value for param in params]  # Keras 3 wraps TensorFlow's
+    if all(strategy.extended.variable_created_in_scope(variable) for variable in variables):
+        return strategy.scope()
+    return tf.device(book_name(strategy))
+
+
 def _training_step(net, loss, updater, theta):
     """Return the function that trains on one minibatch, compiled once for a net, loss, updater and radius."""
 
@@ -188,14 +196,15 @@ def train_ch8(
             f"the strategy has {strategy.num_replicas_in_sync} replicas, and a state that is carried from minibatch to "
             "minibatch cannot be split over them: use tf.distribute.OneDeviceStrategy"
         )
-    with strategy.scope():
+    if not getattr(net, "built", True):
+        # Keras makes weights at the first input. One of our own: the loader's would move its random generator on.
+        with strategy.scope():
+            net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
+    params = parameters(net)
+    with _scope(strategy, params):
         # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
         loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")
         updater = tf.keras.optimizers.SGD(float(lr))  # Keras 3 takes no int
-        if not getattr(net, "built", True):
-            # Keras makes weights at the first input. One of our own: the loader's would move its random generator on.
-            net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
-        params = parameters(net)
         with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
             for number in range(1, num_epochs + 1):
                 good = [tf.identity(param) for param in params]
