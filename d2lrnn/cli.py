@@ -21,7 +21,7 @@ from d2lrnn import __version__, backends, compare, run
 from d2lrnn.canonical import KINDS
 from d2lrnn.data import CORPORA
 from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import D2LRNNError, InputError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
 
 _DEFAULTS = run.Settings()
 _NARROWEST = 120  # the comparison's table where the output is no terminal and has no width
@@ -299,6 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        warnings.simplefilter("always", D2LRNNWarning)
         try:
             return int(args.run(args))
         except D2LRNNError as error:

@@ -9,6 +9,10 @@ class D2LRNNError(Exception):
     """Base of the errors whose message says what was given, what was expected and what to do."""
 
 
+class D2LRNNWarning(UserWarning):
+    """Something that goes on, but perhaps not as it was meant."""
+
+
 class InputError(D2LRNNError, ValueError):
     """A value that cannot be used."""
 

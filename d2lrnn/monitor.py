@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.errors import DivergenceError, InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, DivergenceError, InputError, require_positive
 from d2lrnn.helpers import Animator, in_notebook
 
 BOOK_PREFIXES = ("time traveller", "traveller")
@@ -120,6 +120,7 @@ def check_training(
         warnings.warn(
             "use_random_iter=True with an iterator that samples sequentially: each minibatch begins from a state "
             "of zeros, but nothing is sampled at random; load the data with use_random_iter=True for that",
+            D2LRNNWarning,
             stacklevel=3,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from d2lrnn import backends
 from d2lrnn.canonical import check_kind
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
-from d2lrnn.errors import BackendNotInstalledError, InputError, require_positive
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning, InputError, require_positive
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, bits_per_character
 
 SAMPLINGS = ("sequential", "random")
@@ -109,7 +109,9 @@ def choose_prefixes(settings: Settings, text: Text, train_iter: SeqDataLoader, v
     for prefix in settings.prefixes:
         if lacking := sorted({character for character in prefix if character not in vocab.token_to_idx}):
             listed = "".join(lacking)
-            warnings.warn(f"prefix {prefix!r} has characters that the text lacks: {listed!r}", stacklevel=2)
+            warnings.warn(
+                f"prefix {prefix!r} has characters that the text lacks: {listed!r}", D2LRNNWarning, stacklevel=2
+            )
     return settings.prefixes
 
 

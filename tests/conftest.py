@@ -178,7 +178,9 @@ def no_download():
 def real_time_machine() -> Text:
     """Return the real text; a test that checks its facts is skipped where it is not."""
     if _real_folder() is None:
-        pytest.skip(f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}")
+        pytest.skip(
+            f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}"
+        )
     return read_text("time-machine")
 
 

@@ -131,7 +131,9 @@ def trained(backend, kind, epochs, *, use_random_iter=False, lr=1.0):
 def test_weights_after_an_epoch_of_training(backend, kind, use_random_iter):
     _, _, weights, expected = trained(backend, kind, 1, use_random_iter=use_random_iter)
     for name, value in expected.items():
-        np.testing.assert_allclose(weights[name], value, rtol=0, atol=tolerances.WEIGHTS_AFTER_AN_EPOCH[backend.name], err_msg=name)
+        np.testing.assert_allclose(
+            weights[name], value, rtol=0, atol=tolerances.WEIGHTS_AFTER_AN_EPOCH[backend.name], err_msg=name
+        )
 
 
 @pytest.mark.parametrize("kind", canonical.KINDS)
@@ -139,4 +141,6 @@ def test_losses_over_fifty_steps(backend, kind):
     losses, expected, _, _ = trained(backend, kind, 6)
     assert len(losses) == len(expected) >= 50
     assert expected[-1] < expected[0]
-    np.testing.assert_allclose(losses[:50], expected[:50], rtol=0, atol=tolerances.LOSSES_OVER_50_STEPS[backend.name, kind])
+    np.testing.assert_allclose(
+        losses[:50], expected[:50], rtol=0, atol=tolerances.LOSSES_OVER_50_STEPS[backend.name, kind]
+    )

@@ -81,7 +81,9 @@ def test_the_loss_is_read_back_once_an_epoch(backend, loaders, monkeypatch):
     assert minibatches > 4
     reads = []
     tensor = type(backend.tensor(np.zeros(1, np.float32)))
-    for method in {"torch": ["item", "numpy", "__float__"], "mxnet": ["asnumpy"], "tensorflow": ["numpy"]}[backend.name]:
+    for method in {"torch": ["item", "numpy", "__float__"], "mxnet": ["asnumpy"], "tensorflow": ["numpy"]}[
+        backend.name
+    ]:
         original = getattr(tensor, method)
         monkeypatch.setattr(tensor, method, lambda self, *a, _o=original: reads.append(1) or _o(self, *a))
     backend.train(net, train_iter, vocab, 1, epochs, prefixes=())

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.data.text import CLEANINGS, Vocab, clean_lines, clean_text, tokenize
-from d2lrnn.errors import D2LRNNError, InputError, InputFileError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 # The book's registry of downloads: name -> (address, SHA-1). Its cells add entries of their own.
@@ -158,7 +158,9 @@ def read_text(source: str | Path) -> Text:
         try:
             content = read_file(download("time_machine"))
         except DownloadError as error:
-            warnings.warn(f"The Time Machine is not here, the bundled story stands in: {error}", stacklevel=2)
+            warnings.warn(
+                f"The Time Machine is not here, the bundled story stands in: {error}", D2LRNNWarning, stacklevel=2
+            )
             name = STAND_IN
     if name in CORPORA and (bundled := CORPORA[name].bundled):
         content = (resources.files("d2lrnn.data") / "bundled" / bundled).read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import warnings
 
 import tensorflow as tf
 
+from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.generation import generate, token_chooser
 
 # What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say.
@@ -34,8 +35,12 @@ def compiled(net, key, function):
             return graph(*args)
         except _NOT_A_GRAPH as error:
             result = function(*args)  # if it fails here too, this is the error to see
-            reason = str(error).strip().splitlines()[0]
-            warnings.warn(f"{net} cannot be compiled and runs slowly, operator by operator: {reason}", stacklevel=2)
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            warnings.warn(
+                f"{type(net).__name__} cannot be compiled and runs slowly, operator by operator: {reason}",
+                D2LRNNWarning,
+                stacklevel=2,
+            )
             cache[key] = function
             return result
 

@@ -1,0 +1,340 @@
+"""The command line: its help, its errors (exit code 2, one line, no traceback) and what it prints."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from d2lrnn import backends, cli, compare
+
+STORY = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "16", "--batch-size", "8", "--num-steps", "20"]
+
+
+@pytest.fixture
+def run(capfd, monkeypatch, tmp_path):
+    """Return a function that runs the command in an empty folder and returns its exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        try:
+            code = cli.main([str(arg) for arg in args])
+        except SystemExit as stop:  # argparse's own way out
+            code = stop.code
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    monkeypatch.setattr(backends, "version", lambda name: None)
+
+
+def last_line(err):
+    return err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["train", "--help"], ["compare", "--help"], ["backends", "--help"]])
+def test_help(run, args):
+    code, out, _ = run(*args)
+    assert code == 0
+    assert "usage: d2lrnn" in out
+
+
+def test_version(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert re.fullmatch(r"d2lrnn \d+\.\d+\.\d+\n", out)
+
+
+def test_the_installed_command_is_this_one():
+    result = subprocess.run([sys.executable, "-m", "d2lrnn.cli", "--version"], capture_output=True, check=True)
+    assert result.stdout.startswith(b"d2lrnn ")
+
+
+BAD_ARGUMENTS = {
+    "no command": ([], "required: COMMAND"),
+    "unknown command": (["trian"], "invalid choice: 'trian'"),
+    "no backend": (["train"], "required: --backend"),
+    "unknown backend": (["train", "--backend", "jax"], "invalid choice: 'jax'"),
+    "unknown backends": (["compare", "--backends", "torch,jax"], "unknown backend 'jax': use one of torch, mxnet"),
+    "no backends": (["compare", "--backends", ","], "no backend is named"),
+    "unknown model": (["train", "--backend", "torch", "--model", "bert"], "invalid choice: 'bert'"),
+    "no epochs": (["train", "--backend", "torch", "--epochs", "0"], "a whole number of at least 1, got '0'"),
+    "negative units": (["train", "--backend", "torch", "--num-hiddens", "-5"], "at least 1, got '-5'"),
+    "half a layer": (["train", "--backend", "torch", "--num-layers", "0.5"], "at least 1, got '0.5'"),
+    "words for steps": (["train", "--backend", "torch", "--num-steps", "many"], "at least 1, got 'many'"),
+    "no tokens": (["train", "--backend", "torch", "--max-tokens", "0"], "at least 1, or -1, got '0'"),
+    "zero lr": (["train", "--backend", "torch", "--lr", "0"], "a positive number, got '0'"),
+    "infinite lr": (["train", "--backend", "torch", "--lr", "inf"], "a positive number, got 'inf'"),
+    "all held out": (["train", "--backend", "torch", "--valid-fraction", "1"], "from 0 to below 1, got '1'"),
+    "negative seed": (["train", "--backend", "torch", "--seed", "-1"], "at least 0, got '-1'"),
+    "unknown sampling": (["train", "--backend", "torch", "--sampling", "bootstrap"], "invalid choice: 'bootstrap'"),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), BAD_ARGUMENTS.values(), ids=list(BAD_ARGUMENTS))
+def test_arguments_that_cannot_be_used(run, args, message):
+    code, out, err = run(*args)
+    assert code == 2
+    assert out == ""
+    assert message in last_line(err)
+
+
+@pytest.mark.parametrize("name", list(backends.BACKENDS))
+def test_a_backend_that_is_not_installed_is_named_with_its_remedy(run, nothing_installed, name):
+    code, out, err = run("train", "--backend", name, *STORY)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith(
+        f"d2lrnn: error: {backends.BACKENDS[name].title} is not installed: pip install 'd2lrnn[{name}]'"
+    )
+
+
+def test_the_list_of_backends_tells_how_to_install_what_is_missing(run, nothing_installed):
+    code, out, _ = run("backends", "--json")
+    rows = json.loads(out)["backends"]
+    assert code == 0
+    assert [row["backend"] for row in rows] == list(backends.BACKENDS)
+    for row in rows:
+        assert (row["version"], row["devices"]) == (None, [])
+        assert f"pip install 'd2lrnn[{row['backend']}]'" in row["problem"]
+    code, out, _ = run("backends")
+    assert code == 0
+    assert out.count("is not installed") == 3
+
+
+def test_a_comparison_without_any_backend_fails_with_a_row_for_each(run, nothing_installed):
+    code, out, err = run("compare", *STORY)
+    assert code == 2
+    assert out.count("is not") >= 3
+    assert last_line(err) == "d2lrnn: error: no backend could run; see the reasons above"
+    code, out, _ = run("compare", *STORY, "--json")
+    assert code == 2
+    assert [row["backend"] for row in json.loads(out)["backends"]] == list(backends.BACKENDS)
+
+
+@pytest.fixture
+def text_files(tmp_path):
+    files = {
+        "empty": b"",
+        "blank": b" \n\n",
+        "latin-1": "caf\u00e9 au lait".encode("latin-1") * 200,
+        "short": b"too short",
+        "digits": b"0123456789" * 300,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "no corpus or file called"),
+        (".", "cannot read"),
+        ("empty", "is empty"),
+        ("blank", "is empty"),
+        ("latin-1", "is not UTF-8 (byte 0xe9 at position 3)"),
+        ("short", "too short for one minibatch"),
+        ("digits", "nothing is left"),
+    ],
+)
+@pytest.mark.parametrize("command", [["train", "--backend", "torch"], ["compare"]], ids=["train", "compare"])
+def test_texts_that_cannot_be_used(run, text_files, monkeypatch, command, name, message):
+    # The text is looked at before a framework is imported, so this needs none
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    code, out, err = run(*command, "--corpus", text_files / name)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_too_many_layers_for_the_scratch_model(run, monkeypatch):
+    code, _, err = run("train", "--backend", "torch", "--num-layers", "2", *STORY)
+    assert code == 2
+    assert "has one layer in one direction: use 'rnn' for more" in err
+
+
+def test_a_dead_reader_of_our_output_is_no_error():
+    command = f"{sys.executable} -m d2lrnn.cli train --help | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.stdout.startswith("usage")
+    assert "Traceback" not in result.stderr
+
+
+def test_backends_lists_versions_and_devices(run, backend):
+    code, out, _ = run("backends", "--json")
+    (row,) = [row for row in json.loads(out)["backends"] if row["backend"] == backend.name]
+    assert code == 0
+    assert row["problem"] is None
+    assert row["version"].startswith(backend.framework.__version__.split("+")[0])
+    assert row["devices"] == backend.interop.device_names()
+
+
+@pytest.mark.parametrize("model", ["rnn-scratch", "rnn", "gru", "lstm"])
+def test_train_prints_one_json_document(run, backend, model):
+    args = ["--model", model, "--epochs", 3, "--seed", 1, "--valid-fraction", 0.2, "--prefix", "a", "the sea", "--json"]
+    code, out, err = run("train", "--backend", backend.name, *STORY, *args)
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["backend"] == backend.name
+    assert document["device"] == "cpu"
+    assert document["settings"]["model"] == model
+    assert len(document["history"]["perplexity"]) == 3
+    assert document["perplexity"] == document["history"]["perplexity"][-1] < 28
+    assert document["valid_perplexity"] == document["history"]["valid_perplexity"][-1] < 28
+    assert document["tokens_per_second"] > 0
+    assert list(document["predictions"]) == ["a", "the sea"]
+    assert all(text.startswith(prefix) for prefix, text in document["predictions"].items())
+
+
+def test_train_prints_the_books_lines(run, backend):
+    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1)
+    assert (code, err) == (0, "")
+    assert re.match(r"perplexity \d+\.\d, \d+\.\d tokens/sec on ", out)
+    assert [line[:9] for line in out.splitlines()[1:]] == ["time trav", "traveller"]
+
+
+def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):
+    small = [
+        "--backend",
+        backend.name,
+        "--num-hiddens",
+        8,
+        "--batch-size",
+        2,
+        "--num-steps",
+        10,
+        "--epochs",
+        1,
+        "--json",
+    ]
+    _, out, _ = run("train", *small, "--corpus", "verses")
+    assert list(json.loads(out)["predictions"]) == ["分开", "不分开"]
+    (tmp_path / "mine.txt").write_text("Ночь, улица, фонарь; " * 30, encoding="utf-8")
+    _, out, _ = run("train", *small, "--corpus", tmp_path / "mine.txt")
+    assert list(json.loads(out)["predictions"]) == ["ночь улица"]
+
+
+def test_a_prefix_that_the_text_does_not_know_is_warned_about(run, backend):
+    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--prefix", "Zeit", "--json")
+    assert code == 0
+    assert err == "d2lrnn: warning: prefix 'Zeit' has characters that the text lacks: 'Z'\n"
+    assert json.loads(out)["predictions"]["Zeit"].startswith("<unk>eit")
+
+
+def test_a_gpu_that_is_not_there(run, backend):
+    if backend.d2l.num_gpus():
+        return
+    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--device", "gpu")
+    assert (code, out) == (2, "")
+    assert f"no device 'gpu' for {backends.BACKENDS[backend.name].title} here: use one of cpu" in err
+
+
+def test_training_that_diverges(run, backend):
+    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 3, "--lr", "1e38", "--json")
+    assert (code, out) == (2, "")
+    assert re.search(r"became NaN or infinite at epoch \d, step \d+: .* try a smaller learning rate", err)
+
+
+def test_compare_one_backend(run, backend, tmp_path):
+    code, out, err = run("compare", "--backends", backend.name, *STORY, "--epochs", 8, "--seed", 1, "--json")
+    document = json.loads(out)
+    (row,) = document["backends"]
+    assert (code, err) == (0, "")
+    assert row["problem"] is None
+    assert row["parameters"] == row["corpus"]["vocab_size"] * 16 * 2 + 16 * 16 + 16 + row["corpus"]["vocab_size"]
+    assert row["max_loss_difference"] < 1e-4
+    assert len(document["reference_losses"]) == len(row["step_losses"]) == 50
+    assert row["peak_memory"] > 2**26
+    assert row["startup_seconds"] > 0
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_refuses_a_picture_that_cannot_be_written(run, backend):
+    code, _, err = run("compare", "--backends", backend.name, *STORY, "--epochs", 1, "--png", "no/such/folder/a.png")
+    assert code == 2
+    assert "cannot write the curves to 'no/such/folder/a.png'" in err
+
+
+def broken_framework(folder, name, code):
+    """Put a module in the place of a framework's, for processes that are started with its folder in PYTHONPATH."""
+    (folder / f"{name}.py").write_text(code)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("crash", "reason"),
+    [
+        ("import os; os.abort()", "its process was killed by SIGABRT"),
+        ("import os; os.kill(os.getpid(), 9)", "its process was killed by SIGKILL"),
+        ("import sys; sys.stderr.write('out of luck'); import os; os._exit(3)", "ended with exit code 3"),
+        ("raise ImportError('libnothing.so')", "is installed but cannot be imported (libnothing.so)"),
+    ],
+    ids=["abort", "kill", "exit", "import-error"],
+)
+def test_a_backend_that_dies_gets_a_row_and_fails_the_run(run, backend, tmp_path, monkeypatch, crash, reason):
+    monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, backend.name, crash))
+    code, out, err = run("compare", "--backends", backend.name, *STORY, "--epochs", 1, "--json")
+    (row,) = json.loads(out)["backends"]
+    assert code == 2
+    assert reason in row["problem"]
+    assert "no backend could run" in err
+
+
+@pytest.mark.parity
+def test_compare_all_three(run):
+    code, out, err = run("compare", *STORY, "--epochs", 2, "--seed", 1)
+    assert (code, err) == (0, "")
+    for name in backends.BACKENDS:
+        assert len(re.findall(rf"^│ {name}\b", out, re.MULTILINE)) == 1
+    assert "curves: compare.png" in out
+    assert Path("compare.png").is_file()
+
+
+@pytest.mark.parity
+def test_compare_begins_from_the_same_weights_and_reads_the_same_minibatches(run):
+    _, out, _ = run("compare", *STORY, "--epochs", 2, "--sampling", "random", "--json")
+    document = json.loads(out)
+    assert document["settings"]["seed"] is not None
+    assert len({row["corpus"]["sha256"] for row in document["backends"]}) == 1
+    for row in document["backends"]:
+        assert row["max_loss_difference"] < 1e-4
+
+
+@pytest.mark.parity
+def test_when_one_backend_dies_the_others_go_on(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, "mxnet", "import os; os.abort()"))
+    code, out, _ = run("compare", *STORY, "--epochs", 1, "--json")
+    rows = {row["backend"]: row["problem"] for row in json.loads(out)["backends"]}
+    assert code == 1
+    assert (rows["torch"], rows["tensorflow"]) == (None, None)
+    assert rows["mxnet"].startswith("its process was killed by SIGABRT")
+
+
+@pytest.mark.parity
+def test_a_backend_that_is_missing_fails_the_run_only_if_it_was_asked_for(run, monkeypatch):
+    installed = backends.version
+    monkeypatch.setattr(backends, "version", lambda name: None if name == "mxnet" else installed(name))
+    code, out, _ = run("compare", *STORY, "--epochs", 1)
+    assert code == 0
+    assert "MXNet is not" in out
+    assert run("compare", "--backends", "mxnet,torch", *STORY, "--epochs", 1)[0] == 1
+
+
+def test_a_process_that_dies_half_way_through_a_line_is_answered_for(monkeypatch, tmp_path):
+    """The worker is any interpreter: one that writes half an answer and is gone."""
+    code = 'import sys, os; sys.stdout.write(\'{"event": "epo\'); sys.stdout.flush(); os._exit(7)'
+    fake = tmp_path / "python"
+    fake.write_text(f"#!{sys.executable}\n{code}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(compare.sys, "executable", str(fake))
+    assert compare.ask({"task": "train"}) == {"event": "error", "message": "its process ended with exit code 7"}
+    assert os.access(fake, os.X_OK)
