@@ -200,7 +200,7 @@ def test_prediction_samples_with_a_seed(backend, net):
 
 
 def test_prediction_of_words(backend):
-    corpus, vocab = data.load_corpus("story", token="word")
+    _corpus, vocab = data.load_corpus("story", token="word")
     net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
     text = backend.predict(["time", "traveller"], 4, net, vocab)
     assert text.startswith("time traveller ")
