@@ -138,10 +138,15 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
             )
         )
     except (requests.RequestException, ValueError, OSError) as error:
-        # Only the first line: what lies beneath an unreachable host is a page of nested exceptions.
-        reason = str(error).splitlines()[0]
+        # requests wraps what happened in a page of nested exceptions
+        if isinstance(error, requests.Timeout):
+            reason = f"no answer within {DOWNLOAD_TIMEOUT:g} seconds"
+        elif isinstance(error, requests.ConnectionError):
+            reason = "the server cannot be reached"
+        else:
+            reason = str(error).splitlines()[0]
         raise DownloadError(
-            f"cannot download {file_name} from {url}: {reason}; put the file into a folder and name it in {DATA_ENV}"
+            f"cannot download {url}: {reason}; put {file_name} into a folder and name that folder in {DATA_ENV}"
         ) from error
 
 

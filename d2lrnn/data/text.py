@@ -41,20 +41,23 @@ def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = F
     """Keep the letters of every script, and one space wherever anything else stood.
 
     Args:
-        text: Any text; it is brought to Unicode's composed form (NFC) first.
+        text: Any text; it is brought to Unicode's composed form (NFC).
         keep_punctuation: Keep punctuation, digits and symbols too; runs of white space still become a space.
         keep_case: Keep capital letters.
 
     Returns:
         The cleaned text, without line breaks and without white space at its ends.
     """
-    text = unicodedata.normalize("NFC", text)
-    if not keep_case:
-        text = text.lower()
+    # In this order: some capital letters with an accent have a composed form as small letters only.
+    text = unicodedata.normalize("NFC", text if keep_case else text.lower())
     # One decision for each distinct character; the text itself is walked in C. Marks (M) are vowel signs and accents.
     kept = "LMNPS" if keep_punctuation else "LM"
-    drop = {ord(c): " " for c in set(text) if unicodedata.category(c)[0] not in kept and c not in _WORD_JOINERS}
-    return " ".join(text.translate(drop).split())
+    distinct = set(text)
+    drop = {ord(c): " " for c in distinct if unicodedata.category(c)[0] not in kept and c not in _WORD_JOINERS}
+    # What is left of an emoji that was dropped, say, stands on no letter and cannot be seen.
+    dependent = _WORD_JOINERS + "".join(c for c in distinct if unicodedata.category(c)[0] == "M")
+    words = (word.lstrip(dependent) for word in text.translate(drop).split())
+    return " ".join(word for word in words if word)
 
 
 def tokenize(lines: Sequence[str], token: str = "word") -> list[list[str]]:

@@ -1,0 +1,424 @@
+"""Where a text comes from: what ships, what a user gives, and what is downloaded from a server on this machine."""
+
+import hashlib
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+
+from d2lrnn.data import (
+    CORPORA,
+    DATA_HUB,
+    DownloadError,
+    Text,
+    corpora,
+    download,
+    load_corpus,
+    load_corpus_time_machine,
+    load_data,
+    read_text,
+    read_time_machine,
+)
+from d2lrnn.data.corpora import read_file
+from d2lrnn.errors import D2LRNNError, InputError, InputFileError
+
+CONTENT = "分开 and the time traveller\n".encode()
+BUNDLED = [name for name in CORPORA if CORPORA[name].bundled]
+
+
+# The texts that ship
+
+
+def test_the_story_is_long_enough_and_knows_the_books_prefixes():
+    tokens, vocab = load_corpus("story")
+    text = "".join(vocab.to_tokens(tokens))
+    assert len(text) >= 24_000
+    assert "time traveller" in text
+
+
+def test_the_verses_are_chinese_and_know_the_first_editions_prefixes():
+    tokens, vocab = load_corpus("verses")
+    text = "".join(vocab.to_tokens(tokens))
+    assert len(text) >= 3_000
+    assert len(set(text)) >= 300
+    assert "不分开" in text
+    assert text.count("分开") > text.count("不分开")
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size"),
+    [
+        pytest.param("story", 32, id="story"),
+        pytest.param("verses", 2, id="verses"),
+        pytest.param("verses", 32, id="verses-in-32-rows"),
+    ],
+)
+@pytest.mark.parametrize("valid_fraction", [0, 0.1], ids=["nothing-held-out", "a-tenth-held-out"])
+def test_a_bundled_text_is_enough_for_minibatches(name, batch_size, valid_fraction):
+    train_iter, _ = load_data(name, batch_size, 35, valid_fraction=valid_fraction)
+    X, _ = next(iter(train_iter))
+    assert X.shape == (batch_size, 35)
+
+
+def test_every_corpus_has_prefixes_of_known_characters(corpus_name):
+    _, vocab = load_corpus(corpus_name)
+    assert CORPORA[corpus_name].prefixes
+    assert 0 not in vocab[list("".join(CORPORA[corpus_name].prefixes))]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_text_says_its_name_and_hash(name):
+    text = read_text(name)
+    assert text.name == name
+    assert text.sha256 == hashlib.sha256(text.content.encode()).hexdigest()
+
+
+# The book's text
+
+
+def test_the_real_time_machine_has_the_books_170580_characters(real_time_machine):
+    assert real_time_machine.name == "time-machine"
+    tokens, vocab = load_corpus_time_machine()
+    assert tokens.dtype == np.int32
+    assert tokens.shape == (170_580,)
+    assert len(vocab) == 28
+    assert vocab.idx_to_token[:10] == ["<unk>", " ", "e", "t", "a", "i", "n", "o", "s", "h"]
+
+
+def test_the_real_time_machine_has_the_books_lines(real_time_machine):
+    lines = read_time_machine()
+    assert len(lines) == 3221
+    assert lines[0] == "the time machine by h g wells"
+    assert lines[10] == "twinkled and his usually pale face was flushed and animated the"
+
+
+def test_the_books_lines_are_joined_without_a_space(real_time_machine):
+    tokens, vocab = load_corpus_time_machine(50)
+    assert "".join(vocab.to_tokens(tokens)) == "the time machine by h g wellsithe time traveller f"
+    assert len(vocab) == 28
+
+
+# Files
+
+
+def test_a_file_is_read_as_it_stands(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(CONTENT)
+    text = read_text(path)
+    assert text == Text(str(path), CONTENT.decode(), hashlib.sha256(CONTENT).hexdigest())
+    assert read_text(str(path)) == text
+
+
+def test_a_byte_order_mark_is_dropped(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + CONTENT)
+    assert read_file(path) == CONTENT.decode()
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "mine.txt").write_bytes(CONTENT)
+    assert read_file("~/mine.txt") == CONTENT.decode()
+
+
+@pytest.mark.parametrize("name", ["no such file.txt", "~no-such-user/file.txt"])
+def test_a_missing_file_is_an_error_that_lists_the_corpora(name):
+    with pytest.raises(InputFileError, match=f"no corpus or file called '{name}'.*time-machine, story, verses"):
+        read_text(name)
+
+
+def test_a_missing_file_is_also_pythons_own_error():
+    with pytest.raises(FileNotFoundError, match="give the path of a UTF-8 text file"):
+        read_text("no such file.txt")
+
+
+def test_a_folder_is_an_error(tmp_path):
+    with pytest.raises(InputFileError, match="cannot read .*; give a readable text file"):
+        read_text(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t\r\n", b"\xef\xbb\xbf\n"], ids=["empty", "white-space", "only-a-bom"])
+def test_a_file_without_text_is_an_error(tmp_path, content):
+    path = tmp_path / "empty.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is empty: give a file with text in it"):
+        read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        pytest.param("Café".encode("latin-1"), "byte 0xe9 at position 3", id="latin-1"),
+        pytest.param("Café".encode("utf-16"), "byte 0xff at position 0", id="utf-16"),
+        pytest.param(b"\xef\xbb\xbfCaf\xe9", "byte 0xe9 at position 6", id="behind-a-bom"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_an_error_that_says_where(tmp_path, content, where):
+    path = tmp_path / "other.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"is not UTF-8 \({where}\): save it as UTF-8"):
+        read_text(path)
+
+
+# From a text to a corpus
+
+SAMPLE = Text("sample", "Où est\nH. G. Wells?\n", "no hash")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({}, "où est h g wells", id="letters-by-default"),
+        pytest.param({"clean": "book"}, "o esth g wells", id="book"),
+        pytest.param({"clean": "none"}, "Où est\nH. G. Wells?\n", id="none"),
+        pytest.param({"keep_case": True}, "Où est H G Wells", id="keep-case"),
+        pytest.param({"keep_punctuation": True}, "où est h. g. wells?", id="keep-punctuation"),
+        pytest.param({"clean": "book", "keep_punctuation": True}, "o esth. g. wells?", id="book-with-punctuation"),
+        pytest.param({"clean": "book", "keep_case": True}, "O estH G Wells", id="book-with-case"),
+    ],
+)
+def test_characters_are_cleaned_as(options, expected):
+    tokens, vocab = load_corpus(SAMPLE, **options)
+    assert tokens.dtype == np.int32
+    assert "".join(vocab.to_tokens(tokens)) == expected
+    assert len(vocab) == len(set(expected)) + 1
+
+
+@pytest.mark.parametrize(
+    ("clean", "expected"),
+    [
+        pytest.param("letters", ["où", "est", "h", "g", "wells"], id="letters"),
+        pytest.param("book", ["o", "est", "h", "g", "wells"], id="book"),
+        pytest.param("none", ["Où", "est", "H.", "G.", "Wells?"], id="none"),
+    ],
+)
+def test_words_are_cleaned_as(clean, expected):
+    tokens, vocab = load_corpus(SAMPLE, token="word", clean=clean)
+    assert vocab.to_tokens(tokens) == expected
+
+
+def test_the_time_machine_is_cleaned_as_in_the_book():
+    text = Text("time-machine", SAMPLE.content, "no hash")
+    tokens, vocab = load_corpus(text)
+    assert "".join(vocab.to_tokens(tokens)) == "o esth g wells"
+
+
+@pytest.mark.parametrize(("max_tokens", "expected"), [(-1, 16), (6, 6), (1000, 16)])
+def test_max_tokens_shortens_the_corpus_and_not_the_vocabulary(max_tokens, expected):
+    tokens, vocab = load_corpus(SAMPLE, max_tokens)
+    assert len(tokens) == expected
+    assert vocab.idx_to_token == load_corpus(SAMPLE)[1].idx_to_token
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param("1895, 12:30!", {}, id="digits"),
+        pytest.param("分开", {"clean": "book"}, id="chinese-by-the-books-cleaning"),
+        pytest.param("...", {"token": "word"}, id="words"),
+    ],
+)
+def test_a_text_of_which_nothing_is_left_is_an_error(content, options):
+    with pytest.raises(InputError, match="nothing is left of 'bare' after cleaning: try clean='none'"):
+        load_corpus(Text("bare", content, "no hash"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        pytest.param({"clean": "all"}, "unknown cleaning 'all': use one of letters, book, none", id="clean"),
+        pytest.param({"token": "line"}, "unknown token type 'line': use 'word' or 'char'", id="token"),
+    ],
+)
+def test_an_unknown_option_is_an_error_before_the_text_is_read(options, match):
+    with pytest.raises(InputError, match=match):
+        load_corpus("no such file", **options)
+
+
+# Downloads
+
+
+class Server(ThreadingHTTPServer):
+    """Serves ``files``, counts ``requests``, and does not answer at all while ``silent``."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.requests, self.silent, self.closing = {}, [], False, threading.Event()
+
+    def publish(self, monkeypatch, content, promised=CONTENT):
+        """Put a file on the server and, with the hash of what was promised, into the registry."""
+        self.files["/greeting.txt"] = content
+        url = f"http://127.0.0.1:{self.server_port}/greeting.txt"
+        monkeypatch.setitem(DATA_HUB, "greeting", (url, hashlib.sha1(promised).hexdigest()))
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        if self.server.silent:
+            self.server.closing.wait()
+        elif (content := self.server.files.get(self.path)) is None:
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, no folder of the user's, and no proxy between the test and its server."""
+    monkeypatch.delenv(corpora.DATA_ENV, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(pooch, "os_cache", lambda name: folder)
+    return folder
+
+
+def files_in(folder):
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_a_download_arrives_in_the_cache(server, cache, monkeypatch, capfd):
+    server.publish(monkeypatch, CONTENT)
+    path = Path(download("greeting"))
+    assert path == cache / "greeting.txt"
+    assert path.read_bytes() == CONTENT
+    assert files_in(cache) == ["greeting.txt"]
+    assert capfd.readouterr().out == ""
+
+
+def test_a_download_goes_where_it_is_told(server, cache, monkeypatch, tmp_path):
+    server.publish(monkeypatch, CONTENT)
+    path = download("greeting", tmp_path / "here")
+    assert Path(path) == tmp_path / "here" / "greeting.txt"
+    assert not cache.exists()
+
+
+def test_a_second_download_does_not_ask_the_server(server, cache, monkeypatch):
+    server.publish(monkeypatch, CONTENT)
+    assert download("greeting") == download("greeting")
+    assert server.requests == ["/greeting.txt"]
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, cache, monkeypatch):
+    server.publish(monkeypatch, CONTENT)
+    cache.mkdir()
+    (cache / "greeting.txt").write_bytes(CONTENT[:10])
+    assert Path(download("greeting")).read_bytes() == CONTENT
+    assert server.requests == ["/greeting.txt"]
+
+
+def test_a_page_that_is_not_there_is_an_error(server, cache, monkeypatch):
+    server.publish(monkeypatch, None)
+    with pytest.raises(DownloadError, match=r"cannot download greeting.txt from http://127.*404.*D2LRNN_DATA"):
+        download("greeting")
+    assert files_in(cache) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"x" * len(CONTENT), id="other-content"),
+        pytest.param(CONTENT[:-5], id="broken-off"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_wrong_content_is_an_error_and_leaves_no_file(server, cache, monkeypatch, content):
+    server.publish(monkeypatch, content)
+    with pytest.raises(DownloadError, match="cannot download greeting.txt"):
+        download("greeting")
+    assert server.requests == ["/greeting.txt"]
+    assert files_in(cache) == []
+
+
+def test_a_server_that_never_answers_is_an_error(server, cache, monkeypatch):
+    server.publish(monkeypatch, CONTENT)
+    server.silent = True
+    monkeypatch.setattr(corpora, "DOWNLOAD_TIMEOUT", 0.2)
+    with pytest.raises(DownloadError, match="cannot download greeting.txt .*timed out"):
+        download("greeting")
+    assert files_in(cache) == []
+
+
+def test_a_server_that_cannot_be_reached_is_an_error_of_one_line(cache, monkeypatch, closed_port):
+    monkeypatch.setitem(DATA_HUB, "greeting", (f"http://127.0.0.1:{closed_port}/greeting.txt", "0" * 40))
+    with pytest.raises(DownloadError, match="put the file into a folder and name it in D2LRNN_DATA") as caught:
+        download("greeting")
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, D2LRNNError)
+    assert isinstance(caught.value, OSError)
+
+
+def test_an_error_without_words_is_still_a_download_error(cache, monkeypatch):
+    def fail(*args, **kwargs):
+        raise TimeoutError
+
+    monkeypatch.setattr(pooch, "retrieve", fail)
+    with pytest.raises(DownloadError, match="TimeoutError"):
+        download("time_machine")
+
+
+def test_the_users_folder_comes_first(server, cache, monkeypatch, tmp_path):
+    server.publish(monkeypatch, CONTENT)
+    (tmp_path / "greeting.txt").write_bytes(CONTENT)
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    assert Path(download("greeting")) == tmp_path / "greeting.txt"
+    assert server.requests == []
+
+
+def test_a_wrong_file_in_the_users_folder_is_an_error(server, cache, monkeypatch, tmp_path):
+    server.publish(monkeypatch, CONTENT)
+    (tmp_path / "greeting.txt").write_bytes(b"something else")
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    with pytest.raises(DownloadError, match="is not the expected file .*: replace or remove it"):
+        download("greeting")
+    assert server.requests == []
+    assert (tmp_path / "greeting.txt").read_bytes() == b"something else"
+
+
+def test_a_users_folder_without_the_file_is_passed_over(server, cache, monkeypatch, tmp_path):
+    server.publish(monkeypatch, CONTENT)
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path / "nowhere"))
+    assert Path(download("greeting")) == cache / "greeting.txt"
+
+
+def test_an_unknown_download_is_an_error(cache):
+    with pytest.raises(InputError, match="unknown download 'fra-eng': known are .*time_machine"):
+        download("fra-eng")
+
+
+def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkeypatch, closed_port, capfd):
+    monkeypatch.setitem(DATA_HUB, "time_machine", (f"http://127.0.0.1:{closed_port}/timemachine.txt", "0" * 40))
+    with pytest.warns(UserWarning, match="the bundled story stands in: cannot download timemachine.txt") as caught:
+        text = read_text("time-machine")
+    assert text == read_text("story")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert capfd.readouterr().out == ""

@@ -1,0 +1,42 @@
+"""Training in a real notebook kernel: the bar, the curve and the last lines are in its outputs."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+CELL = """
+from d2lrnn import {name} as d2l
+train_iter, vocab = d2l.load_data('story', 8, 20, max_tokens=1500, seed=0)
+{make}
+history = d2l.train_ch8(net, train_iter, vocab, 1, 12, {device})
+"""
+MAKE = {
+    "torch": "net = d2l.RNNModelScratch(len(vocab), 16, d2l.cpu(), d2l.get_params, d2l.init_rnn_state, d2l.rnn)",
+    "tensorflow": "net = d2l.RNNModelScratch(len(vocab), 16, d2l.init_rnn_state, d2l.rnn, d2l.get_params)",
+}
+MAKE["mxnet"] = MAKE["torch"]
+TENSORFLOW_DEVICE = "__import__('tensorflow').distribute.OneDeviceStrategy('/CPU:0')"
+
+
+# The client's own: a message queue that is closed late, and a setting that is about to change its default
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_training_in_a_notebook(backend, tmp_path):
+    device = TENSORFLOW_DEVICE if backend.name == "tensorflow" else "d2l.cpu()"
+    cell = CELL.format(name=backend.name, make=MAKE[backend.name], device=device)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = notebook.cells[0].outputs
+    shown = [output.data for output in outputs if output.output_type == "display_data"]
+    printed = "".join(output.text for output in outputs if output.get("name") == "stdout")
+    noise = "".join(output.text for output in outputs if output.get("name") == "stderr")
+
+    # Updated in their places: one bar, at its last epoch, and one figure
+    bars = [data["text/html"] for data in shown if "text/html" in data]
+    assert len(bars) == 1
+    assert '<progress value="12" max="12">' in bars[0]
+    assert "epoch 12/12, perplexity" in bars[0]
+    assert "tokens/s" in bars[0]
+    assert len([data for data in shown if "image/svg+xml" in data]) == 1
+    assert printed.startswith("perplexity ")
+    assert [line[:9] for line in printed.splitlines()[1:]] == ["time trav", "traveller"]
+    assert noise == ""
