@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from d2lrnn import backends
+from d2lrnn import backends, canonical
 from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
 
 ENV = "D2LRNN_TEST_BACKENDS"
@@ -34,6 +34,14 @@ def _tested() -> list[str]:
 
 
 TESTED = _tested()
+
+# Every model that there is: its kind, how many layers, and whether it reads from both ends
+MODELS = [
+    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
+    for kind in canonical.KINDS
+    for layers, both in ((1, False), (2, False), (2, True))
+    if kind != "rnn-scratch" or layers == 1
+]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

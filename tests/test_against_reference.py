@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 import tolerances
+from conftest import MODELS
 
 from d2lrnn import canonical, data, reference
 
-MODELS = [
-    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
-    for kind in canonical.KINDS
-    for layers, both in ((1, False), (2, False), (2, True))
-    if kind != "rnn-scratch" or layers == 1
-]
-ONE_LAYER = [pytest.param(kind, 1, False, id=kind) for kind in canonical.KINDS]
 V, H, B, T = 28, 32, 8, 12
 
 

@@ -4,17 +4,12 @@ import conftest
 import numpy as np
 import pytest
 import tolerances
+from conftest import MODELS
 
 from d2lrnn import backends, canonical, data
 
 pytestmark = pytest.mark.parity
 PAIRS = [("torch", "mxnet"), ("torch", "tensorflow"), ("mxnet", "tensorflow")]
-MODELS = [
-    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
-    for kind in canonical.KINDS
-    for layers, both in ((1, False), (2, False), (2, True))
-    if kind != "rnn-scratch" or layers == 1
-]
 H = 64
 
 

@@ -3,15 +3,10 @@
 import numpy as np
 import pytest
 import tolerances
+from conftest import MODELS
 
 from d2lrnn import canonical, reference
 
-MODELS = [
-    pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
-    for kind in canonical.KINDS
-    for layers, both in ((1, False), (2, False), (2, True))
-    if kind != "rnn-scratch" or layers == 1
-]
 V, H, B, T = 6, 4, 3, 5
 
 
