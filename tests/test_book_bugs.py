@@ -37,8 +37,13 @@ def test_the_random_run_reads_other_minibatches_than_the_sequential_one(backend,
     assert not np.array_equal(backend.numpy(sequential), backend.numpy(shuffled))
 
 
-def test_the_state_that_is_carried_over_is_detached(backend, loaders):
+def test_the_state_that_is_carried_over_is_detached(backend, loaders, monkeypatch):
     """In the second minibatch the network is fed a state that no gradient reaches back through."""
+    if backend.name == "mxnet":
+        # A backward pass frees the history, which would hide that the state still had one
+        array = backend.framework.np.ndarray
+        backward = array.backward
+        monkeypatch.setattr(array, "backward", lambda self: backward(self, retain_graph=True))
     train_iter, vocab = loaders(False)
     net = backend.scratch(len(vocab), 8)
     states = []
@@ -54,10 +59,9 @@ def test_the_state_that_is_carried_over_is_detached(backend, loaders):
         assert len(states) > 1
         assert all(H.grad_fn is None and not H.requires_grad for (H,) in states)
     elif backend.name == "mxnet":
-        # A recorded array can be differentiated again; a detached one knows no history, which MXNet reports so
         assert len(states) > 1
         for (H,) in states:
-            with pytest.raises(backend.framework.MXNetError, match="not in a computational graph"):
+            with pytest.raises(backend.framework.MXNetError, match="computation(al)? graph"):
                 H.backward()
     else:
         # Traced once: the state is an input of the graph, so its history cannot be part of the tape

@@ -24,7 +24,9 @@ def test_training_in_a_notebook(backend, tmp_path):
     device = TENSORFLOW_DEVICE if backend.name == "tensorflow" else "d2l.cpu()"
     cell = CELL.format(name=backend.name, make=MAKE[backend.name], device=device)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     outputs = notebook.cells[0].outputs
     shown = [output.data for output in outputs if output.output_type == "display_data"]
     printed = "".join(output.text for output in outputs if output.get("name") == "stdout")
