@@ -276,14 +276,15 @@ def _print_comparison(document: dict[str, Any]) -> None:
         table.add_row(
             f"{name}\n{row['device']}", f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
             f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
-            f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}", escape("\n".join(row["predictions"].values())),
+            f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}",
+            escape("\n".join(row["predictions"].values())),
         )  # fmt: skip
     console.print(table)
     if "png" in document:
         console.print(f"curves: {document['png']}", highlight=False, markup=False)
     console.print(
-        "Each backend began from the same weights and read the same minibatches. The loss of the first training steps, in"
-        " nats, is compared with NumPy's in float64: training amplifies the rounding of float32 from step to step.",
+        "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"
+        " in nats, is compared with NumPy's in float64: training amplifies the rounding of float32 from step to step.",
         style="dim",
     )
 

@@ -338,7 +338,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(server, cache, monkeypa
 
 def test_a_page_that_is_not_there_is_an_error(server, cache, monkeypatch):
     server.publish(monkeypatch, None)
-    with pytest.raises(DownloadError, match=r"cannot download greeting.txt from http://127.*404.*D2LRNN_DATA"):
+    with pytest.raises(DownloadError, match=r"cannot download http://127.*404.*greeting.txt.*D2LRNN_DATA"):
         download("greeting")
     assert files_in(cache) == []
 
@@ -353,7 +353,7 @@ def test_a_page_that_is_not_there_is_an_error(server, cache, monkeypatch):
 )
 def test_wrong_content_is_an_error_and_leaves_no_file(server, cache, monkeypatch, content):
     server.publish(monkeypatch, content)
-    with pytest.raises(DownloadError, match="cannot download greeting.txt"):
+    with pytest.raises(DownloadError, match=r"cannot download http://127.*/greeting.txt: "):
         download("greeting")
     assert server.requests == ["/greeting.txt"]
     assert files_in(cache) == []
@@ -363,14 +363,16 @@ def test_a_server_that_never_answers_is_an_error(server, cache, monkeypatch):
     server.publish(monkeypatch, CONTENT)
     server.silent = True
     monkeypatch.setattr(corpora, "DOWNLOAD_TIMEOUT", 0.2)
-    with pytest.raises(DownloadError, match="cannot download greeting.txt .*timed out"):
+    with pytest.raises(DownloadError, match=r"cannot download .*greeting.txt: no answer within 0.2 seconds"):
         download("greeting")
     assert files_in(cache) == []
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_of_one_line(cache, monkeypatch, closed_port):
     monkeypatch.setitem(DATA_HUB, "greeting", (f"http://127.0.0.1:{closed_port}/greeting.txt", "0" * 40))
-    with pytest.raises(DownloadError, match="put the file into a folder and name it in D2LRNN_DATA") as caught:
+    with pytest.raises(
+        DownloadError, match="put greeting.txt into a folder and name that folder in D2LRNN_DATA"
+    ) as caught:
         download("greeting")
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, D2LRNNError)
@@ -417,7 +419,7 @@ def test_an_unknown_download_is_an_error(cache):
 
 def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkeypatch, closed_port, capfd):
     monkeypatch.setitem(DATA_HUB, "time_machine", (f"http://127.0.0.1:{closed_port}/timemachine.txt", "0" * 40))
-    with pytest.warns(UserWarning, match="the bundled story stands in: cannot download timemachine.txt") as caught:
+    with pytest.warns(UserWarning, match="the bundled story stands in: cannot download .*timemachine.txt") as caught:
         text = read_text("time-machine")
     assert text == read_text("story")
     assert [warning.filename for warning in caught] == [__file__]

@@ -219,7 +219,9 @@ def test_the_epochs_of_one_loader_differ(use_random_iter):
 # The loader
 
 
-@pytest.mark.parametrize(("use_random_iter", "iterator"), zip((True, False), (p.values[0] for p in ITERATORS)))
+@pytest.mark.parametrize(
+    ("use_random_iter", "iterator"), [(True, ITERATORS[0].values[0]), (False, ITERATORS[1].values[0])]
+)
 def test_the_loader_reads_as_the_iterator_of_its_mode(use_random_iter, iterator):
     minibatches = loader(range(100), 3, 5, use_random_iter=use_random_iter, seed=7)
     assert minibatches.use_random_iter is use_random_iter
@@ -321,7 +323,7 @@ def test_no_held_out_token_is_trained_on_even_as_a_label(use_random_iter):
     train_iter, _ = load_data(text, 4, 5, use_random_iter, 800, clean="none", valid_fraction=0.2, seed=0)
     trained = {int(token) for _ in range(20) for X, Y in train_iter for token in (*X.flat, *Y.flat)}
     held_out = {int(token) for X, Y in train_iter.valid_iter for token in (*X.flat, *Y.flat)}
-    assert max(trained) == 640
+    assert 600 < max(trained) <= 640  # the last ones may not fill a minibatch
     assert min(held_out) == 641
     assert max(held_out) <= 800
 

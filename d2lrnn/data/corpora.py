@@ -76,10 +76,11 @@ def read_file(path: str | Path) -> str:
         InputFileError: If there is no such file, or it cannot be read.
         InputError: If it is empty or not UTF-8.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     try:
+        path = path.expanduser()
         raw = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, RuntimeError):  # a RuntimeError where ~name names nobody
         names = ", ".join(CORPORA)
         raise InputFileError(
             f"no corpus or file called {str(path)!r}: give the path of a UTF-8 text file, or one of {names}"
@@ -89,7 +90,7 @@ def read_file(path: str | Path) -> str:
             f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file"
         ) from None
     try:
-        content = raw.decode("utf-8-sig")
+        content = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{str(path)!r} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}): "
@@ -144,7 +145,7 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         elif isinstance(error, requests.ConnectionError):
             reason = "the server cannot be reached"
         else:
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DownloadError(
             f"cannot download {url}: {reason}; put {file_name} into a folder and name that folder in {DATA_ENV}"
         ) from error

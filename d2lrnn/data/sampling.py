@@ -24,7 +24,9 @@ def _check_length(corpus: Array, batch_size: int, num_steps: int) -> None:
     require_positive(batch_size=batch_size, num_steps=num_steps)
     # The largest offset drops num_steps - 1 tokens, and the last label lies one beyond the last input.
     needed = batch_size * num_steps + num_steps
-    if corpus.ndim != 1 or len(corpus) < needed:
+    if corpus.ndim != 1:
+        raise InputError(f"a corpus is one sequence of token indices, not an array of shape {corpus.shape}")
+    if len(corpus) < needed:
         raise InputError(
             f"a corpus of {corpus.size} tokens is too short for one minibatch: {batch_size} sequences of "
             f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or num_steps"
