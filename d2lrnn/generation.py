@@ -47,8 +47,8 @@ def token_chooser(
     def choose(logits: npt.NDArray[Any]) -> int:
         scores = np.asarray(logits, dtype=np.float64)
         candidates = np.argsort(-scores, kind="stable")[:top_k]
-        scaled = (scores[candidates] - scores[candidates[0]]) / scale
-        probabilities = np.exp(scaled)
+        with np.errstate(over="ignore"):  # far below the largest is minus infinity, and its probability is zero
+            probabilities = np.exp((scores[candidates] - scores[candidates[0]]) / scale)
         return int(rng.choice(candidates, p=probabilities / probabilities.sum()))
 
     return choose

@@ -1,0 +1,139 @@
+"""The canonical weights, and which backends can work here."""
+
+import numpy as np
+import pytest
+
+from d2lrnn import backends, canonical
+from d2lrnn.errors import BackendNotInstalledError, InputError
+
+
+def test_shapes_of_the_scratch_model():
+    assert canonical.shapes("rnn-scratch", 28, 512) == {
+        "layers.0.W_xh": (28, 512),
+        "layers.0.W_hh": (512, 512),
+        "layers.0.b_h": (512,),
+        "output.W_hq": (512, 28),
+        "output.b_q": (28,),
+    }
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
+def test_shapes_of_two_bidirectional_layers(kind, gates):
+    shapes = canonical.shapes(kind, 28, 16, 2, True)
+    assert shapes["layers.0.reverse.W_xh"] == (28, gates * 16)
+    assert shapes["layers.1.W_xh"] == (32, gates * 16)
+    assert shapes["layers.1.reverse.W_hh"] == (16, gates * 16)
+    assert shapes["output.W_hq"] == (32, 28)
+    assert ("layers.0.b_hh" in shapes) == (kind == "gru")
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+def test_first_weights_follow_the_seed(kind):
+    first, same, other = (canonical.initial_weights(kind, 28, 16, seed=seed) for seed in (1, 1, 2))
+    assert {name: value.shape for name, value in first.items()} == canonical.shapes(kind, 28, 16)
+    for name, value in first.items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, same[name])
+    assert not np.array_equal(first["layers.0.W_xh"], other["layers.0.W_xh"])
+
+
+def test_the_scratch_model_begins_as_in_the_book():
+    weights = canonical.initial_weights("rnn-scratch", 100, 300, seed=0)
+    assert weights["layers.0.W_hh"].std() == pytest.approx(0.01, rel=0.02)
+    np.testing.assert_array_equal(weights["layers.0.b_h"], np.zeros(300))
+
+
+def test_the_concise_models_begin_within_the_bound():
+    weights = canonical.initial_weights("lstm", 28, 100, seed=0)
+    assert 0.099 < max(abs(value).max() for value in weights.values()) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("output.b_q"), "weight 'output.b_q' is missing"),
+        (lambda w: w.update(extra=np.zeros(1)), "the model has no weight 'extra'"),
+        (lambda w: w.update({"layers.0.b_h": np.zeros(3)}), r"'layers.0.b_h' has shape \(3,\), the model's \(16,\)"),
+    ],
+    ids=["missing", "extra", "shape"],
+)
+def test_weights_that_do_not_fit(change, message):
+    weights = canonical.initial_weights("rnn", 28, 16)
+    canonical.check_weights(weights, canonical.shapes("rnn", 28, 16))
+    change(weights)
+    with pytest.raises(InputError, match=message):
+        canonical.check_weights(weights, canonical.shapes("rnn", 28, 16))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("transformer", 28, 16), "unknown model 'transformer': use one of rnn-scratch, rnn, gru, lstm"),
+        (("rnn-scratch", 28, 16, 2), "one layer in one direction: use 'rnn' for more"),
+        (("rnn-scratch", 28, 16, 1, True), "one layer in one direction"),
+        (("rnn", 28, 0), "num_hiddens must be a whole number of at least 1, not 0"),
+        (("rnn", 28, 16, -1), "num_layers must be a whole number of at least 1, not -1"),
+        (("rnn", 2.5, 16), "vocab_size must be a whole number of at least 1, not 2.5"),
+    ],
+)
+def test_models_that_there_are_not(arguments, message):
+    with pytest.raises(InputError, match=message):
+        canonical.shapes(*arguments)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr(backends, "version", lambda name: "1.9.1")
+
+
+@pytest.mark.parametrize("name", list(backends.BACKENDS))
+def test_a_backend_that_is_missing(monkeypatch, name):
+    monkeypatch.setattr(backends.util, "find_spec", lambda module: None)
+    assert backends.version(name) is None
+    with pytest.raises(BackendNotInstalledError, match=rf"is not installed: pip install 'd2lrnn\[{name}\]'"):
+        backends.require(name)
+    with pytest.raises(ImportError):
+        backends.require(name)
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "message"),
+    [("Windows", "AMD64", "no build for Windows"), ("Darwin", "arm64", "no build for Apple silicon")],
+)
+def test_mxnet_where_it_has_no_build(monkeypatch, installed, system, machine, message):
+    monkeypatch.setattr(backends.platform, "system", lambda: system)
+    monkeypatch.setattr(backends.platform, "machine", lambda: machine)
+    assert message in backends.problem("mxnet")
+    assert backends.problem("torch") is None
+
+
+@pytest.fixture
+def on_linux(monkeypatch, installed):
+    monkeypatch.setattr(backends.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(backends.platform, "machine", lambda: "x86_64")
+
+
+def test_mxnet_on_numpy_2(monkeypatch, on_linux):
+    monkeypatch.setattr(backends.np, "__version__", "2.3.1")
+    assert "pip install 'numpy<2'" in backends.problem("mxnet")
+
+
+def test_mxnet_on_python_3_12_without_distutils(monkeypatch, on_linux):
+    monkeypatch.setattr(backends.np, "__version__", "1.26.4")
+    monkeypatch.setattr(backends.sys, "version_info", (3, 12, 0))
+    monkeypatch.setattr(backends.util, "find_spec", lambda module: None)
+    assert "pip install 'setuptools<80'" in backends.problem("mxnet")
+
+
+def test_a_framework_that_is_installed_and_broken(monkeypatch, on_linux):
+    def fail(name):
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(backends.importlib, "import_module", fail)
+    with pytest.raises(BackendNotInstalledError, match="installed but cannot be imported .libcudart"):
+        backends.require("torch")
+
+
+def test_an_unknown_backend():
+    with pytest.raises(InputError, match="unknown backend 'jax': use one of torch, mxnet, tensorflow"):
+        backends.interop("jax")

@@ -1,0 +1,105 @@
+"""Choosing the next token, and continuing a prefix, without a framework."""
+
+import numpy as np
+import pytest
+
+from d2lrnn.data import Vocab
+from d2lrnn.errors import InputError
+from d2lrnn.generation import generate, token_chooser
+
+LOGITS = np.log([0.1, 0.6, 0.3])
+
+
+def frequencies(choose, draws=20000):
+    return np.bincount([choose(LOGITS) for _ in range(draws)], minlength=3) / draws
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"top_k": 1}], ids=["plain", "temperature-0", "top-1"])
+def test_the_most_probable_token_is_taken(options):
+    choose = token_chooser(**options)
+    assert [choose(LOGITS) for _ in range(20)] == [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"seed": 0}, [0.1, 0.6, 0.3]),
+        ({"temperature": 1.0, "seed": 0}, [0.1, 0.6, 0.3]),
+        # alpha = 1 / temperature = 2: squares, normalised
+        ({"temperature": 0.5, "seed": 0}, np.array([0.01, 0.36, 0.09]) / 0.46),
+        ({"top_k": 2, "seed": 0}, [0, 2 / 3, 1 / 3]),
+        ({"top_k": 99, "seed": 0}, [0.1, 0.6, 0.3]),
+    ],
+    ids=["seed", "temperature-1", "alpha-2", "top-2", "top-99"],
+)
+def test_tokens_are_drawn_with_their_probabilities(options, expected):
+    # Of 20,000 draws a frequency has a standard deviation of at most 0.0035
+    np.testing.assert_allclose(frequencies(token_chooser(**options)), expected, atol=0.015)
+
+
+def test_the_same_seed_draws_the_same_tokens():
+    draws = [[choose(LOGITS) for _ in range(50)] for choose in (token_chooser(seed=seed) for seed in (1, 1, 2))]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_huge_logits_and_a_tiny_temperature_do_not_overflow():
+    assert token_chooser(temperature=1e-300, seed=0)(np.array([1e30, -1e30, 0.0])) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1}, "temperature must be a finite number of at least 0, not -1"),
+        ({"temperature": float("nan")}, "temperature must be a finite number of at least 0, not nan"),
+        ({"temperature": float("inf")}, "temperature must be a finite number of at least 0, not inf"),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1, not 0"),
+        ({"top_k": 1.5}, "top_k must be a whole number of at least 1, not 1.5"),
+    ],
+)
+def test_options_that_cannot_be_used(options, message):
+    with pytest.raises(InputError, match=message):
+        token_chooser(**options)
+
+
+class Counter:
+    """A model that always predicts the next index, and remembers what it was fed."""
+
+    def __init__(self, size):
+        self.size, self.fed = size, []
+
+    def __call__(self, index):
+        self.fed.append(index)
+        return np.eye(self.size)[(index + 1) % self.size]
+
+
+VOCAB = Vocab("aaaabbbccd")  # <unk> a b c d
+
+
+def test_the_prefix_is_fed_and_then_each_prediction():
+    model = Counter(5)
+    assert generate("ab", 3, VOCAB, model, token_chooser()) == "abcd<unk>"
+    assert model.fed == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("vocab", "first"), [(Vocab("aa b"), 2), (VOCAB, 1), (Vocab(), 0)], ids=["a-space", "the-most-frequent", "nothing"]
+)
+def test_an_empty_prefix_begins_as_after_a_space_or_the_most_frequent_token(vocab, first):
+    model = Counter(len(vocab))
+    text = generate("", 1, vocab, model, token_chooser())
+    assert model.fed == [first]
+    assert text == vocab.to_tokens((first + 1) % len(vocab))
+
+
+def test_words_are_joined_by_spaces():
+    vocab = Vocab([["the", "the", "the", "time", "time", "machine"]])
+    assert generate(["the"], 2, vocab, Counter(4), token_chooser()) == "the time machine"
+
+
+def test_no_predictions_return_the_prefix_as_the_vocabulary_knows_it():
+    assert generate("abz", 0, VOCAB, Counter(5), token_chooser()) == "ab<unk>"
+
+
+def test_a_negative_number_of_predictions_is_an_error():
+    with pytest.raises(InputError, match="num_preds must be at least 0, not -1"):
+        generate("a", -1, VOCAB, Counter(5), token_chooser())

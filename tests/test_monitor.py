@@ -1,0 +1,154 @@
+"""What training reports: the history, the bar, the last lines, and when it stops."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from d2lrnn.data import SeqDataLoader
+from d2lrnn.errors import DivergenceError, InputError
+from d2lrnn.monitor import Epoch, History, Monitor, bits_per_character, check_training, perplexity
+
+
+def epoch(*losses, seconds=2.0):
+    return Epoch(np.array(losses, dtype=np.float32), [100] * len(losses), seconds)
+
+
+def test_perplexity_is_the_exponential_of_the_loss_per_token():
+    weighted = Epoch(np.array([1.0, 3.0]), [300, 100], 0.5)
+    assert weighted.perplexity == pytest.approx(math.exp(1.5))
+    assert weighted.tokens_per_second == 800
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.0, 1.0), (1e4, math.inf), (math.inf, math.inf)])
+def test_perplexity_of_extreme_losses(loss, expected):
+    assert perplexity(loss) == expected
+
+
+def test_perplexity_of_no_number_is_no_number():
+    assert math.isnan(perplexity(math.nan))
+
+
+def test_bits_per_character():
+    assert bits_per_character(8.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("losses", "step"),
+    [((1, 2), None), ((1, math.nan, math.inf), 2), ((math.inf,), 1)],
+    ids=["none", "second", "first"],
+)
+def test_the_first_bad_step_is_counted_from_one(losses, step):
+    assert epoch(*losses).first_bad_step == step
+
+
+def test_the_history_leaves_the_first_epoch_out_of_the_speed():
+    history = History([1, 2, 3, 4], [8.0, 4.0, 2.0, 2.0], [1.0, 10.0, 30.0, 20.0])
+    assert history.speed == 20
+    assert History([1], [8.0], [7.0]).speed == 7
+    assert history.bits_per_character == [3, 2, 1, 1]
+    assert history.to_dict()["perplexity"] == [8.0, 4.0, 2.0, 2.0]
+    assert len(history) == 4
+
+
+def test_a_monitor_records_and_prints_the_books_lines(capsys):
+    called = []
+    with Monitor(2, callback=lambda number, epoch: called.append(number)) as monitor:
+        monitor.add(1, epoch(2.0), valid_perplexity=9.0)
+        monitor.add(2, epoch(0.0), valid_perplexity=8.04)
+    history = monitor.report("cpu", lambda prefix: prefix + "!", ["a", "b"])
+    assert history.perplexity == [pytest.approx(math.exp(2)), 1.0]
+    assert history.valid_perplexity == [9.0, 8.04]
+    assert called == [1, 2]
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["perplexity 1.0, 50.0 tokens/sec on cpu", "held-out perplexity 8.0", "a!", "b!"]
+    assert err == ""
+
+
+def test_a_quiet_monitor_prints_nothing_and_predicts_nothing(capsys):
+    with Monitor(1, quiet=True) as monitor:
+        monitor.add(1, epoch(1.0))
+    monitor.report("cpu", lambda prefix: pytest.fail("predicted"), ["a"])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("losses", "finite", "step", "what"),
+    [((1, math.nan), True, 2, "the loss"), ((1, 1, 1), False, 3, "a weight"), ((math.inf, 1), False, 1, "the loss")],
+    ids=["loss", "weight", "both"],
+)
+def test_divergence_says_where(losses, finite, step, what):
+    monitor = Monitor(3, quiet=True)
+    monitor.add(1, epoch(1.0))
+    with pytest.raises(DivergenceError, match=f"{what} became NaN or infinite at epoch 2, step {step}") as caught:
+        monitor.add(2, epoch(*losses), finite=finite)
+    assert (caught.value.epoch, caught.value.step, caught.value.history.epoch) == (2, step, [1])
+
+
+def loader(use_random_iter):
+    return SeqDataLoader(2, 5, use_random_iter, -1, corpus=range(100))
+
+
+@pytest.mark.parametrize("mode", [False, True], ids=["sequential", "random"])
+def test_an_iterator_asked_for_its_own_mode_is_accepted(mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_training(loader(mode), mode)
+        check_training([], mode)  # an iterator of the reader's own does not tell how it samples
+
+
+def test_a_random_iterator_is_refused_where_a_state_is_carried():
+    with pytest.raises(InputError, match="pass use_random_iter=True"):
+        check_training(loader(True), False)
+
+
+def test_a_sequential_iterator_is_warned_about_where_random_sampling_is_asked_for():
+    with pytest.warns(UserWarning, match="samples sequentially"):
+        check_training(loader(False), True)
+
+
+@pytest.mark.parametrize("options", [{"lr": 0}, {"lr": "1"}, {"lr": math.inf}, {"theta": -1}, {"theta": None}])
+def test_numbers_that_cannot_be_used(options):
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name} must be a positive finite number"):
+        check_training([], False, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_shows_a_live_bar_on_the_error_stream():
+    import pty
+
+    code = (
+        "import numpy, time\n"
+        "from d2lrnn.monitor import Epoch, Monitor\n"
+        "with Monitor(3) as monitor:\n"
+        "    for number in (1, 2, 3):\n"
+        "        monitor.add(number, Epoch(numpy.zeros(1), [700], 1.0))\n"
+        "        time.sleep(0.3)\n"
+        "monitor.report('cpu', str, ())\n"
+    )
+    controller, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=terminal, env=environment, text=True
+    )
+    os.close(terminal)
+    shown, deadline = b"", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            chunk = os.read(controller, 4096)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    out, _ = process.communicate(timeout=60)
+    os.close(controller)
+    assert process.returncode == 0
+    assert "perplexity 1.00, 700 tokens/s" in shown.decode()
+    assert out == "perplexity 1.0, 700.0 tokens/sec on cpu\n"
