@@ -35,6 +35,19 @@ def _tested() -> list[str]:
 
 TESTED = _tested()
 
+
+def _real_folder() -> Path | None:
+    """Return the folder with the real text of The Time Machine, if there is one."""
+    folders = [Path(os.environ[corpora.DATA_ENV])] if os.environ.get(corpora.DATA_ENV) else []
+    for folder in [*folders, REAL_CORPUS.parent]:
+        if (folder / "timemachine.txt").is_file():
+            return folder
+    return None
+
+
+# Looked up once: later a fixture may put a stand-in where the real text would be
+REAL_FOLDER = _real_folder()
+
 # Every model that there is: its kind, how many layers, and whether it reads from both ends
 MODELS = [
     pytest.param(kind, layers, both, id=f"{kind}-{layers}{'-bidirectional' if both else ''}")
@@ -46,7 +59,7 @@ MODELS = [
 
 def pytest_report_header(config: pytest.Config) -> str:
     listed = [f"{name} {'tested' if name in TESTED else 'left out'}" for name in backends.BACKENDS]
-    return f"backends: {', '.join(listed)}; The Time Machine: {'real' if _real_folder() else 'absent'}"
+    return f"backends: {', '.join(listed)}; The Time Machine: {'real' if REAL_FOLDER else 'absent'}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -156,22 +169,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return load_backend(request.param)
 
 
-def _real_folder() -> Path | None:
-    """Return the folder with the real text of The Time Machine, if there is one."""
-    folders = [Path(os.environ[corpora.DATA_ENV])] if os.environ.get(corpora.DATA_ENV) else []
-    for folder in [*folders, REAL_CORPUS.parent]:
-        if (folder / "timemachine.txt").is_file():
-            return folder
-    return None
-
-
 @pytest.fixture(scope="session", autouse=True)
 def no_download():
     """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash."""
-    folder = _real_folder()
     with pytest.MonkeyPatch.context() as patch:
-        if folder is not None:
-            patch.setenv(corpora.DATA_ENV, str(folder))
+        if REAL_FOLDER is not None:
+            patch.setenv(corpora.DATA_ENV, str(REAL_FOLDER))
             yield
             return
         with tempfile.TemporaryDirectory() as stand_in:
@@ -185,7 +188,7 @@ def no_download():
 @pytest.fixture
 def real_time_machine() -> Text:
     """Return the real text; a test that checks its facts is skipped where it is not."""
-    if _real_folder() is None:
+    if REAL_FOLDER is None:
         pytest.skip(
             f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}"
         )
