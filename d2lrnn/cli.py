@@ -24,7 +24,8 @@ from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
 
 _DEFAULTS = run.Settings()
-_NARROWEST = 120  # the comparison's table where the output is no terminal and has no width
+_TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
+_NARROWEST_TABLE = 105  # a terminal that is narrower gets a block for each backend
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -208,6 +209,7 @@ def _train(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     settings = _settings(args)
     names = args.backends or list(backends.BACKENDS)
+    compare.check_picture(args.png)
     with _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
@@ -255,30 +257,51 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
 def _print_comparison(document: dict[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _NARROWEST))
+        console = Console(width=max(console.width, _TABLE_WIDTH))
     settings, steps = document["settings"], len(document["reference_losses"])
     few = min(compare.FIRST_STEPS, steps)
     held_out = settings["valid_fraction"] > 0
-    title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {settings['corpus']}"
-    table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
-    table.add_column("backend\nversion\ndevice", no_wrap=True)
-    headings = ["para-\nmeters", "perplexity", *(["held out"] if held_out else []), "tokens/s"]
-    for heading in [*headings, "peak\nmemory", "start-up", f"loss differs\nfrom NumPy by\n(in {few} / {steps} steps)"]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("continues", min_width=20)
+    headings = [
+        "backend\nversion\ndevice",
+        "para-\nmeters",
+        "perplexity",
+        *(["held out"] if held_out else []),
+        "tokens/s",
+    ]
+    headings += ["peak\nmemory", "start-up", f"loss differs\nfrom NumPy by\n(in {few} / {steps} steps)", "continues"]
+    rows = []
     for row in document["backends"]:
         name = f"{row['backend']}\n{row['version'] or '-'}"
         if row["problem"] is not None:
-            table.add_row(name, *["-"] * (6 + held_out), escape(row["problem"]))
+            rows.append([name, *["-"] * (len(headings) - 2), row["problem"]])
             continue
         memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
         valid = [f"{row['valid_perplexity']:.3f}"] if held_out else []
-        table.add_row(
+        rows.append([
             f"{name}\n{row['device']}", f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
             f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
             f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}",
-            escape("\n".join(row["predictions"].values())),
-        )  # fmt: skip
+            "\n".join(row["predictions"].values()),
+        ])  # fmt: skip
+    title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {settings['corpus']}"
+    table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
+    if console.width >= _NARROWEST_TABLE:
+        for heading in headings:
+            words = heading == "continues"
+            table.add_column(heading, justify="left" if words or "backend" in heading else "right", no_wrap=not words)
+        for cells in rows:
+            table.add_row(*map(escape, cells))
+    else:  # what is no row there is a block here
+        table.show_header = False
+        table.add_column(no_wrap=True)
+        table.add_column()
+        names = "\n".join(heading.split("\n(")[0].replace("-\n", "").replace("\n", " ") for heading in headings[1:-1])
+        for cells in rows:
+            values = [cell.replace("\n", " / ") for cell in cells[1:-1]]
+            failed = set(values) == {"-"}
+            table.add_row(escape(cells[0].replace("\n", " ")), escape(cells[-1]))
+            if not failed:
+                table.add_row(names, escape("\n".join(values)))
     console.print(table)
     if "png" in document:
         console.print(f"curves: {document['png']}", highlight=False, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backends, canonical, reference
-from d2lrnn.data import Text, read_text
+from d2lrnn.data import CORPORA, Text, read_text
 from d2lrnn.errors import InputError
-from d2lrnn.run import Settings, choose_prefixes, load
+from d2lrnn.run import Settings, choose_prefixes, load, with_seed
 
 REFERENCE_STEPS = 50
 FIRST_STEPS = 10  # before training has amplified the rounding of float32
@@ -122,14 +123,9 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
         backends.check_name(name)
     settings.check()
     text = read_text(settings.corpus)
-    if settings.seed is None:
-        settings = replace(settings, seed=int(np.random.default_rng().integers(2**32)))
+    settings = with_seed(settings)
     # The processes read the same text: the one that was found, which may stand in for the one asked for.
-    corpus = (
-        str(Path(text.name).expanduser().resolve())
-        if text.name == settings.corpus and Path(text.name).exists()
-        else text.name
-    )
+    corpus = text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
     train_iter, vocab = load(settings, text)
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
     runnable = [name for name in names if backends.problem(name) is None]
@@ -171,6 +167,27 @@ def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Pro
     }
 
 
+def check_picture(path: str | Path) -> None:
+    """Check that a picture can be written to a path, before hours go into what it shows.
+
+    Raises:
+        InputError: If its folder is not there or not writable, or its ending is not one that matplotlib draws.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    path = Path(path)
+    kinds = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in kinds:
+        reason = f"its ending must be one of {', '.join(kinds)}"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {str(path.parent)!r}"
+    elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = "it is not writable"
+    else:
+        return
+    raise InputError(f"cannot write the curves to {str(path)!r}: {reason}; name another file with --png")
+
+
 def draw(document: dict[str, Any], path: str | Path) -> None:
     """Draw the perplexity curves, and the distance of each loss curve from the reference, to an image file.
 
@@ -179,14 +196,15 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     rows = [row for row in document["backends"] if row["problem"] is None]
     settings = document["settings"]
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     curves, differences = figure.subplots(1, 2)
     # The curves lie over each other where the backends agree: the later ones are thinner, and dashed.
-    styles = [("-", 4.5), ("--", 2.5), (":", 1.5)]
+    styles = [("-", 3.0), ("--", 1.8), (":", 1.2)]
     for row, (style, width) in zip(rows, styles, strict=False):
         history = row["history"]
         look: dict[str, Any] = {"linestyle": style, "linewidth": width, "label": row["backend"]}
@@ -194,10 +212,14 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
         distance = np.abs(np.subtract(row["step_losses"], document["reference_losses"]))
         # A distance of exactly zero has no place on a logarithmic axis
         differences.plot(range(1, len(distance) + 1), np.maximum(distance, 1e-12), **look)
-    curves.set(xlabel="epoch", ylabel="perplexity", yscale="log")
-    curves.set_title(f"{settings['model']}, {settings['num_hiddens']} units: training perplexity")
+    corpus = Path(settings["corpus"]).name
+    figure.suptitle(f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}")
+    curves.set(xlabel="epoch", ylabel="perplexity", yscale="log", title="training perplexity")
+    for which in (curves.yaxis.set_major_formatter, curves.yaxis.set_minor_formatter):
+        which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
     differences.set(xlabel="training step", ylabel="nats", yscale="log")
     differences.set_title("distance of the loss from NumPy float64")
+    differences.axvline(FIRST_STEPS, color="grey", linewidth=0.8)  # the table tells the largest up to here, and in all
     for axes in (curves, differences):
         axes.grid(alpha=0.3)
         axes.legend()

@@ -51,9 +51,6 @@ def require_positive(**sizes: object) -> None:
         InputError: If one is not, naming it and its value.
     """
     for name, value in sizes.items():
-        try:
-            ok = not isinstance(value, bool) and int(value) == value and value >= 1  # type: ignore[call-overload, operator]
-        except (TypeError, ValueError):
-            ok = False
-        if not ok:
+        # NumPy's integers have __index__ too; floats have not, not even whole ones
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
             raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -36,7 +36,8 @@ def token_chooser(
     """
     if top_k is not None:
         require_positive(top_k=top_k)
-    if temperature is not None and not (np.isfinite(temperature) and temperature >= 0):
+    number = isinstance(temperature, (int, float, np.number))
+    if temperature is not None and not (number and np.isfinite(temperature) and temperature >= 0):
         raise InputError(f"temperature must be a finite number of at least 0, not {temperature!r}")
     greedy = temperature is None and top_k is None and seed is None
     if greedy or temperature == 0:
@@ -78,8 +79,8 @@ def generate(
     Raises:
         InputError: If num_preds is negative.
     """
-    if num_preds < 0:
-        raise InputError(f"num_preds must be at least 0, not {num_preds!r}")
+    if not hasattr(num_preds, "__index__") or num_preds < 0:
+        raise InputError(f"num_preds must be a whole number of at least 0, not {num_preds!r}")
     outputs = [vocab[token] for token in prefix]
     before = outputs or [vocab[" "] or min(1, len(vocab) - 1)]
     for index in before[:-1]:  # the warm-up: only the state matters

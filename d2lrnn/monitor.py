@@ -22,6 +22,16 @@ BOOK_NUM_PREDS = 50
 _CURVE_POINTS = 50  # how often the curve of a whole training is drawn anew
 
 
+def check_losses(losses: Sequence[Any]) -> None:
+    """Check that an epoch had a minibatch.
+
+    Raises:
+        InputError: If it had none.
+    """
+    if not losses:
+        raise InputError("train_iter has no minibatches (left): give a loader, which starts anew in each epoch")
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One pass over the minibatches.
@@ -98,17 +108,30 @@ class History:
 
 
 def check_training(
-    train_iter: Any, use_random_iter: bool, *, lr: Any = 1.0, num_epochs: Any = 1, theta: Any = 1.0
+    train_iter: Any,
+    use_random_iter: bool,
+    *,
+    lr: Any = 1.0,
+    num_epochs: Any = 1,
+    theta: Any = 1.0,
+    net: Any = None,
+    vocab: Any = (),
 ) -> None:
     """Check what ``train_ch8`` and ``train_epoch_ch8`` are asked to do, before anything is trained.
 
     Raises:
-        InputError: If a number cannot be used, or a random iterator is to be read as a sequential one.
+        InputError: If a number cannot be used, a random iterator is to be read as a sequential one, or the model has
+            fewer outputs than the vocabulary has tokens.
     """
     require_positive(num_epochs=num_epochs)
     for name, value in (("lr", lr), ("theta", theta)):
         if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value > 0):
             raise InputError(f"{name} must be a positive finite number, not {value!r}")
+    if len(vocab) > getattr(net, "vocab_size", math.inf):
+        raise InputError(
+            f"the model was made for {net.vocab_size} tokens, and the vocabulary has {len(vocab)}: "
+            "make it with len(vocab)"
+        )
     samples_randomly = getattr(train_iter, "use_random_iter", use_random_iter)
     if samples_randomly and not use_random_iter:
         raise InputError(

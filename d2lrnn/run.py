@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from d2lrnn import backends
 from d2lrnn.canonical import check_kind
@@ -79,6 +81,13 @@ class Settings:
         return self.sampling == "random"
 
 
+def with_seed(settings: Settings) -> Settings:
+    """Return settings with a seed: their own, or else one that is drawn, so that the run can be repeated."""
+    if settings.seed is not None:
+        return settings
+    return replace(settings, seed=int(np.random.default_rng().integers(2**32)))
+
+
 def load(settings: Settings, text: Text, loader: type[SeqDataLoader] = SeqDataLoader) -> tuple[SeqDataLoader, Vocab]:
     """Return the minibatches that the settings ask for, in NumPy or through a backend's loader."""
     return load_data(
@@ -141,6 +150,7 @@ def train(
     if (reason := backends.problem(backend)) is not None:
         raise BackendNotInstalledError(reason)
     text = text if text is not None else read_text(settings.corpus)
+    settings = with_seed(settings)
     load(settings, text)  # whatever is wrong with the text should be said before seconds go into an import
     interop = backends.interop(backend)
     train_iter, vocab = load(settings, text, interop.SeqDataLoader)

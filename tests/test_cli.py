@@ -258,12 +258,6 @@ def test_compare_one_backend(run, backend, tmp_path):
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_compare_refuses_a_picture_that_cannot_be_written(run, backend):
-    code, _, err = run("compare", "--backends", backend.name, *STORY, "--epochs", 1, "--png", "no/such/folder/a.png")
-    assert code == 2
-    assert "cannot write the curves to 'no/such/folder/a.png'" in err
-
-
 def broken_framework(folder, name, code):
     """Put a module in the place of a framework's, for processes that are started with its folder in PYTHONPATH."""
     (folder / f"{name}.py").write_text(code)
@@ -338,3 +332,53 @@ def test_a_process_that_dies_half_way_through_a_line_is_answered_for(monkeypatch
     monkeypatch.setattr(compare.sys, "executable", str(fake))
     assert compare.ask({"task": "train"}) == {"event": "error", "message": "its process ended with exit code 7"}
     assert os.access(fake, os.X_OK)
+
+
+def test_a_narrow_terminal_gets_a_block_for_each_backend(run, backend, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    code, out, _ = run("compare", "--backends", backend.name, *STORY, "--epochs", 1)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert code == 0
+    assert max(len(line) for line in plain.splitlines()) <= 60
+    assert re.search(r"perplexity +│ \d+\.\d{3} ", plain)
+    assert "time traveller" in plain
+
+
+def test_compare_reads_the_bundled_text_whatever_lies_in_the_folder(run, backend, tmp_path):
+    (tmp_path / "story").write_text("not the story at all " * 200)
+    code, out, _ = run("compare", "--backends", backend.name, *STORY, "--epochs", 1, "--json")
+    (row,) = json.loads(out)["backends"]
+    assert code == 0
+    assert row["corpus"]["name"] == "story"
+    assert row["max_loss_difference"] < 1e-4
+
+
+def test_a_run_without_a_seed_tells_the_one_that_was_drawn(run, backend):
+    _, out, _ = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--json")
+    first = json.loads(out)
+    _, out, _ = run(
+        "train", "--backend", backend.name, *STORY, "--epochs", 1, "--json", "--seed", first["settings"]["seed"]
+    )
+    assert json.loads(out)["perplexity"] == first["perplexity"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("no/such/folder/a.png", "there is no folder"),
+        ("a.xyz", "its ending must be one of"),
+        (".png", "ending must be"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_trained(run, nothing_installed, path, reason):
+    code, out, err = run("compare", *STORY, "--png", path)
+    assert (code, out) == (2, "")
+    assert reason in err
+
+
+def test_too_small_a_held_out_part_is_named(run, monkeypatch):
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    code, _, err = run("train", "--backend", "torch", *STORY, "--valid-fraction", "0.001")
+    assert code == 2
+    assert "valid_fraction=0.001 holds out 2 of 2000 tokens: at least 40 must be held out" in err

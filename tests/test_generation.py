@@ -101,5 +101,5 @@ def test_no_predictions_return_the_prefix_as_the_vocabulary_knows_it():
 
 
 def test_a_negative_number_of_predictions_is_an_error():
-    with pytest.raises(InputError, match="num_preds must be at least 0, not -1"):
+    with pytest.raises(InputError, match="num_preds must be a whole number of at least 0, not -1"):
         generate("a", -1, VOCAB, Counter(5), token_chooser())

@@ -429,8 +429,8 @@ def test_a_held_out_fraction_outside_0_to_1_is_an_error(valid_fraction):
 @pytest.mark.parametrize(
     ("valid_fraction", "left"),
     [
-        pytest.param(0.001, "a corpus of 1 tokens", id="held-out-part"),
-        pytest.param(0.995, "a corpus of 5 tokens", id="training-part"),
+        pytest.param(0.001, "valid_fraction=0.001 holds out 1 of 1000 tokens", id="held-out-part"),
+        pytest.param(0.995, "valid_fraction=0.995 holds out 995 of 1000 tokens", id="training-part"),
     ],
 )
 def test_a_part_that_is_too_short_is_an_error(valid_fraction, left):

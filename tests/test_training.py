@@ -242,3 +242,34 @@ def test_progress_is_not_drawn_where_nobody_looks(backend, net, load, monkeypatc
     monkeypatch.setattr("sys.stderr", stream)
     backend.train(net, train_iter, vocab, 1, 1, quiet=False, prefixes=())
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("number", [np.float32(1), np.float64(1), np.int64(1)], ids=["float32", "float64", "int64"])
+def test_numbers_may_be_numpys(backend, load, number):
+    train_iter, vocab = load()
+    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    assert len(backend.train(net, train_iter, vocab, number, np.int64(1), theta=number)) == 1
+
+
+def test_a_model_for_another_vocabulary_is_refused(backend, load):
+    train_iter, vocab = load()
+    with pytest.raises(InputError, match=f"made for 10 tokens, and the vocabulary has {len(vocab)}"):
+        backend.train(backend.scratch(10, 8), train_iter, vocab, 1, 1)
+
+
+def test_an_iterator_that_is_used_up_is_an_error_that_says_so(backend, load):
+    train_iter, vocab = load()
+    with pytest.raises(InputError, match="no minibatches"):
+        backend.train(backend.scratch(len(vocab), 8), iter(train_iter), vocab, 1, 2)
+
+
+def test_the_uniform_door_runs_a_readers_own_forward_function(backend):
+    net = backend.scratch(28, 8)
+    net.forward_fn = lambda inputs, state, params: backend.d2l.rnn(inputs, state, params)
+    logits, (H,) = backend.interop.forward(net, np.zeros((2, 5), int))
+    assert (logits.shape, H.shape) == ((10, 28), (1, 2, 8))
+
+
+def test_the_scratch_kind_is_no_layer_of_the_framework(backend):
+    with pytest.raises(InputError, match="no layer of the framework is 'rnn-scratch'"):
+        backend.d2l.recurrent_layer("rnn-scratch", 28, 8)

@@ -122,9 +122,12 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         raise InputError(f"unknown download {name!r}: known are {', '.join(DATA_HUB)}; add others to DATA_HUB")
     url, sha1 = DATA_HUB[name]
     file_name = url.rsplit("/", 1)[-1]
+    missing = ""
     if folder := os.environ.get(DATA_ENV):
         own = Path(folder).expanduser() / file_name
-        if own.is_file():
+        if not own.is_file():
+            missing = f" (there is none in {folder!r}, which it names)"
+        else:
             if hashlib.sha1(own.read_bytes()).hexdigest() != sha1:
                 raise DownloadError(f"{str(own)!r} is not the expected file (SHA-1 {sha1}): replace or remove it")
             return str(own)
@@ -147,7 +150,8 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         else:
             reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DownloadError(
-            f"cannot download {url}: {reason}; put {file_name} into a folder and name that folder in {DATA_ENV}"
+            f"cannot download {url}: {reason}; put {file_name} into a folder and name that folder in "
+            f"{DATA_ENV}{missing}"
         ) from error
 
 

@@ -219,7 +219,7 @@ def load_data(
         InputError: If the text cannot be read, or is too short for one minibatch.
     """
     require_positive(batch_size=batch_size, num_steps=num_steps)
-    if not 0 <= valid_fraction < 1:
+    if not isinstance(valid_fraction, (int, float)) or not 0 <= valid_fraction < 1:
         raise InputError(f"valid_fraction must be at least 0 and below 1, not {valid_fraction!r}")
     limit = _token_limit(max_tokens)
     corpus, vocab = load_corpus(
@@ -227,6 +227,11 @@ def load_data(
     )
     corpus = corpus[:limit]
     num_valid = round(len(corpus) * valid_fraction)
+    if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - (batch_size + 1) * num_steps:
+        raise InputError(
+            f"valid_fraction={valid_fraction!r} holds out {num_valid} of {len(corpus)} tokens: at least "
+            f"{2 * num_steps} must be held out, and {(batch_size + 1) * num_steps} left; give another valid_fraction or more text"
+        )
     train_corpus, valid_corpus = corpus[: len(corpus) - num_valid], corpus[len(corpus) - num_valid :]
     train_iter = loader(batch_size, num_steps, use_random_iter, -1, corpus=train_corpus, vocab=vocab, seed=seed)
     if valid_fraction:

@@ -5,6 +5,7 @@ from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
 from d2lrnn.canonical import check_kind
+from d2lrnn.errors import InputError
 
 LAYERS = {"rnn": rnn_layers.RNN, "gru": rnn_layers.GRU, "lstm": rnn_layers.LSTM}
 
@@ -23,6 +24,8 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
         InputError: If the kind is unknown.
     """
     check_kind(kind, num_layers, bidirectional)
+    if kind not in LAYERS:
+        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
     options = {"activation": "tanh"} if kind == "rnn" else {}
     return LAYERS[kind](num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
 

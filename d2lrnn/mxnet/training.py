@@ -3,7 +3,7 @@
 from mxnet import autograd, gluon, init, np, npx
 
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_training, perplexity
+from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
 from d2lrnn.mxnet.prediction import predict_ch8
 
 
@@ -46,7 +46,7 @@ def grad_clipping(net, theta):
     if not grads:
         return np.zeros(())
     norm = np.sqrt(sum((grad**2).sum() for grad in grads))
-    scale = np.minimum(theta / norm, 1.0)
+    scale = np.minimum(float(theta) / norm, 1.0)
     for grad in grads:
         grad[:] *= scale
     return norm
@@ -115,7 +115,8 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
         updater(batch_size=1)  # the loss is a mean already
         losses.append(l.detach())
         sizes.append(size(y))
-    # The only time that the host waits for the device
+    check_losses(losses)
+    # No minibatch waits for the device; this does
     npx.waitall()
     return Epoch(np.stack(losses).asnumpy(), sizes, timer.stop())
 
@@ -182,7 +183,7 @@ def train_ch8(
         DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
             that epoch.
     """
-    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
         _prepare(net, device)

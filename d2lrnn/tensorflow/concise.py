@@ -5,6 +5,7 @@ import inspect
 import tensorflow as tf
 
 from d2lrnn.canonical import check_kind
+from d2lrnn.errors import InputError
 
 LAYERS = {"rnn": tf.keras.layers.SimpleRNN, "gru": tf.keras.layers.GRU, "lstm": tf.keras.layers.LSTM}
 
@@ -23,6 +24,8 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
         InputError: If the kind is unknown.
     """
     check_kind(kind, num_layers, bidirectional)
+    if kind not in LAYERS:
+        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
     # Keras learns the size of its inputs from the first ones, hence the build
     layers, inputs = [], vocab_size
     for _ in range(num_layers):

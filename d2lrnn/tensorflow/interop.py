@@ -156,6 +156,8 @@ def _begin_state(net, batch_size, state):
 def _state(net, state):
     """Return a framework's state in its canonical form."""
     arrays = [part.numpy() for part in state]
+    if isinstance(net, RNNModelScratch):
+        return (arrays[0][None],)
     num_parts = 2 if _kind(net) == "lstm" else 1
     return tuple(np.stack(arrays[part::num_parts]) for part in range(num_parts))
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from d2lrnn.errors import InputError
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_training, perplexity
+from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
 from d2lrnn.tensorflow.device import book_name
 from d2lrnn.tensorflow.prediction import compiled, predict_ch8
 
@@ -49,7 +49,7 @@ def grad_clipping(grads, theta):
     if all(grad is None for grad in grads):
         return grads
     norm = tf.sqrt(sum(tf.reduce_sum(grad**2) for grad in grads if grad is not None))
-    scale = tf.minimum(theta / norm, 1.0)
+    scale = tf.minimum(float(theta) / norm, 1.0)
     return [None if grad is None else grad * scale for grad in grads]
 
 
@@ -124,8 +124,9 @@ def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
             state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
         l, state = step(X, Y, state)
         losses.append(l)
-        sizes.append(int(np.prod(Y.shape)))
-    # The only time that the host waits for the device
+        sizes.append(int(np.prod(Y.shape)))  # of the shape, because size() reads from the device
+    check_losses(losses)
+    # No minibatch waits for the device; this does
     return Epoch(tf.stack(losses).numpy(), sizes, timer.stop())
 
 
@@ -190,7 +191,7 @@ def train_ch8(
         DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
             that epoch.
     """
-    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     if strategy.num_replicas_in_sync != 1:
         raise InputError(
             f"the strategy has {strategy.num_replicas_in_sync} replicas, and a state that is carried from minibatch to "

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrnn.canonical import check_kind
+from d2lrnn.errors import InputError
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -23,6 +24,8 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
         InputError: If the kind is unknown.
     """
     check_kind(kind, num_layers, bidirectional)
+    if kind not in LAYERS:
+        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
     return LAYERS[kind](vocab_size, num_hiddens, num_layers, bidirectional=bidirectional)
 
 

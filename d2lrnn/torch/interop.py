@@ -73,21 +73,27 @@ def _kind(net):
     raise InputError(f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds")
 
 
+def _layers(net):
+    """Yield, for each layer and direction, the canonical prefix and the ending of PyTorch's names of it."""
+    endings = ("", "_reverse") if net.rnn.bidirectional else ("",)
+    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
+        for prefix, ending in zip(prefixes, endings, strict=True):
+            yield prefix, f"l{layer}{ending}"
+
+
 def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = _kind(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(_SCRATCH, net.params, strict=True)}
     result = {}
-    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
-        for prefix, suffix in zip(prefixes, ("", "_reverse"), strict=False):
-            W_xh, W_hh, b_h, b_hh = (
-                of(getattr(net.rnn, f"{name}_l{layer}{suffix}"))
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            # PyTorch keeps its matrices transposed: (gates * num_hiddens, inputs)
-            result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
-            result |= {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
+    for prefix, layer in _layers(net):
+        W_xh, W_hh, b_h, b_hh = (
+            of(getattr(net.rnn, f"{name}_{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        # PyTorch keeps its matrices transposed: (gates * num_hiddens, inputs)
+        result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
+        result |= {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
     return result | {"output.W_hq": of(net.linear.weight).T, "output.b_q": of(net.linear.bias)}
 
 
@@ -113,23 +119,22 @@ def set_weights(net, weights):
             for name, param in zip(_SCRATCH, net.params, strict=True):
                 write(param, weights[name])
             return
-        for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
-            for prefix, suffix in zip(prefixes, ("", "_reverse"), strict=False):
-                write(getattr(net.rnn, f"weight_ih_l{layer}{suffix}"), weights[prefix + "W_xh"].T)
-                write(getattr(net.rnn, f"weight_hh_l{layer}{suffix}"), weights[prefix + "W_hh"].T)
-                b_h = weights[prefix + "b_h"]
-                write(getattr(net.rnn, f"bias_ih_l{layer}{suffix}"), b_h)
-                write(
-                    getattr(net.rnn, f"bias_hh_l{layer}{suffix}"),
-                    weights[prefix + "b_hh"] if kind == "gru" else np.zeros_like(b_h),
-                )
+        for prefix, layer in _layers(net):
+            write(getattr(net.rnn, f"weight_ih_{layer}"), weights[prefix + "W_xh"].T)
+            write(getattr(net.rnn, f"weight_hh_{layer}"), weights[prefix + "W_hh"].T)
+            b_h = weights[prefix + "b_h"]
+            write(getattr(net.rnn, f"bias_ih_{layer}"), b_h)
+            write(
+                getattr(net.rnn, f"bias_hh_{layer}"),
+                weights[prefix + "b_hh"] if kind == "gru" else np.zeros_like(b_h),
+            )
         write(net.linear.weight, weights["output.W_hq"].T)
         write(net.linear.bias, weights["output.b_q"])
 
 
 def num_parameters(net):
     """Return the number of trained parameters."""
-    return sum(param.numel() for param in training.parameters(net) if param.requires_grad)
+    return sum(param.numel() for param in training.parameters(net))
 
 
 def _begin_state(net, batch_size, state, device):

@@ -4,13 +4,15 @@ import torch
 from torch import nn
 
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_training, perplexity
+from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
 from d2lrnn.torch.prediction import predict_ch8
 
 
 def parameters(net):
-    """Return the parameters of a model of either kind, as a list."""
-    return list(net.parameters()) if isinstance(net, nn.Module) else list(net.params)
+    """Return the trained parameters of a model of either kind, as a list of tensors."""
+    if isinstance(net, nn.Module):
+        return [param for param in net.parameters() if param.requires_grad]
+    return list(net.params)
 
 
 def size(a):
@@ -47,7 +49,7 @@ def grad_clipping(net, theta):
     if not grads:
         return torch.zeros(())
     norm = torch.sqrt(sum(torch.sum(grad**2) for grad in grads))
-    scale = torch.clamp(theta / norm, max=1.0)
+    scale = torch.clamp(float(theta) / norm, max=1.0)
     for grad in grads:
         grad *= scale
     return norm
@@ -112,7 +114,8 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
             updater(batch_size=1)  # the loss is a mean already
         losses.append(l.detach())
         sizes.append(size(y))
-    # The only time that the host waits for the device
+    check_losses(losses)
+    # No minibatch waits for the device; this does
     return Epoch(torch.stack(losses).cpu().numpy(), sizes, timer.stop())
 
 
@@ -178,7 +181,7 @@ def train_ch8(
         DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
             that epoch.
     """
-    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = nn.CrossEntropyLoss()
     if isinstance(net, nn.Module):
         updater = torch.optim.SGD(net.parameters(), lr)
