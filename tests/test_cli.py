@@ -381,4 +381,4 @@ def test_too_small_a_held_out_part_is_named(run, monkeypatch):
     monkeypatch.setattr(backends, "problem", lambda name: None)
     code, _, err = run("train", "--backend", "torch", *STORY, "--valid-fraction", "0.001")
     assert code == 2
-    assert "valid_fraction=0.001 holds out 2 of 2000 tokens: at least 40 must be" in err
+    assert "valid_fraction=0.001 holds out 2 of 2000 tokens; at least 40 must be" in err
