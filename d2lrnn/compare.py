@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -44,11 +45,9 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
         try:
             assert process.stdin is not None  # both are pipes
             assert process.stdout is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):  # if it is dead already, its exit code says more
                 json.dump({**job, "spawned": time.time()}, process.stdin)
                 process.stdin.close()
-            except BrokenPipeError:
-                pass  # it is dead already; its exit code says more
             for line in process.stdout:
                 try:
                     last = json.loads(line)
