@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -34,6 +35,10 @@ def _tested() -> list[str]:
 
 
 TESTED = _tested()
+
+# Timings are noisy, so no example has a deadline. In CI the examples are the same each time.
+hypothesis.settings.register_profile("d2lrnn", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("d2lrnn")
 
 
 def _real_folder() -> Path | None:
