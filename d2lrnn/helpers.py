@@ -109,7 +109,7 @@ def _as_lines(values: Any) -> list[Any]:
     """Return a list of one-dimensional arrays, from one such array, a list of them, or an array of rows."""
     if hasattr(values, "ndim") and values.ndim == 1:
         return [as_array(values)]
-    if isinstance(values, (list, tuple)) and not (len(values) and np.ndim(as_array(values[0]))):
+    if isinstance(values, (list, tuple, range)) and not (len(values) and np.ndim(as_array(values[0]))):
         return [as_array(values)]
     return [as_array(line) for line in values]
 

@@ -249,6 +249,8 @@ class _TerminalBar:
         self._progress = Progress(
             TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
             TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            # what a callback prints goes above the bar, but not where it would leave a file or a pipe for the terminal
+            redirect_stdout=sys.stdout.isatty(),
         )  # fmt: skip
         self._task = self._progress.add_task("", total=total)
         self._progress.start()

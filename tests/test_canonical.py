@@ -97,6 +97,21 @@ def test_a_backend_that_is_missing(monkeypatch, name):
 
 
 @pytest.mark.parametrize(
+    ("installed_as", "expected"),
+    [("tensorflow", "2.21.0"), ("tensorflow-cpu", "2.21.0"), ("tensorflow-by-hand", "unknown")],
+)
+def test_the_version_is_that_of_whichever_distribution_is_installed(monkeypatch, installed_as, expected):
+    def version(distribution):
+        if distribution != installed_as:
+            raise backends.metadata.PackageNotFoundError(distribution)
+        return "2.21.0"
+
+    monkeypatch.setattr(backends.util, "find_spec", lambda module: object())
+    monkeypatch.setattr(backends.metadata, "version", version)
+    assert backends.version("tensorflow") == expected
+
+
+@pytest.mark.parametrize(
     ("system", "machine", "message"),
     [("Windows", "AMD64", "no build for Windows"), ("Darwin", "arm64", "no build for Apple silicon")],
 )

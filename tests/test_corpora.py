@@ -244,7 +244,7 @@ def test_an_unknown_option_is_an_error_before_the_text_is_read(options, match):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files``, counts ``requests``, and does not answer at all while ``silent``."""
+    """Serves ``files``, counts ``requests``, and answers late, or not before the end of the test, if ``silent``."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -260,9 +260,9 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requests.append(self.path)
-        if self.server.silent:
-            self.server.closing.wait()
-        elif (content := self.server.files.get(self.path)) is None:
+        if self.server.silent and self.server.closing.wait(10):
+            return
+        if (content := self.server.files.get(self.path)) is None:
             self.send_error(404)
         else:
             self.send_response(200)

@@ -47,11 +47,12 @@ def lines():
         ([3, 5, 7], None, [([0, 1, 2], [3, 5, 7])]),
         ([[3, 5], [7, 9]], None, [([0, 1], [3, 5]), ([0, 1], [7, 9])]),
         ([1, 2], [3, 5], [([1, 2], [3, 5])]),
+        (range(2), [3, 5], [([0, 1], [3, 5])]),
         (np.array([1, 2]), [np.array([3, 5]), np.array([7, 9])], [([1, 2], [3, 5]), ([1, 2], [7, 9])]),
         ([[1, 2], [4]], [[3, 5], [7]], [([1, 2], [3, 5]), ([4], [7])]),
         (np.array([1, 2]), np.array([[3, 5], [7, 9]]), [([1, 2], [3, 5]), ([1, 2], [7, 9])]),
     ],
-    ids=["one-line", "two-lines", "x-and-y", "one-x-for-two", "an-x-for-each", "rows"],
+    ids=["one-line", "two-lines", "x-and-y", "a-range", "one-x-for-two", "an-x-for-each", "rows"],
 )
 def test_plot_draws_the_lines(X, Y, expected):
     helpers.plot(X, Y)

@@ -126,7 +126,7 @@ def test_a_terminal_shows_a_live_bar_on_the_error_stream():
     code = (
         "import numpy, time\n"
         "from d2lrnn.monitor import Epoch, Monitor\n"
-        "with Monitor(3) as monitor:\n"
+        "with Monitor(3, callback=lambda number, epoch: print('after', number)) as monitor:\n"
         "    for number in (1, 2, 3):\n"
         "        monitor.add(number, Epoch(numpy.zeros(1), [700], 1.0))\n"
         "        time.sleep(0.3)\n"
@@ -151,4 +151,4 @@ def test_a_terminal_shows_a_live_bar_on_the_error_stream():
     os.close(controller)
     assert process.returncode == 0
     assert "perplexity 1.00, 700 tokens/s" in shown.decode()
-    assert out == "perplexity 1.0, 700.0 tokens/sec on cpu\n"
+    assert out == "after 1\nafter 2\nafter 3\nperplexity 1.0, 700.0 tokens/sec on cpu\n"
