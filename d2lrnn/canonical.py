@@ -33,6 +33,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn-scratch": 1, "rnn": 1, "gru": 3, "lstm": 4}
 KINDS = tuple(GATES)
+# The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
+SCRATCH_NAMES = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
 
 
 def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> str:

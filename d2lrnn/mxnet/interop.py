@@ -30,8 +30,6 @@ __all__ = [
     "train",
 ]
 
-_SCRATCH = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
-
 
 def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
@@ -85,7 +83,7 @@ def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = _kind(net)
     if kind == "rnn-scratch":
-        return {name: of(param) for name, param in zip(_SCRATCH, net.params, strict=True)}
+        return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True)}
     result = {}
     for prefix, layer in _layers(net):
         W_xh, W_hh, b_h, b_hh = (
@@ -126,7 +124,7 @@ def set_weights(net, weights):
         array[:] = np.array(value, dtype="float32", ctx=array.ctx)
 
     if kind == "rnn-scratch":
-        for name, param in zip(_SCRATCH, net.params, strict=True):
+        for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True):
             write(param, weights[name])
         return
     for prefix, layer in _layers(net):

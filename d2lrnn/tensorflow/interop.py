@@ -30,8 +30,6 @@ __all__ = [
     "train",
 ]
 
-_SCRATCH = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
-
 
 def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
@@ -91,7 +89,7 @@ def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = _kind(net)
     if kind == "rnn-scratch":
-        return {name: of(param) for name, param in zip(_SCRATCH, net.trainable_variables, strict=True)}
+        return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True)}
     result = {}
     for prefix, cell in _layers(net):
         W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
@@ -123,7 +121,7 @@ def set_weights(net, weights):
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind = _kind(net)
     if kind == "rnn-scratch":
-        for name, param in zip(_SCRATCH, net.trainable_variables, strict=True):
+        for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True):
             param.assign(weights[name])
         return
     for prefix, cell in _layers(net):
