@@ -1,4 +1,4 @@
-# make compare and make test do all the set-up: they need Python 3.10, 3.11 or 3.12 with pip, and nothing else.
+# Each target does all its set-up: they need Python 3.10, 3.11 or 3.12 with pip, and nothing else (make site: 3.11 or 3.12).
 # Another interpreter: make test PYTHON=/path/to/python3.12
 
 SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
@@ -10,20 +10,48 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.10 python;
 BOOTSTRAP = .bootstrap
 TOX = PYTHONPATH=$(BOOTSTRAP) $(PYTHON) -m tox
 
+# The environment with all three frameworks
+BIN = .tox/parity/bin
+ALL = $(TOX) run -q -e parity --notest
+
 # Few enough epochs to end within three minutes on two cores; the book trains for 500.
 COMPARE = --epochs 100 --seed 1
 
-.PHONY: compare test lint clean
+.PHONY: compare test lint notebooks lessons site test-site clean
 
 compare: $(BOOTSTRAP)/tox
-	@$(TOX) run -q -e parity --notest
-	@.tox/parity/bin/d2lrnn compare $(COMPARE)
+	@$(ALL)
+	@$(BIN)/d2lrnn compare $(COMPARE)
 
 test: $(BOOTSTRAP)/tox
 	@$(TOX) run -e lint,base,torch,mxnet,tensorflow,parity
 
 lint: $(BOOTSTRAP)/tox
 	@$(TOX) run -e lint
+
+# Write the notebooks of the lessons, after a change to one
+notebooks: $(BOOTSTRAP)/tox
+	@$(ALL)
+	@$(BIN)/python notebooks/generator write
+
+# Execute all of them, and keep them with their outputs in build/lessons
+lessons: $(BOOTSTRAP)/tox
+	@$(ALL)
+	@$(BIN)/python notebooks/generator execute
+
+# The site, in build/site: executes what was not executed yet, and measures what its comparison page shows
+site: $(BOOTSTRAP)/tox
+	@$(ALL)
+	@$(BIN)/python notebooks/generator execute --stale
+	@test -s build/compare.json || { $(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png > build/measured \
+		&& mv build/measured build/compare.json; }
+	@$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html notebooks/site build/site
+	@echo "the site: build/site/index.html"
+
+# The built site in a real browser
+test-site: $(BOOTSTRAP)/tox
+	@$(ALL)
+	@$(BIN)/python -m pytest tests -m site
 
 $(BOOTSTRAP)/tox:
 	@test -n "$(PYTHON)" || { echo "d2lrnn needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..."; exit 2; }

@@ -6,7 +6,7 @@ matplotlib and IPython are imported when something is drawn, not before.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,29 @@ class Accumulator:
 def use_svg_display() -> None:
     """Show figures as SVG in a notebook; elsewhere there is nothing to do (book section 2.4)."""
     if in_notebook():
+        from matplotlib import pyplot as plt
         from matplotlib_inline import backend_inline
 
-        backend_inline.set_matplotlib_formats("svg")
+        # Without a date and random names in it, the same figure is the same file
+        plt.rcParams["svg.hashsalt"] = "d2lrnn"
+        backend_inline.set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def lazy_pyplot(module: str) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` for a module, by which it has matplotlib's ``pyplot`` as ``plt`` once that is asked for.
+
+    Args:
+        module: The module's name.
+    """
+
+    def get(name: str) -> Any:
+        if name != "plt":
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        from matplotlib import pyplot as plt
+
+        return plt
+
+    return get
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:

@@ -5,10 +5,15 @@ long in the book are given few epochs and units.
 """
 
 import os
+import shutil
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import pytest
+
+from d2lrnn.data import DATA_HUB, corpora
 
 SHARED = {
     "8.2 text": """
@@ -35,6 +40,29 @@ SHARED = {
                 assert tuple(X.shape) == tuple(Y.shape) == (2, 5)
         d2l.SeqDataLoader(2, 5, True, 1000)
         d2l.load_data_time_machine(2, 5, use_random_iter=True, max_tokens=1000)
+    """,
+    "9.5 sentence pairs": """
+        import os
+        d2l.DATA_HUB['fra-eng'] = (d2l.DATA_URL + 'fra-eng.zip', '94646ad1522d915e7b0f9296181140edcf86a4f5')
+        with open(os.path.join(d2l.download_extract('fra-eng'), 'fra.txt'), encoding='utf-8') as file:
+            text = d2l.preprocess_nmt(file.read())
+        source, target = d2l.tokenize_nmt(text, 100)
+        d2l.set_figsize()
+        _, _, patches = d2l.plt.hist([[len(words) for words in lines] for lines in (source, target)])
+        d2l.plt.xlabel('words')
+        d2l.plt.legend(['source', 'target'])
+        patches[1].patches[0].set_hatch('/')
+        vocab = d2l.Vocab(source, min_freq=2, reserved_tokens=['<pad>', '<bos>', '<eos>'])
+        line = d2l.truncate_pad(vocab[source[0]], 10, vocab['<pad>'])
+        assert len(line) == 10 and line[-1] == vocab['<pad>']
+        array, valid_len = d2l.build_array_nmt(source, vocab, 8)
+        assert tuple(array.shape) == (100, 8) and tuple(valid_len.shape) == (100,)
+        train_iter, src_vocab, tgt_vocab = d2l.load_data_nmt(batch_size=2, num_steps=8)
+        for X, X_valid_len, Y, Y_valid_len in train_iter:
+            assert tuple(X.shape) == tuple(Y.shape) == (2, 8)
+            assert tuple(X_valid_len.shape) == tuple(Y_valid_len.shape) == (2,)
+            break
+        assert d2l.bleu('il est calme .', 'il est calme .', k=2) == 1
     """,
     "3.6 helpers": """
         d2l.set_figsize((4, 3))
@@ -137,6 +165,58 @@ TORCH = {
         assert d2l.evaluate_loss(net, train_iter, nn.MSELoss(reduction='none')) > 0
         d2l.plot([time, time[4:]], [x, net(features)[:, 0].detach().numpy()], 'time', 'x', legend=['data', 'preds'])
     """,
+    "9.6 and 9.7 from sentence to sentence": """
+        import torch
+        from torch import nn
+        class Reader(d2l.Encoder):
+            def __init__(self, vocab_size, num_hiddens, **kwargs):
+                super(Reader, self).__init__(**kwargs)
+                self.embedding = nn.Embedding(vocab_size, num_hiddens)
+                self.rnn = nn.GRU(num_hiddens, num_hiddens)
+            def forward(self, X, *args):
+                return self.rnn(self.embedding(X).permute(1, 0, 2))
+        class Writer(d2l.Decoder):
+            def __init__(self, vocab_size, num_hiddens, **kwargs):
+                super(Writer, self).__init__(**kwargs)
+                self.embedding = nn.Embedding(vocab_size, num_hiddens)
+                self.rnn = nn.GRU(2 * num_hiddens, num_hiddens)
+                self.dense = nn.Linear(num_hiddens, vocab_size)
+            def init_state(self, enc_outputs, *args):
+                return enc_outputs[1]
+            def forward(self, X, state):
+                X = self.embedding(X).permute(1, 0, 2)
+                context = state[-1].repeat(X.shape[0], 1, 1)
+                output, state = self.rnn(torch.cat((X, context), 2), state)
+                return self.dense(output).permute(1, 0, 2), state
+        torch.manual_seed(0)
+        device = d2l.try_gpu()
+        train_iter, src_vocab, tgt_vocab = d2l.load_data_nmt(16, 8, 48)
+        net = d2l.EncoderDecoder(Reader(len(src_vocab), 16), Writer(len(tgt_vocab), 16))
+        net.to(device)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+        losses = []
+        for epoch in range(8):
+            metric = d2l.Accumulator(2)
+            for batch in train_iter:
+                optimizer.zero_grad()
+                X, X_valid_len, Y, Y_valid_len = [x.to(device) for x in batch]
+                bos = torch.tensor([tgt_vocab['<bos>']] * Y.shape[0], device=device).reshape(-1, 1)
+                Y_hat, _ = net(X, torch.cat([bos, Y[:, :-1]], 1), X_valid_len)
+                l = nn.functional.cross_entropy(Y_hat.permute(0, 2, 1), Y, ignore_index=tgt_vocab['<pad>'],
+                                                reduction='sum')
+                l.backward()
+                d2l.grad_clipping(net, 1)
+                optimizer.step()
+                metric.add(l, Y_valid_len.sum())
+            losses.append(metric[0] / metric[1])
+        assert losses[-1] < 0.6 * losses[0], losses
+        net.eval()
+        words = d2l.truncate_pad(src_vocab['go .'.split(' ')] + [src_vocab['<eos>']], 8, src_vocab['<pad>'])
+        enc_X = torch.unsqueeze(torch.tensor(words, dtype=torch.long, device=device), dim=0)
+        state = net.decoder.init_state(net.encoder(enc_X, None), None)
+        Y, state = net.decoder(torch.tensor([[tgt_vocab['<bos>']]], device=device), state)
+        assert len(tgt_vocab.to_tokens(Y.argmax(dim=2))) == 1
+    """,
 }
 
 MXNET = {
@@ -235,6 +315,61 @@ MXNET = {
         assert d2l.evaluate_loss(net, train_iter, gluon.loss.L2Loss()) > 0
         d2l.plot([time, time[4:]], [x.asnumpy(), net(features)[:, 0].asnumpy()], 'time', 'x', legend=['data', 'preds'])
     """,
+    "9.6 and 9.7 from sentence to sentence": """
+        from mxnet import autograd, gluon, init, np, npx, random
+        from mxnet.gluon import nn, rnn
+        class Reader(d2l.Encoder):
+            def __init__(self, vocab_size, num_hiddens, **kwargs):
+                super(Reader, self).__init__(**kwargs)
+                self.embedding = nn.Embedding(vocab_size, num_hiddens)
+                self.rnn = rnn.GRU(num_hiddens)
+            def forward(self, X, *args):
+                X = self.embedding(X).swapaxes(0, 1)
+                return self.rnn(X, self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx))
+        class Writer(d2l.Decoder):
+            def __init__(self, vocab_size, num_hiddens, **kwargs):
+                super(Writer, self).__init__(**kwargs)
+                self.embedding = nn.Embedding(vocab_size, num_hiddens)
+                self.rnn = rnn.GRU(num_hiddens)
+                self.dense = nn.Dense(vocab_size, flatten=False)
+            def init_state(self, enc_outputs, *args):
+                return enc_outputs[1]
+            def forward(self, X, state):
+                X = self.embedding(X).swapaxes(0, 1)
+                context = state[0][-1]
+                context = np.broadcast_to(context, (X.shape[0], context.shape[0], context.shape[1]))
+                output, state = self.rnn(np.concatenate((X, context), 2), state)
+                return self.dense(output).swapaxes(0, 1), state
+        random.seed(0)
+        device = d2l.try_gpu()
+        train_iter, src_vocab, tgt_vocab = d2l.load_data_nmt(16, 8, 48)
+        net = d2l.EncoderDecoder(Reader(len(src_vocab), 16), Writer(len(tgt_vocab), 16))
+        net.initialize(init.Xavier(), force_reinit=True, ctx=device)
+        trainer = gluon.Trainer(net.collect_params(), 'adam', {'learning_rate': 0.02})
+        loss = gluon.loss.SoftmaxCELoss()
+        losses = []
+        for epoch in range(8):
+            metric = d2l.Accumulator(2)
+            for batch in train_iter:
+                X, X_valid_len, Y, Y_valid_len = [x.as_in_ctx(device) for x in batch]
+                bos = np.array([tgt_vocab['<bos>']] * Y.shape[0], ctx=device).reshape(-1, 1)
+                weights = npx.sequence_mask(np.expand_dims(np.ones_like(Y), axis=-1), Y_valid_len, True, axis=1)
+                with autograd.record():
+                    Y_hat, _ = net(X, np.concatenate([bos, Y[:, :-1]], 1), X_valid_len)
+                    l = loss(Y_hat, Y, weights)
+                l.backward()
+                d2l.grad_clipping(net, 1)
+                num_tokens = Y_valid_len.sum()
+                trainer.step(num_tokens)
+                metric.add(l.sum() * Y.shape[1], num_tokens)
+            losses.append(metric[0] / metric[1])
+        assert losses[-1] < 0.6 * losses[0], losses
+        words = d2l.truncate_pad(src_vocab['go .'.split(' ')] + [src_vocab['<eos>']], 8, src_vocab['<pad>'])
+        enc_X = np.expand_dims(np.array(words, ctx=device), axis=0)
+        state = net.decoder.init_state(net.encoder(enc_X, None), None)
+        Y, state = net.decoder(np.array([[tgt_vocab['<bos>']]], ctx=device), state)
+        assert len(tgt_vocab.to_tokens(Y.argmax(axis=2).astype('int32'))) == 1
+    """,
 }
 
 TENSORFLOW_ANY_KERAS = {
@@ -311,6 +446,52 @@ TENSORFLOW_ANY_KERAS = {
         assert d2l.evaluate_loss(net, train_iter, tf.keras.losses.MeanSquaredError()) > 0
         d2l.plot([time, time[4:]], [x.numpy(), net(features)[:, 0].numpy()], 'time', 'x', legend=['data', 'preds'])
     """,
+    "9.6 and 9.7 from sentence to sentence": """
+        import tensorflow as tf
+        class Reader(d2l.Encoder):
+            def __init__(self, vocab_size, num_hiddens, dropout=0, **kwargs):
+                super().__init__(**kwargs)
+                self.embedding = tf.keras.layers.Embedding(vocab_size, num_hiddens)
+                self.rnn = tf.keras.layers.GRU(num_hiddens, dropout=dropout, return_sequences=True, return_state=True)
+            def call(self, X, *args, **kwargs):
+                return self.rnn(self.embedding(X), **kwargs)
+        class Writer(d2l.Decoder):
+            def __init__(self, vocab_size, num_hiddens, **kwargs):
+                super().__init__(**kwargs)
+                self.embedding = tf.keras.layers.Embedding(vocab_size, num_hiddens)
+                self.rnn = tf.keras.layers.GRU(num_hiddens, return_sequences=True, return_state=True)
+                self.dense = tf.keras.layers.Dense(vocab_size)
+            def init_state(self, enc_outputs, *args):
+                return enc_outputs[1]
+            def call(self, X, state, **kwargs):
+                X = self.embedding(X)
+                context = tf.repeat(tf.expand_dims(state, axis=1), repeats=X.shape[1], axis=1)
+                output, state = self.rnn(tf.concat((X, context), axis=2), initial_state=state, **kwargs)
+                return self.dense(output), state
+        tf.random.set_seed(0)
+        train_iter, src_vocab, tgt_vocab = d2l.load_data_nmt(16, 8, 48)
+        net = d2l.EncoderDecoder(Reader(len(src_vocab), 16), Writer(len(tgt_vocab), 16))
+        optimizer = tf.keras.optimizers.Adam(learning_rate=0.02)
+        losses = []
+        for epoch in range(8):
+            metric = d2l.Accumulator(2)
+            for batch in train_iter:
+                X, X_valid_len, Y, Y_valid_len = [x for x in batch]
+                bos = tf.reshape(tf.constant([tgt_vocab['<bos>']] * Y.shape[0]), shape=(-1, 1))
+                with tf.GradientTape() as tape:
+                    Y_hat, _ = net(X, tf.concat([bos, Y[:, :-1]], 1), X_valid_len, training=True)
+                    l = tf.nn.sparse_softmax_cross_entropy_with_logits(Y, Y_hat)
+                    l = tf.reduce_sum(l * tf.sequence_mask(Y_valid_len, 8, dtype=tf.float32))
+                gradients = d2l.grad_clipping(tape.gradient(l, net.trainable_variables), 1)
+                optimizer.apply_gradients(zip(gradients, net.trainable_variables))
+                metric.add(l, tf.reduce_sum(Y_valid_len).numpy())
+            losses.append(metric[0] / metric[1])
+        assert losses[-1] < 0.6 * losses[0], losses
+        words = d2l.truncate_pad(src_vocab['go .'.split(' ')] + [src_vocab['<eos>']], 8, src_vocab['<pad>'])
+        state = net.decoder.init_state(net.encoder(tf.expand_dims(words, axis=0), None, training=False), None)
+        Y, state = net.decoder(tf.constant([[tgt_vocab['<bos>']]]), state, training=False)
+        assert len(tgt_vocab.to_tokens(tf.argmax(Y, axis=2))) == 1
+    """,
 }
 
 TENSORFLOW = {
@@ -385,6 +566,17 @@ TENSORFLOW_KERAS_2 = {
             d2l.train_ch8(net, train_iter, vocab, 1, 1, strategy)
     """,
 }
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    """The user's folder has The Time Machine, and the sentence pairs that ship in the place of the book's."""
+    shutil.copy(Path(os.environ[corpora.DATA_ENV]) / "timemachine.txt", tmp_path)
+    (tmp_path / "fra-eng").mkdir()
+    pairs = resources.files("d2lrnn.data") / "bundled" / "pairs.txt"
+    (tmp_path / "fra-eng" / "fra.txt").write_bytes(pairs.read_bytes())
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    monkeypatch.setitem(DATA_HUB, "fra-eng", DATA_HUB["fra-eng"])  # a cell sets it
 
 
 def dedent(cell):

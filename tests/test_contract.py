@@ -1,5 +1,6 @@
 """The contract: every public name, parameter and default, the same in all backends but for the listed exceptions."""
 
+import importlib
 import inspect
 import types
 
@@ -13,6 +14,10 @@ BOOK = {
     "Accumulator": "(n)",
     "Animator": "(xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', yscale='linear', "
     "fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, figsize=(3.5, 2.5))",
+    "Decoder": "(**kwargs)",
+    "Decoder.init_state": "(enc_outputs, *args)",
+    "Encoder": "(**kwargs)",
+    "EncoderDecoder": "(encoder, decoder, **kwargs)",
     "RNNModel": "(rnn_layer, vocab_size, **kwargs)",
     "RNNModel.begin_state": "(device, batch_size=1)",
     "RNNModelScratch": "(vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None)",
@@ -22,9 +27,12 @@ BOOK = {
     "shift=True)",
     "Timer": "()",
     "Vocab": "(tokens=None, min_freq=0, reserved_tokens=None)",
+    "bleu": "(pred_seq, label_seq, k)",
+    "build_array_nmt": "(lines, vocab, num_steps)",
     "count_corpus": "(tokens)",
     "cpu": "()",
     "download": "(name, cache_dir=None)",
+    "download_extract": "(name, folder=None)",
     "evaluate_loss": "(net, data_iter, loss)",
     "evaluate_perplexity": "(net, data_iter, device)",
     "get_params": "(vocab_size, num_hiddens, device, *, seed=None)",
@@ -35,11 +43,14 @@ BOOK = {
     "load_corpus": "(source, max_tokens=-1, *, token='char', clean=None, keep_punctuation=False, keep_case=False)",
     "load_corpus_time_machine": "(max_tokens=-1)",
     "load_data": "(source, batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
+    "load_data_nmt": "(batch_size, num_steps, num_examples=600)",
     "load_data_time_machine": "(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
     "num_gpus": "()",
     "plot": "(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
     "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), figsize=(3.5, 2.5), axes=None)",
     "predict_ch8": "(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None)",
+    "preprocess_nmt": "(text)",
+    "read_data_nmt": "()",
     "read_time_machine": "()",
     "recurrent_layer": "(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False)",
     "rnn": "(inputs, state, params)",
@@ -50,14 +61,16 @@ BOOK = {
     "sgd": "(params, lr, batch_size)",
     "size": "(a)",
     "tokenize": "(lines, token='word')",
+    "tokenize_nmt": "(text, num_examples=None)",
     "train_ch8": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, *, theta=1.0, "
     "valid_iter=None, prefixes=('time traveller', 'traveller'), quiet=False, callback=None)",
     "train_epoch_ch8": "(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0)",
+    "truncate_pad": "(line, num_steps, padding_token)",
     "try_all_gpus": "()",
     "try_gpu": "(i=0)",
     "use_svg_display": "()",
 }
-CONSTANTS = {"DATA_HUB": dict, "DATA_URL": str}
+CONSTANTS = {"DATA_HUB": dict, "DATA_URL": str, "plt": types.ModuleType}
 
 # Where the book's tabs differ in form, each tab's own form holds. Nothing else may differ.
 EXCEPTIONS = {
@@ -95,6 +108,38 @@ INTEROP = {
     "predict": "(prefix, num_preds, net, vocab, device, **options)",
     "set_weights": "(net, weights)",
     "train": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options)",
+}
+
+# The two first editions' lessons: what they share, then each one's own
+BOTH_EDITIONS = {
+    "RNNModel": BOOK["RNNModel"],
+    "data_iter_random": "(corpus_indices, batch_size, num_steps, ctx=None, *, seed=None)",
+    "grad_clipping": "(params, theta, ctx)",
+    "try_gpu": BOOK["try_gpu"],
+}
+FIRST_EDITIONS = {
+    "first_edition_zh": BOTH_EDITIONS
+    | {
+        "data_iter_consecutive": "(corpus_indices, batch_size, num_steps, ctx=None)",
+        "load_data_jay_lyrics": "(source=None)",
+        "predict_rnn_gluon": "(prefix, num_chars, model, vocab_size, ctx, idx_to_char, char_to_idx)",
+        "train_and_predict_rnn_gluon": "(model, num_hiddens, vocab_size, ctx, corpus_indices, idx_to_char, "
+        "char_to_idx, num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, pred_len, prefixes, *, "
+        "seed=None)",
+    },
+    "first_edition_en": BOTH_EDITIONS
+    | {
+        "data_iter_consecutive": BOTH_EDITIONS["data_iter_random"],
+        "grad_clipping_gluon": "(model, theta, ctx)",
+        "load_data_time_machine": "(num_examples=10000)",
+        "predict_rnn_gluon": "(prefix, num_chars, model, vocab, ctx)",
+        "train_and_predict_rnn_gluon": "(model, num_hiddens, corpus_indices, vocab, ctx, num_epochs, num_steps, lr, "
+        "clipping_theta, batch_size, prefixes, *, seed=None)",
+    },
+}
+# TensorFlow's gradients belong to no parameter, so they are handed over, as in its tab of the book
+FIRST_EDITION_EXCEPTIONS = {
+    "tensorflow": {"grad_clipping": "(grads, theta, ctx)", "grad_clipping_gluon": "(grads, theta, ctx)"}
 }
 
 
@@ -149,6 +194,22 @@ def test_every_public_name_is_documented(backend):
 def test_the_helpers_are_the_same_objects(backend):
     for name in ("Accumulator", "Animator", "Timer", "plot", "set_axes", "set_figsize", "use_svg_display"):
         assert getattr(backend.d2l, name) is getattr(helpers, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in FIRST_EDITIONS.items() for name in names]
+)
+def test_signature_of_a_first_edition(backend, module, name):
+    function = getattr(importlib.import_module(f"d2lrnn.{backend.name}.{module}"), name)
+    expected = FIRST_EDITION_EXCEPTIONS.get(backend.name, {}).get(name, FIRST_EDITIONS[module][name])
+    assert signature(function) == expected
+    assert inspect.getdoc(function).strip()
+
+
+@pytest.mark.parametrize("module", FIRST_EDITIONS)
+def test_the_table_of_a_first_edition_is_complete(backend, module):
+    names = importlib.import_module(f"d2lrnn.{backend.name}.{module}").__all__
+    assert sorted(names) == sorted(FIRST_EDITIONS[module])
 
 
 def test_the_signature_check_can_fail():

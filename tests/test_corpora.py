@@ -1,8 +1,10 @@
 """Where a text comes from: what ships, what a user gives, and what is downloaded from a server on this machine."""
 
 import hashlib
+import io
 import socket
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,10 +26,28 @@ from d2lrnn.data import (
     read_time_machine,
 )
 from d2lrnn.data.corpora import read_file
-from d2lrnn.errors import D2LRNNError, InputError, InputFileError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
 CONTENT = "分开 and the time traveller\n".encode()
 BUNDLED = [name for name in CORPORA if CORPORA[name].bundled]
+
+
+def zipped(content, name="jaychou_lyrics.txt"):
+    """Return the bytes of a zip archive with one file in it."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        archive.writestr(name, content)
+    return memory.getvalue()
+
+
+PACKED = zipped(CONTENT)
+NO_SERVER = ("http://127.0.0.1:1/jaychou_lyrics.txt.zip", hashlib.sha1(PACKED).hexdigest())
+
+
+@pytest.fixture(autouse=True)
+def lyrics(monkeypatch):
+    """The lyrics have a text of the test's own and its hash, and no server but one that a test gives them."""
+    monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", NO_SERVER)
 
 
 # The texts that ship
@@ -64,7 +84,11 @@ def test_a_bundled_text_is_enough_for_minibatches(name, batch_size, valid_fracti
     assert X.shape == (batch_size, 35)
 
 
-def test_every_corpus_has_prefixes_of_known_characters(corpus_name):
+def test_every_corpus_has_prefixes_of_known_characters(corpus_name, tmp_path, monkeypatch):
+    if corpus_name == "lyrics":
+        (tmp_path / "jaychou_lyrics.txt.zip").write_bytes(zipped("不分开"))
+        monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", (NO_SERVER[0], hashlib.sha1(zipped("不分开")).hexdigest()))
+        monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
     _, vocab = load_corpus(corpus_name)
     assert CORPORA[corpus_name].prefixes
     assert 0 not in vocab[list("".join(CORPORA[corpus_name].prefixes))]
@@ -250,11 +274,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.requests, self.silent, self.closing = {}, [], False, threading.Event()
 
-    def publish(self, monkeypatch, content, promised=CONTENT):
+    def publish(self, monkeypatch, content, promised=CONTENT, file="greeting.txt", name="greeting"):
         """Put a file on the server and, with the hash of what was promised, into the registry."""
-        self.files["/greeting.txt"] = content
-        url = f"http://127.0.0.1:{self.server_port}/greeting.txt"
-        monkeypatch.setitem(DATA_HUB, "greeting", (url, hashlib.sha1(promised).hexdigest()))
+        self.files[f"/{file}"], self.length = content, len(promised)
+        url = f"http://127.0.0.1:{self.server_port}/{file}"
+        monkeypatch.setitem(DATA_HUB, name, (url, hashlib.sha1(promised).hexdigest()))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -266,7 +290,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
         else:
             self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
+            self.send_header("Content-Length", str(self.server.length))
             self.end_headers()
             self.wfile.write(content)
 
@@ -413,8 +437,8 @@ def test_a_users_folder_without_the_file_is_passed_over(server, cache, monkeypat
 
 
 def test_an_unknown_download_is_an_error(cache):
-    with pytest.raises(InputError, match="unknown download 'fra-eng': known are .*time_machine"):
-        download("fra-eng")
+    with pytest.raises(InputError, match="unknown download 'alphabet': known are .*time_machine"):
+        download("alphabet")
 
 
 def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkeypatch, closed_port, capfd):
@@ -424,3 +448,74 @@ def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkey
     assert text == read_text("story")
     assert [warning.filename for warning in caught] == [__file__]
     assert capfd.readouterr().out == ""
+
+
+# The lyrics of the first Chinese edition, which come zipped
+
+
+def publish_lyrics(server, monkeypatch, content=PACKED):
+    server.publish(monkeypatch, content, PACKED, "jaychou_lyrics.txt.zip", "jaychou_lyrics")
+
+
+def test_the_lyrics_are_downloaded_and_unpacked(server, cache, monkeypatch):
+    publish_lyrics(server, monkeypatch)
+    assert read_text("lyrics") == Text("lyrics", CONTENT.decode(), hashlib.sha256(CONTENT).hexdigest())
+    assert read_text("lyrics").content == CONTENT.decode()
+    assert server.requests == ["/jaychou_lyrics.txt.zip"]
+    assert files_in(cache) == ["jaychou_lyrics.txt.zip"]
+
+
+def test_a_download_of_the_lyrics_with_another_hash_is_not_used(server, cache, monkeypatch):
+    publish_lyrics(server, monkeypatch, zipped(CONTENT.replace(b"time", b"TIME")))
+    with pytest.warns(D2LRNNWarning, match="the bundled verses stand in: cannot download .*hash"):
+        text = read_text("lyrics")
+    assert text == read_text("verses")
+    assert server.requests == ["/jaychou_lyrics.txt.zip"]
+    assert files_in(cache) == []
+
+
+def test_the_verses_stand_in_for_lyrics_that_cannot_be_had(cache):
+    match = "first Chinese edition's song text is not here, the bundled verses stand in: .*D2LRNN_DATA"
+    with pytest.warns(D2LRNNWarning, match=match) as caught:
+        assert read_text("lyrics") == read_text("verses")
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("jaychou_lyrics.txt.zip", PACKED), ("jaychou_lyrics.txt", CONTENT)],
+    ids=["packed", "unpacked"],
+)
+def test_the_users_folder_has_the_lyrics(cache, monkeypatch, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    assert read_text("lyrics") == Text("lyrics", CONTENT.decode(), hashlib.sha256(CONTENT).hexdigest())
+
+
+def test_a_packed_file_in_the_users_folder_comes_before_an_unpacked_one(cache, monkeypatch, tmp_path):
+    (tmp_path / "jaychou_lyrics.txt.zip").write_bytes(PACKED)
+    (tmp_path / "jaychou_lyrics.txt").write_bytes(b"something else")
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    assert read_text("lyrics").content == CONTENT.decode()
+
+
+def test_packed_lyrics_with_another_hash_in_the_users_folder_are_not_used(server, cache, monkeypatch, tmp_path):
+    publish_lyrics(server, monkeypatch)
+    (tmp_path / "jaychou_lyrics.txt.zip").write_bytes(zipped("something else"))
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    with pytest.warns(D2LRNNWarning, match="verses stand in: .*is not the expected file .*: replace or remove it"):
+        assert read_text("lyrics") == read_text("verses")
+    assert server.requests == []
+
+
+def test_unpacked_lyrics_that_are_not_utf_8_are_an_error(cache, monkeypatch, tmp_path):
+    (tmp_path / "jaychou_lyrics.txt").write_bytes("分开".encode("gbk"))
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    with pytest.raises(InputError, match="jaychou_lyrics.txt' is not UTF-8"):
+        read_text("lyrics")
+
+
+def test_a_text_in_a_zip_archive_is_a_text_like_any_other(tmp_path):
+    (tmp_path / "mine.zip").write_bytes(zipped(CONTENT, "any name.TXT"))
+    tokens, vocab = load_corpus(tmp_path / "mine.zip")
+    assert "".join(vocab.to_tokens(tokens)) == CONTENT.decode().strip()

@@ -28,6 +28,13 @@ def test_a_backend_imports_its_framework_and_no_other(backend):
     assert modules_after(f"import d2lrnn.{backend.name}") & set(backends.BACKENDS) == {backend.name}
 
 
+@pytest.mark.only("torch", "mxnet")  # TensorFlow imports it by itself
+def test_a_backend_leaves_matplotlib_until_plt_is_asked_for(backend):
+    statement = f"from d2lrnn import {backend.name} as d2l"
+    assert "matplotlib" not in modules_after(statement)
+    assert "matplotlib" in modules_after(f"{statement}; d2l.plt")
+
+
 def test_a_backend_imports_without_a_word(backend):
     code = f"import d2lrnn.{backend.name}"
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

@@ -21,6 +21,16 @@ from d2lrnn.data.sampling import (
     seq_data_iter_sequential,
 )
 from d2lrnn.data.text import Vocab, clean_lines, clean_text, count_corpus, tokenize
+from d2lrnn.data.translation import (
+    bleu,
+    build_array_nmt,
+    download_extract,
+    load_arrays_nmt,
+    preprocess_nmt,
+    read_data_nmt,
+    tokenize_nmt,
+    truncate_pad,
+)
 
 __all__ = [
     "CORPORA",
@@ -31,17 +41,25 @@ __all__ = [
     "SeqDataLoader",
     "Text",
     "Vocab",
+    "bleu",
+    "build_array_nmt",
     "clean_lines",
     "clean_text",
     "count_corpus",
     "download",
+    "download_extract",
+    "load_arrays_nmt",
     "load_corpus",
     "load_corpus_time_machine",
     "load_data",
     "load_data_time_machine",
+    "preprocess_nmt",
+    "read_data_nmt",
     "read_text",
     "read_time_machine",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
     "tokenize",
+    "tokenize_nmt",
+    "truncate_pad",
 ]

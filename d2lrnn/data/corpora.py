@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +22,8 @@ DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 # The book's registry of downloads: name -> (address, SHA-1). Its cells add entries of their own.
 DATA_HUB: dict[str, tuple[str, str]] = {
     "time_machine": (DATA_URL + "timemachine.txt", "090b5e7e70c295757f55df93cb0a180b9691891a"),
+    "jaychou_lyrics": (DATA_URL + "jaychou_lyrics.txt.zip", "aea46bd5d5fb2f05d6cd38d8e6b461d679fa4f00"),
+    "fra-eng": (DATA_URL + "fra-eng.zip", "94646ad1522d915e7b0f9296181140edcf86a4f5"),
 }
 DATA_ENV = "D2LRNN_DATA"
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
@@ -38,20 +42,38 @@ class Corpus:
     Attributes:
         description: One line for people.
         prefixes: What to let a trained model continue.
-        bundled: The file's name inside the package, or None for The Time Machine, which does not ship.
+        bundled: The file's name inside the package, or None for a text that does not ship.
+        title: What warnings call a text that does not ship.
+        download: Its key in :data:`DATA_HUB`.
+        stand_in: The bundled corpus that is used where it cannot be had.
     """
 
     description: str
     prefixes: tuple[str, ...]
     bundled: str | None = None
+    title: str = ""
+    download: str = ""
+    stand_in: str = ""
 
 
 CORPORA = {
-    "time-machine": Corpus("H. G. Wells, The Time Machine: the book's text", ("time traveller", "traveller")),
+    "time-machine": Corpus(
+        "H. G. Wells, The Time Machine: the book's text",
+        ("time traveller", "traveller"),
+        title="The Time Machine",
+        download="time_machine",
+        stand_in="story",
+    ),
     "story": Corpus("an English story written for this package", ("time traveller", "traveller"), "story.txt"),
     "verses": Corpus("Chinese verses written for this package", ("分开", "不分开"), "verses.txt"),
+    "lyrics": Corpus(
+        "song lyrics: the text of the book's first Chinese edition, under copyright",
+        ("分开", "不分开"),
+        title="The first Chinese edition's song text",
+        download="jaychou_lyrics",
+        stand_in="verses",
+    ),
 }
-STAND_IN = "story"  # for The Time Machine, where it cannot be had
 
 
 @dataclass(frozen=True)
@@ -89,16 +111,56 @@ def read_file(path: str | Path) -> str:
         raise InputFileError(
             f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file"
         ) from None
+    return _decode(raw, repr(str(path)))
+
+
+def _decode(raw: bytes, what: str) -> str:
+    """Return a text from its bytes; ``what`` it is goes into the errors."""
     try:
         content = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{str(path)!r} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}): "
+            f"{what} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}): "
             "save it as UTF-8, for example with 'iconv -f ENCODING -t UTF-8'"
         ) from None
     if not content.strip():
-        raise InputError(f"{str(path)!r} is empty: give a file with text in it")
+        raise InputError(f"{what} is empty: give a file with text in it")
     return content
+
+
+def read_zip(path: str | Path) -> str:
+    """Read the one UTF-8 text, a file called .txt, that a zip archive holds; a byte order mark is dropped.
+
+    Raises:
+        InputFileError: If there is no such file, or it cannot be read.
+        InputError: If it is not a zip archive or is damaged, holds no text or several, or the text is empty or
+            not UTF-8.
+    """
+    path = Path(path)
+    try:
+        path = path.expanduser()
+        with zipfile.ZipFile(path) as archive:
+            # macOS packs its own notes on each file beside it, under the same extension
+            names = [n for n in archive.namelist() if n.lower().endswith(".txt") and not n.startswith("__MACOSX/")]
+            if len(names) != 1:
+                found = f"{len(names)} ({', '.join(names)})" if names else "none"
+                raise InputError(
+                    f"{str(path)!r} must hold one text, a file called .txt, but it holds {found}: "
+                    "unpack it and give the text file itself"
+                )
+            raw = archive.read(names[0])
+    # NotImplementedError is an unknown compression and a RuntimeError; so are a password, and a ~name of nobody
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise InputError(
+            f"cannot unpack {str(path)!r}: {error}; give a zip archive that is whole and has no password, "
+            "or the text file itself"
+        ) from None
+    except OSError as error:
+        raise InputFileError(
+            f"cannot read {str(path)!r}: {error.strerror or error}; give a zip archive with a text in it, "
+            "or the text file itself"
+        ) from None
+    return _decode(raw, f"{names[0]!r} in {str(path)!r}")
 
 
 def download(name: str, cache_dir: str | Path | None = None) -> str:
@@ -155,27 +217,47 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         ) from error
 
 
-def read_text(source: str | Path) -> Text:
-    """Read a corpus by name, or a text file.
+def _read_download(key: str) -> str:
+    """Return the text of an entry of :data:`DATA_HUB`, which may be zipped.
 
-    Where The Time Machine can neither be found nor downloaded, the bundled story stands in, with a warning.
+    The folder that D2LRNN_DATA names may hold what the archive holds, unpacked. That is taken as it is: the
+    hash that is known is the archive's.
+    """
+    file_name = DATA_HUB[key][0].rsplit("/", 1)[-1]
+    if file_name.endswith(".zip") and (folder := os.environ.get(DATA_ENV)):
+        packed = Path(folder).expanduser() / file_name
+        unpacked = packed.with_suffix("")
+        if unpacked.is_file() and not packed.is_file():
+            return read_file(unpacked)
+    path = download(key)
+    return read_zip(path) if file_name.endswith(".zip") else read_file(path)
+
+
+def read_text(source: str | Path) -> Text:
+    """Read a corpus by name, or a text file, which may be the one in a zip archive.
+
+    Where a corpus that does not ship can neither be found nor downloaded, a bundled text stands in, with a warning.
 
     Raises:
-        InputError: If there is no such corpus or file, or it is empty or not UTF-8.
+        InputError: If there is no such corpus or file, or it is empty or not UTF-8, or a zip archive is damaged or
+            holds no text.
     """
     name = str(source)
-    if name == "time-machine":
+    content = None
+    if name in CORPORA and (corpus := CORPORA[name]).download:
         try:
-            content = read_file(download("time_machine"))
+            content = _read_download(corpus.download)
         except DownloadError as error:
+            name = corpus.stand_in
+            stands = "stand" if name.endswith("s") else "stands"
             warnings.warn(
-                f"The Time Machine is not here, the bundled story stands in: {error}", D2LRNNWarning, stacklevel=2
+                f"{corpus.title} is not here, the bundled {name} {stands} in: {error}", D2LRNNWarning, stacklevel=2
             )
-            name = STAND_IN
-    if name in CORPORA and (bundled := CORPORA[name].bundled):
-        content = (resources.files("d2lrnn.data") / "bundled" / bundled).read_text(encoding="utf-8")
-    elif name not in CORPORA:
-        content = read_file(source)
+    if content is None:
+        if name in CORPORA and (bundled := CORPORA[name].bundled):
+            content = (resources.files("d2lrnn.data") / "bundled" / bundled).read_text(encoding="utf-8")
+        else:
+            content = (read_zip if name.lower().endswith(".zip") else read_file)(source)
     return Text(name, content, hashlib.sha256(content.encode("utf-8")).hexdigest())
 
 

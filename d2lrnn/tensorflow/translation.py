@@ -1,0 +1,100 @@
+"""Sentence pairs as TensorFlow tensors (book section 9.5), and the frame of a translation model (section 9.6)."""
+
+import tensorflow as tf
+
+from d2lrnn import data
+from d2lrnn.errors import require_positive
+from d2lrnn.tensorflow.data import load_array
+
+
+def _tensors(arrays):
+    # int32, as the book's tab has it
+    return tuple(tf.constant(array, dtype=tf.int32) for array in arrays)
+
+
+def build_array_nmt(lines, vocab, num_steps):
+    """Return tensors of indices and valid lengths; the arguments are those of :func:`d2lrnn.data.build_array_nmt`."""
+    return _tensors(data.build_array_nmt(lines, vocab, num_steps))
+
+
+def load_data_nmt(batch_size, num_steps, num_examples=600):
+    """Load minibatches of sentence pairs, with their vocabularies (book section 9.5.5).
+
+    Args:
+        batch_size: Pairs in a minibatch; the last one may have fewer.
+        num_steps: Words of a sentence; a short one is filled up with padding, and of a long one the end is cut off.
+        num_examples: Pairs, from the beginning of the text, None for all. Fewer where there are not as many.
+
+    Returns:
+        An iterator over minibatches ``(X, X_valid_len, Y, Y_valid_len)`` in a new order in each pass, the source's
+        vocabulary, and the target's. X and Y are indices (batch_size, num_steps), the lengths (batch_size,).
+
+    Raises:
+        InputError: If a size is not positive, or the sentence pairs cannot be read.
+    """
+    require_positive(batch_size=batch_size)
+    arrays, src_vocab, tgt_vocab = data.load_arrays_nmt(num_steps, num_examples)
+    tensors = (*_tensors(arrays[:2]), *_tensors(arrays[2:]))
+    return load_array(tensors, batch_size), src_vocab, tgt_vocab
+
+
+class _BuiltWhenCalled:
+    """Leaves it to the layers inside to make their weights when they are first called.
+
+    To make them earlier Keras 3 would trace ``call`` with symbols, which it cannot where that takes ``*args``, and
+    warns.
+    """
+
+    def build(self, input_shape):
+        """Make no weights, for any shape."""
+
+
+class Encoder(_BuiltWhenCalled, tf.keras.layers.Layer):
+    """The base of encoders (book section 9.6.1). Your own defines :meth:`call`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+    def call(self, X, *args, **kwargs):
+        """Return what the decoder's ``init_state`` takes, for a source X and, say, its valid lengths."""
+        raise NotImplementedError(f"define call(self, X, *args, **kwargs) in {type(self).__name__}")
+
+
+class Decoder(_BuiltWhenCalled, tf.keras.layers.Layer):
+    """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`call`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+    def init_state(self, enc_outputs, *args):
+        """Return the first state, from what the encoder returned and, say, the source's valid lengths."""
+        raise NotImplementedError(f"define init_state(self, enc_outputs, *args) in {type(self).__name__}")
+
+    def call(self, X, state, **kwargs):
+        """Return the output and the new state, for the decoder's input X and a state."""
+        raise NotImplementedError(f"define call(self, X, state, **kwargs) in {type(self).__name__}")
+
+
+class EncoderDecoder(_BuiltWhenCalled, tf.keras.Model):
+    """An encoder and a decoder that starts from what the encoder found (book section 9.6.3).
+
+    Args:
+        encoder: An :class:`Encoder`.
+        decoder: A :class:`Decoder`.
+    """
+
+    def __init__(self, encoder, decoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def call(self, enc_X, dec_X, *args, **kwargs):
+        """Return the decoder's output and state, for its input dec_X and the encoder's input enc_X.
+
+        The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``; the
+        keywords go to the encoder and to the decoder. Of these Keras 3 keeps ``training`` to itself, and tells it to
+        the layers inside.
+        """
+        enc_outputs = self.encoder(enc_X, *args, **kwargs)
+        dec_state = self.decoder.init_state(enc_outputs, *args)
+        return self.decoder(dec_X, dec_state, **kwargs)

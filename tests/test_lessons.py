@@ -1,0 +1,375 @@
+"""The lessons: their sources, the notebooks generated from them, their execution, and the pages made of them."""
+
+import itertools
+import json
+import re
+import shutil
+from pathlib import Path
+
+import lesson_notebook
+import lesson_page
+import lesson_run
+import lesson_source
+import nbformat
+import pytest
+from lesson_source import LessonError, read_lesson, read_lessons
+
+from d2lrnn.backends import BACKENDS
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+LESSONS = read_lessons()
+SOURCES = sorted(NOTEBOOKS.glob("lessons/*.md"))
+PROSE = [*SOURCES, *sorted(NOTEBOOKS.glob("site/**/*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+
+TINY = """---
+frameworks: own
+---
+
+# A title
+
+Prose, with a link to [another one](2-other.md).
+
+```{code-cell} python
+:tags: [torch]
+name = "torch"
+```
+
+```{code-cell} python
+:tags: [mxnet]
+name = "mxnet"
+```
+
+```{code-cell} python
+:tags: [tensorflow]
+name = "tensorflow"
+```
+
+## A heading
+
+```{code-cell} python
+print("the same in all")
+```
+
+```{code-cell} python
+:alt: 'A figure: dots'
+print("from", name)
+```
+
++++ {"tags": ["torch"]}
+
+Of PyTorch.
+
++++ {"tags": ["mxnet"]}
+
+Of MXNet, with a fence:
+
+```text
+fenced
+```
+
++++ {"tags": ["tensorflow"]}
+
+Of TensorFlow.
+
++++
+
+The end.
+"""
+
+
+def write(folder, text, name="1-tiny"):
+    (folder / "lessons").mkdir(exist_ok=True)
+    path = folder / "lessons" / f"{name}.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A folder of notebooks with one small lesson, which needs no framework."""
+    write(tmp_path, TINY)
+    lesson_notebook.write_notebooks(tmp_path)
+    monkeypatch.setattr(lesson_run, "NOTEBOOKS", tmp_path)
+    return tmp_path
+
+
+# The sources
+
+
+def test_there_are_the_nine_lessons_in_their_order():
+    assert [lesson.name[0] for lesson in LESSONS] == list("123456789")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# No front matter\n", "must begin with front matter"),
+        ("---\nframeworks: some\n---\n\n# T\n", "frameworks: own, or all"),
+        (TINY.replace("# A title", "No title"), "must begin with its title"),
+        (TINY.replace(":tags: [torch]", ":tags: [torch, mxnet]"), "one framework, or none"),
+        (TINY.replace('name = "mxnet"', "").replace(":tags: [mxnet]", ":tags: [torch]"), r"no cell for \['mxnet'\]"),
+        (TINY.replace("Of MXNet", "# Of MXNet"), "a heading in a tab"),
+        (TINY.replace("'A figure: dots'", "A figure: dots"), "1-tiny.md: .* could not be read"),
+    ],
+    ids=["front-matter", "frameworks", "title", "two-frameworks", "no-tab", "heading", "yaml"],
+)
+def test_a_lesson_that_cannot_be_used_says_why(tmp_path, text, message):
+    with pytest.raises(LessonError, match=message):
+        read_lesson(write(tmp_path, text))
+
+
+def test_a_folder_without_lessons_says_so(tmp_path):
+    with pytest.raises(LessonError, match="no lesson"):
+        read_lessons(tmp_path)
+
+
+@each_lesson
+def test_every_figure_has_a_text_for_those_who_cannot_see_it(lesson):
+    drawing = re.compile(r"^(figures\.|d2l\.plot\()", re.MULTILINE)
+    missing = [
+        cell.source for cell in lesson.cells if cell.kind == "code" and drawing.search(cell.source) and not cell.alt
+    ]
+    assert missing == []
+
+
+@each_lesson
+def test_every_lesson_checks_what_it_shows(lesson):
+    for framework in BACKENDS:
+        code = [cell.source for cell in lesson_notebook.cells_of(lesson, framework) if cell.kind == "code"]
+        assert re.search(r"^ *assert ", "\n".join(code), re.MULTILINE), framework
+        if any("train_ch8(" in source or "interop.train(" in source for source in code):
+            assert re.search(r"^ *assert .*(perplexity|last|losses)", "\n".join(code), re.MULTILINE), framework
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+?\.(?:md|ipynb|py|txt))(?:#[^)]*)?\)", text):
+        place = path.parent / target
+        if place.suffix == ".ipynb":  # the site writes these from the lessons
+            place = LESSON_FOLDER / f"{place.stem}.md"
+        assert place.exists(), target
+
+
+LESSON_FOLDER = NOTEBOOKS / "lessons"
+
+
+# Prose once
+
+
+def paragraphs(text):
+    """Return the paragraphs of Markdown, without code and formulas, as lists of lower-case words."""
+    text = re.sub(r"^(`{3,}|:{3,}).*?^\1[`:]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)
+    blocks = (re.findall(r"\w+", block.lower()) for block in re.split(r"\n\s*\n", text))
+    return [words for words in blocks if len(words) >= 8]
+
+
+def overlap(a, b, size=4):
+    """Return the share of the shorter text's runs of words that the other one has too."""
+    runs = [{tuple(words[i : i + size]) for i in range(len(words) - size + 1)} for words in (a, b)]
+    return len(runs[0] & runs[1]) / min(map(len, runs))
+
+
+def repeated(sources):
+    """Return the pairs of paragraphs that say the same, with the names of their sources."""
+    everything = [(name, words) for name, text in sources.items() for words in paragraphs(text)]
+    by_run = {}
+    for index, (_, words) in enumerate(everything):
+        for i in range(len(words) - 3):
+            by_run.setdefault(tuple(words[i : i + 4]), set()).add(index)
+    pairs = {pair for indices in by_run.values() for pair in itertools.combinations(sorted(indices), 2)}
+    return [
+        (everything[i][0], everything[j][0], " ".join(everything[i][1]))
+        for i, j in sorted(pairs)
+        if overlap(everything[i][1], everything[j][1]) > 0.5
+    ]
+
+
+def test_no_paragraph_stands_in_two_places():
+    assert repeated({path.name: path.read_text(encoding="utf-8") for path in PROSE}) == []
+
+
+def test_the_check_for_repeated_prose_finds_it():
+    text = "A paragraph of quite a few words, which somebody wrote into a lesson once."
+    changed = text.replace("somebody", "nobody")
+    assert len(repeated({"a": f"{text}\n\nAnother.", "b": f"Yes.\n\n{changed}\n"})) == 1
+    assert repeated({"a": text, "b": f"```python\n{text}\n```\n"}) == []
+    assert repeated({"a": text, "b": "Another one that has nothing in common with the first but a few words."}) == []
+
+
+@each_lesson
+def test_no_tab_repeats_the_prose_of_another(lesson):
+    tabs = [(cell.framework, cell.source) for cell in lesson.cells if cell.framework and cell.kind == "markdown"]
+    for (first, a), (second, b) in itertools.combinations(tabs, 2):
+        if first != second:
+            for x, y in itertools.product(paragraphs(a), paragraphs(b)):
+                assert overlap(x, y) < 0.3, (first, second, a)
+
+
+# The notebooks
+
+
+def test_the_notebooks_are_those_of_the_lessons():
+    assert lesson_notebook.differences() == []
+
+
+def test_there_is_a_notebook_for_each_lesson_and_framework_and_no_other():
+    found = sorted(
+        str(path.relative_to(NOTEBOOKS)) for path in NOTEBOOKS.glob("*/*.ipynb") if path.parent.name in BACKENDS
+    )
+    assert found == sorted(f"{name}/{lesson.name}.ipynb" for name in BACKENDS for lesson in LESSONS)
+
+
+@pytest.mark.parametrize("framework", BACKENDS)
+@each_lesson
+def test_a_notebook_is_valid_and_has_no_outputs(lesson, framework):
+    notebook = nbformat.read(NOTEBOOKS / framework / f"{lesson.name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    installs = [cell for cell in code if "%pip" in cell.source]
+    assert installs == [notebook.cells[1]]
+    assert len(re.findall("^%pip install -q .*d2lrnn", installs[0].source, re.MULTILINE)) == 1
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert ".md)" not in text
+    for other in BACKENDS.keys() - {framework}:
+        assert lesson.frameworks == "all" or f"d2lrnn.{other}" not in "\n".join(cell.source for cell in code)
+
+
+def test_what_a_lesson_imports_is_installed_by_its_line():
+    for lesson in LESSONS:
+        code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
+        for module in ("constriction", "sklearn", "pandas"):
+            assert (f"import {module}" in code) == (module in lesson.requires)
+
+
+def test_writing_again_gives_the_same_bytes(tiny):
+    before = {path: path.read_bytes() for path in tiny.glob("*/*.ipynb")}
+    assert lesson_notebook.write_notebooks(tiny) == []
+    shutil.rmtree(tiny / "torch")
+    lesson_notebook.write_notebooks(tiny)
+    assert {path: path.read_bytes() for path in tiny.glob("*/*.ipynb")} == before
+    assert len(before) == 3
+
+
+def test_an_edited_cell_changes_its_own_id_and_no_other(tiny):
+    before = nbformat.read(tiny / "torch" / "1-tiny.ipynb", as_version=4)
+    write(tiny, TINY.replace("Prose, with", "Other prose, with"))
+    lesson_notebook.write_notebooks(tiny)
+    after = nbformat.read(tiny / "torch" / "1-tiny.ipynb", as_version=4)
+    assert [a.id == b.id for a, b in zip(before.cells, after.cells, strict=True)] == [False] + [True] * 7
+
+
+def test_stale_missing_and_orphaned_notebooks_are_found_and_put_right(tiny):
+    assert lesson_notebook.differences(tiny) == []
+    (tiny / "mxnet" / "1-tiny.ipynb").unlink()
+    (tiny / "torch" / "9-gone.ipynb").write_text("{}", encoding="utf-8")
+    write(tiny, TINY.replace('"tensorflow"\n', '"TensorFlow"\n'))
+    assert lesson_notebook.differences(tiny) == [
+        "torch/9-gone.ipynb has no lesson",
+        "mxnet/1-tiny.ipynb is missing",
+        "tensorflow/1-tiny.ipynb is stale",
+    ]
+    with pytest.raises(LessonError, match="run make notebooks"):
+        lesson_notebook.check_notebooks(tiny)
+    assert len(lesson_notebook.write_notebooks(tiny)) == 3
+    assert lesson_notebook.differences(tiny) == []
+
+
+# Execution, and the pages
+
+
+@pytest.fixture
+def executed(tiny):
+    """The small lesson's notebooks, executed."""
+    for framework in BACKENDS:
+        result = lesson_run.execute_notebook(framework, "1-tiny", tiny / "executed")
+        assert result.error is None
+    return tiny / "executed"
+
+
+# The client's own: a message queue that is closed late, and a setting that is about to change its default
+executes = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@executes
+def test_execution_keeps_the_outputs_and_knows_what_is_current(tiny, executed):
+    assert lesson_run.is_current("torch", "1-tiny", executed)
+    cells = nbformat.read(executed / "torch" / "1-tiny.ipynb", as_version=4).cells
+    assert [cell.execution_count for cell in cells if cell.cell_type == "code"] == [None, 1, 2, 3]
+    assert cells[4].outputs[0].text == "the same in all\n"
+    write(tiny, TINY.replace("in all", "everywhere"))
+    lesson_notebook.write_notebooks(tiny)
+    assert not lesson_run.is_current("torch", "1-tiny", executed)
+    assert not lesson_run.is_current("torch", "2-other", executed)
+
+
+@executes
+def test_a_cell_that_fails_is_told_and_leaves_no_executed_notebook(tiny):
+    write(tiny, TINY.replace('print("the same in all")', "1 / 0"))
+    lesson_notebook.write_notebooks(tiny)
+    result = lesson_run.execute_notebook("torch", "1-tiny", tiny / "executed")
+    assert "ZeroDivisionError" in result.error
+    assert [path.name for path in (tiny / "executed" / "torch").iterdir()] == ["1-tiny.failed.ipynb"]
+
+
+@executes
+def test_a_page_has_each_output_once_or_in_each_ones_tab(tiny, executed):
+    page = lesson_page.merge(read_lesson(tiny / "lessons" / "1-tiny.md"), executed)
+    nbformat.validate(page)
+    code = [
+        (cell.metadata.tags, "".join(o.text for o in cell.outputs)) for cell in page.cells if cell.cell_type == "code"
+    ]
+    assert code == [
+        (["torch"], ""),
+        (["mxnet"], ""),
+        (["tensorflow"], ""),
+        ([], "the same in all\n"),
+        (["torch"], "from torch\n"),
+        (["mxnet"], "from mxnet\n"),
+        (["tensorflow"], "from tensorflow\n"),
+    ]
+    prose = [cell.source for cell in page.cells if cell.cell_type == "markdown"]
+    assert "[another one](2-other.ipynb)" in prose[0]
+    assert prose[2] == "```{framework} torch\nOf PyTorch.\n```"
+    assert prose[3] == "````{framework} mxnet\nOf MXNet, with a fence:\n\n```text\nfenced\n```\n````"
+    assert page.cells[-5].metadata.mystnb.image.alt == "A figure: dots"
+
+
+@executes
+def test_a_page_without_its_executed_notebook_is_refused(tiny, executed):
+    lesson = read_lesson(tiny / "lessons" / "1-tiny.md")
+    path = executed / "mxnet" / "1-tiny.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+
+    for cell in notebook["cells"]:
+        cell.pop("execution_count", None)
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": None, "outputs": []}
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(LessonError, match=r"mxnet/1-tiny.ipynb was not executed to its end: run make lessons"):
+        lesson_page.merge(lesson, executed)
+
+    notebook["cells"][-1]["source"] = "Another end."
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(LessonError, match=r"mxnet/1-tiny.ipynb was executed before its lesson changed"):
+        lesson_page.merge(lesson, executed)
+
+    path.unlink()
+    with pytest.raises(LessonError, match=r"mxnet/1-tiny.ipynb was not executed: run make lessons"):
+        lesson_page.merge(lesson, executed)
+
+
+def test_a_lesson_that_is_not_there_is_named():
+    with pytest.raises(LessonError, match="no lesson begins with 42: use one of 1-text"):
+        lesson_run.run(["torch"], ["42"], jobs=1, stale_only=False)
+
+
+def test_the_sources_are_read_from_where_they_are():
+    assert lesson_source.LESSONS == LESSON_FOLDER
