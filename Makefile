@@ -45,6 +45,7 @@ site: $(BOOTSTRAP)/tox
 	@$(BIN)/python notebooks/generator execute --stale
 	@test -s build/compare.json || { $(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png > build/measured \
 		&& mv build/measured build/compare.json; }
+	@rm -rf build/site
 	@$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html notebooks/site build/site
 	@echo "the site: build/site/index.html"
 

@@ -47,11 +47,9 @@ def load_data_jay_lyrics(source: str | Path | None = None) -> tuple[list[int], d
         source: The path of a ``.txt`` or ``.zip`` file of yours, or a corpus by name, instead.
 
     Returns:
-        corpus_indices: The indices of the first 10,000 characters (fewer where the text has fewer), a list.
-        char_to_idx: The index of each character. There is no ``<unk>``.
-        idx_to_char: The character of each index, a list in the order of first occurrence. (The edition's order was
-            another one in each process.)
-        vocab_size: How many different characters there are.
+        The list of the indices of the first 10,000 characters (fewer where the text has fewer); the index of each
+        character, a dict without ``<unk>``; the character of each index, a list in the order of first occurrence (the
+        edition's order was another one in each process); and how many different characters there are.
 
     Raises:
         InputError: If the file cannot be read, is not UTF-8, or is a zip archive that is damaged or without a text.
@@ -72,9 +70,8 @@ def load_data_time_machine(num_examples: int = NUM_CHARS) -> tuple[list[int], Vo
         num_examples: Characters to use from the beginning of the text.
 
     Returns:
-        corpus_indices: Their indices, a list.
-        vocab: The :class:`~d2lrnn.data.text.Vocab` of these characters. (Equally frequent ones stand in the order of
-            their first occurrence, where the edition sorted them.)
+        The list of their indices, and their :class:`~d2lrnn.data.text.Vocab`. (Equally frequent characters stand in
+        the order of their first occurrence, where the edition sorted them.)
 
     Raises:
         InputError: If num_examples is not positive.

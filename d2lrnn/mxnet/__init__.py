@@ -6,7 +6,9 @@ require("mxnet")
 
 from mxnet import npx  # noqa: E402
 
-npx.set_np()  # the book's MXNet is the one with NumPy's semantics, everywhere: a switch of the process
+# The book's MXNet is the one with NumPy's semantics, everywhere. This switches the thread that imports; another thread
+# that is to train needs the call too.
+npx.set_np()
 
 from d2lrnn.data import (  # noqa: E402
     DATA_HUB,

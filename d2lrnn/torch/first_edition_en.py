@@ -120,7 +120,7 @@ def train_and_predict_rnn_gluon(
     """Train a model from new weights on consecutive minibatches, and print how it goes.
 
     Every 50 epochs a line like ``epoch 50, perplexity 8.694924, time 2.85 sec`` is printed, whose time is that of all
-    50, and every 100 the continuation of each prefix by 50 characters behind `` - ``.
+    50, and every 100 the continuation of each prefix by 50 characters behind a dash.
 
     Args:
         model: A :class:`RNNModel`. It is trained in place, and the weights that it has are lost: it begins anew from

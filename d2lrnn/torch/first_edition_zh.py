@@ -146,7 +146,7 @@ def train_and_predict_rnn_gluon(
     """Train a model from new weights on consecutive minibatches, and print how it goes.
 
     Every pred_period epochs a line like ``epoch 50, perplexity 79.496973, time 0.17 sec`` is printed, whose time is
-    that of its epoch, and then the continuation of each prefix behind `` - ``.
+    that of its epoch, and then the continuation of each prefix behind a dash.
 
     Args:
         model: A :class:`RNNModel`. It is trained in place, and the weights that it has are lost: it begins anew from

@@ -1,6 +1,7 @@
 """Sphinx's configuration of the site."""
 
 import hashlib
+import logging
 import sys
 from importlib import util
 from pathlib import Path
@@ -40,9 +41,12 @@ mathjax_path = MATHJAX.name
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-napoleon_google_docstring = True
+napoleon_use_ivar = True  # an attribute that is a property as well is one entry, not two
+
+logging.disable(logging.INFO)  # MXNet reports on itself when autodoc imports it
 
 html_theme = "furo"
+html_favicon = "static/favicon.svg"
 html_title = "d2lrnn"
 html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["site.css"]

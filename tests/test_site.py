@@ -1,0 +1,259 @@
+"""The built site in a real browser, over http and from the disk.
+
+make test-site runs these. Where no site was built, or there is no browser, they are skipped; in CI that is an error.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from d2lrnn.backends import BACKENDS
+
+pytestmark = pytest.mark.site
+
+SITE = Path(__file__).parents[1] / "build" / "site"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LESSON = "lessons/2-rnn-from-scratch.html"
+OTHER = "lessons/5-gru-and-lstm.html"
+TITLES = {name: backend.title for name, backend in BACKENDS.items()}
+
+
+def without(what):
+    """Skip, but not in CI, where all that is needed has been installed."""
+    (pytest.fail if "CI" in os.environ else pytest.skip)(what)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        without("no playwright: pip install 'd2lrnn[site]'")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        without(f"no browser: install one of {', '.join(BROWSERS)}")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=quiet)
+        yield browser
+        browser.close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def server():
+    handler = functools.partial(_Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(params=["http", "file"])
+def base(request, browser):
+    """The address of the site, served or on the disk."""
+    if not (SITE / "index.html").exists():
+        without("the site is not built: make site")
+    return request.getfixturevalue("server") if request.param == "http" else SITE.as_uri() + "/"
+
+
+class Watch:
+    """What a page must not do: ask another machine, complain, or miss a file."""
+
+    def __init__(self, page, base):
+        self.foreign, self.complaints = [], []
+        page.on("request", lambda request: self._request(request, base))
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", self._failed)
+        page.on("response", lambda response: response.status >= 400 and self.complaints.append(response.url))
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # which is what leaving a page does to its icon
+            self.complaints.append(f"failed: {request.url}: {request.failure}")
+
+    def _request(self, request, base):
+        if not request.url.startswith((base, "data:", "blob:")):
+            self.foreign.append(request.url)
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, base):
+    page = context.new_page()
+    page.watch = Watch(page, base)
+    yield page
+    assert page.watch.foreign == []
+    assert page.watch.complaints == []
+
+
+def choose(page, name, group=0):
+    page.locator(".framework-tabs").nth(group).locator("> label", has_text=TITLES[name]).click()
+
+
+def shown(page):
+    """Return, for each group of tabs, the frameworks whose contents can be seen."""
+    return page.eval_on_selector_all(
+        ".sd-tab-set",
+        """sets => sets.map(set => [...set.querySelectorAll(":scope > label")]
+            .filter(label => getComputedStyle(label.nextElementSibling).display !== "none")
+            .map(label => label.dataset.syncId))""",
+    )
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_one_click_switches_every_group(page, base, name):
+    page.goto(base + LESSON)
+    other = next(other for other in BACKENDS if other != name)
+    choose(page, other)
+    choose(page, name, group=2)
+    groups = shown(page)
+    assert len(groups) > 10
+    assert groups == [[name]] * len(groups)
+
+
+def test_only_the_chosen_frameworks_outputs_can_be_seen(page, base):
+    page.goto(base + LESSON)
+    printed = page.locator(".framework-tabs .cell_output", has_text="tokens/sec on")
+    assert printed.count() == 6
+    for name in BACKENDS:
+        choose(page, name)
+        seen = [output.inner_text() for output in printed.all() if output.is_visible()]
+        assert len(seen) == 2
+        other = {"torch": "/CPU:0", "mxnet": "/CPU:0", "tensorflow": "cpu(0)"}[name]
+        assert all(other not in text for text in seen)
+
+
+def test_the_choice_survives_navigation_and_reload(page, base):
+    page.goto(base + LESSON)
+    choose(page, "tensorflow")
+    page.goto(base + OTHER)
+    assert set(map(tuple, shown(page))) == {("tensorflow",)}
+    page.reload()
+    assert set(map(tuple, shown(page))) == {("tensorflow",)}
+    page.get_by_role("link", name="Moving from MXNet, call by call").first.click()
+    page.wait_for_load_state()
+    assert set(map(tuple, shown(page))) == {("tensorflow",)}
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_link_makes_the_choice(page, base, name):
+    page.goto(f"{base}{LESSON}?framework={name}")
+    assert set(map(tuple, shown(page))) == {(name,)}
+    page.goto(base + OTHER)
+    assert set(map(tuple, shown(page))) == {(name,)}
+
+
+def test_formulas_are_rendered(page, base):
+    page.goto(base + LESSON)
+    page.wait_for_selector("mjx-container svg")
+    page.wait_for_function("MathJax.startup.promise.then(() => true)")
+    formulas = page.locator(".math")
+    assert formulas.count() > 10
+    assert page.locator(".math mjx-container svg").count() == formulas.count()
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert "\\mathbf" not in page.locator("article").inner_text()
+
+
+def test_the_keyboard_alone_is_enough(page, base):
+    page.goto(base + LESSON)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.sd-tab-set > input')"):
+            break
+    else:
+        pytest.fail("no group of tabs can be reached with the Tab key")
+    before = shown(page)[0]
+    page.keyboard.press("ArrowRight")
+    after = shown(page)
+    assert after[0] != before
+    assert after == [after[0]] * len(after)
+    outline = page.evaluate("getComputedStyle(document.activeElement.nextElementSibling).outlineStyle")
+    assert outline == "solid"  # it can be seen where one is
+    page.keyboard.press("Tab")
+    assert not page.evaluate("document.activeElement.matches('.sd-tab-set:first-of-type > input')")
+
+
+@pytest.mark.parametrize(
+    "path", ["index.html", LESSON, "lessons/9-exercises.html", "comparison.html", "api/model.html"]
+)
+def test_a_narrow_screen_is_wide_enough(page, base, path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(base + path)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # no text is cut off: what is wider than the screen can be scrolled in its own box
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("article *")].filter(element => {
+            if (!element.getClientRects().length || element.closest("svg, mjx-container")) return false;
+            if (element.getBoundingClientRect().right <= 391) return false;
+            for (let box = element; box && box.tagName !== "ARTICLE"; box = box.parentElement)
+                if (["auto", "scroll"].includes(getComputedStyle(box).overflowX)) return false;
+            return true;
+        }).map(element => element.outerHTML.slice(0, 100))"""
+    )
+    assert cut == []
+    if path == LESSON:
+        choose(page, "mxnet")
+        assert set(map(tuple, shown(page))) == {("mxnet",)}
+        label = page.locator(".sd-tab-label").first.bounding_box()
+        assert label["height"] >= 24  # large enough for a finger
+
+
+def pages():
+    return sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html")) if SITE.exists() else []
+
+
+def test_every_page_loads_without_a_complaint_or_a_request_elsewhere(page, base):
+    assert len(pages()) > 20
+    for path in pages():
+        page.goto(base + path)
+        page.wait_for_load_state("load")
+        assert page.watch.complaints == [], path
+        assert page.watch.foreign == [], path
+        assert [group for group in shown(page) if len(group) != 1] == [], path
+        assert page.eval_on_selector_all("article img:not([alt])", "images => images.length") == 0, path
+
+
+def test_links_within_the_site_lead_somewhere(page, base):
+    broken = []
+    for path in pages():
+        page.goto(base + path)
+        links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
+        for link in {link.split("#")[0] for link in links if link.startswith(base)}:
+            target = SITE / unquote(urlsplit(link.removeprefix(base)).path)
+            if not (target / "index.html" if target.is_dir() else target).exists():
+                broken.append((path, link))
+    assert broken == []
+
+
+def test_the_site_has_the_outputs_of_every_lesson(page, base):
+    for path in sorted(SITE.glob("lessons/*.html")):
+        page.goto(f"{base}lessons/{path.name}")
+        for name in BACKENDS:
+            choose(page, name)
+            visible = page.eval_on_selector_all(
+                ".cell_output", "outputs => outputs.filter(output => output.getClientRects().length).length"
+            )
+            assert visible >= 5, (path.name, name)
+        text = page.locator("article").inner_text()
+        assert "Traceback" not in text
