@@ -105,6 +105,16 @@ def _muted_stderr(mute: bool) -> Iterator[None]:
         os.close(saved)
 
 
+def supply_numpy_bool() -> None:
+    """Give ``numpy.bool`` its old meaning where it has none.
+
+    MXNet 1.9.1 reads it at import and later. NumPy 1.24 took that alias of Python's bool away, and NumPy 2 uses the
+    name for another type; between the two it is free.
+    """
+    if "bool" not in vars(np):
+        np.bool = bool  # type: ignore[attr-defined]
+
+
 def require(name: str) -> None:
     """Import a framework, so that the import statements after this find it ready.
 
@@ -113,10 +123,8 @@ def require(name: str) -> None:
     """
     if (reason := problem(name)) is not None:
         raise BackendNotInstalledError(reason)
-    if name == "mxnet" and "bool" not in vars(np):
-        # MXNet 1.9.1 reads numpy.bool at import and later. NumPy 1.24 took that alias of Python's bool away, and
-        # NumPy 2 uses the name for another type; between the two it is free, and this gives it its old meaning.
-        np.bool = bool  # type: ignore[attr-defined]
+    if name == "mxnet":
+        supply_numpy_bool()
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no word on CPU instructions and missing CUDA libraries
     try:

@@ -201,6 +201,10 @@ def curves(
     if best is not None:
         axes.axhline(best, color=GREY, ls=":")
     axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    low, high = axes.get_ylim()
+    if log and high / low < 100:
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which("{x:g}")  # 6, 8, 10 rather than powers of ten
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -178,6 +178,8 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def no_download():
     """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("jaychou_lyrics", "fra-eng"):
+            patch.setitem(DATA_HUB, name, (f"http://127.0.0.1:1/{name}.zip", DATA_HUB[name][1]))
         if REAL_FOLDER is not None:
             patch.setenv(corpora.DATA_ENV, str(REAL_FOLDER))
             yield

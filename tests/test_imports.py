@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,10 @@ def test_the_package_imports_nothing_heavy():
     assert not modules_after("import d2lrnn") & {*backends.BACKENDS, "numpy", "matplotlib", "requests"}
 
 
-@pytest.mark.parametrize("module", ["data", "reference", "canonical", "run", "compare", "cli", "helpers", "monitor"])
+@pytest.mark.parametrize(
+    "module",
+    ["data", "reference", "canonical", "run", "compare", "cli", "helpers", "monitor", "figures", "first_editions"],
+)
 def test_the_framework_free_part_imports_no_framework(module):
     assert not modules_after(f"import d2lrnn.{module}") & {*backends.BACKENDS, "matplotlib", "requests", "IPython"}
 
@@ -39,6 +43,22 @@ def test_a_backend_imports_without_a_word(backend):
     code = f"import d2lrnn.{backend.name}"
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
+
+
+STARTUP = (Path(__file__).parents[1] / "d2lrnn" / "startup.pth").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.only("mxnet")
+def test_mxnet_can_be_imported_first_as_the_books_cells_do(backend):
+    """What an installed d2lrnn makes Python run at its start is run here by hand: an editable install has it not."""
+    cell = "import mxnet; from mxnet import np, npx; from d2lrnn import mxnet as d2l; print(d2l.__name__)"
+    code = f"{STARTUP}; {cell}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("d2lrnn.mxnet\n", "")
+
+
+def test_pythons_start_stays_light():
+    assert not modules_after(STARTUP) & {*backends.BACKENDS, "numpy", "importlib_metadata", "matplotlib"}
 
 
 def test_a_missing_framework_is_named_with_its_remedy():

@@ -11,13 +11,13 @@ from pathlib import Path
 import conftest
 import numpy as np
 import pytest
+import tolerances
 
 # MXNet's layers use names of its arrays that MXNet has renamed
 pytestmark = pytest.mark.filterwarnings("ignore:ndarray.* has been renamed:DeprecationWarning")
 
 PAGE = Path(__file__).parents[1] / "notebooks" / "site" / "moving-from-mxnet.md"
 TABS = {"torch": "PyTorch", "mxnet": "MXNet", "tensorflow": "TensorFlow"}  # in the order of the page
-ATOL = 1e-5  # measured 3.3e-6 (a cross-entropy in MXNet), of values up to 6
 
 
 @dataclass
@@ -105,7 +105,7 @@ def array(value):
 
 def compare(value, other):
     assert value.shape == other.shape
-    np.testing.assert_allclose(value, other, rtol=0, atol=ATOL)
+    np.testing.assert_allclose(value, other, rtol=0, atol=tolerances.SNIPPET)
 
 
 @pytest.fixture(autouse=True)
