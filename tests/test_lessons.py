@@ -366,6 +366,20 @@ def test_a_page_without_its_executed_notebook_is_refused(tiny, executed):
         lesson_page.merge(lesson, executed)
 
 
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("/home/me/d2lrnn/d2lrnn/monitor.py:9: D2LRNNWarning: so\n", "d2lrnn/monitor.py:9: D2LRNNWarning: so\n"),
+        ("/x/lib/python3.11/site-packages/torch/a.py:1: UserWarning: b", "torch/a.py:1: UserWarning: b"),
+        ("/tmp/ipykernel_12/345.py:3: UserWarning: b", "this cell, line 3: UserWarning: b"),
+        ("Downloading http://host/d2lrnn/file", "Downloading http://host/d2lrnn/file"),
+    ],
+)
+def test_a_warning_on_a_page_does_not_name_the_folders_of_the_machine(text, clean):
+    output = nbformat.v4.new_output("stream", name="stderr", text=text)
+    assert lesson_page._clean([output])[0].text == clean
+
+
 def test_a_lesson_that_is_not_there_is_named():
     with pytest.raises(LessonError, match="no lesson begins with 42: use one of 1-text"):
         lesson_run.run(["torch"], ["42"], jobs=1, stale_only=False)

@@ -36,11 +36,19 @@ def read_executed(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> 
     return run
 
 
+def _without_folders(text: str) -> str:
+    """Return what was printed on the error stream, without the folders of the machine in a warning's first words."""
+    text = re.sub(r"^\S*/ipykernel_\d+/\d+\.py:", "this cell, line ", text, flags=re.MULTILINE)
+    return re.sub(r"^\S+/(?:site-packages/|(?=d2lrnn/))", "", text, flags=re.MULTILINE)
+
+
 def _clean(outputs: list[Any]) -> list[Any]:
-    """Join the pieces of a stream, which arrive as the kernel sends them, and drop what counts executions."""
+    """Join the pieces of a stream, which arrive as the kernel sends them, and drop what is of this run only."""
     cleaned: list[Any] = []
     for output in outputs:
         output = {key: value for key, value in output.items() if key not in ("execution_count", "transient")}
+        if output.get("name") == "stderr":
+            output["text"] = _without_folders(output["text"])
         if output["output_type"] == "execute_result":
             output["output_type"] = "display_data"
         last = cleaned[-1] if cleaned else {}
