@@ -7,6 +7,8 @@ import functools
 import http.server
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -257,3 +259,22 @@ def test_the_site_has_the_outputs_of_every_lesson(page, base):
             assert visible >= 5, (path.name, name)
         text = page.locator("article").inner_text()
         assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("what", ["lesson", "comparison"])
+def test_without_the_executed_notebooks_there_is_no_site(tmp_path, what):
+    """A copy of the folder without build/ beside it: nothing was executed there, and nothing measured."""
+    pytest.importorskip("sphinx")
+    root = SITE.parents[1]
+    shutil.copytree(root / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
+    if what == "comparison":
+        shutil.copytree(root / "build" / "lessons", tmp_path / "build" / "lessons")
+    command = [sys.executable, "-m", "sphinx", "-b", "html", tmp_path / "notebooks" / "site", tmp_path / "site"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    missing = {
+        "lesson": "torch/1-text-and-sampling.ipynb was not executed: run make lessons",
+        "comparison": "compare.json is missing: run make site",
+    }
+    assert missing[what] in result.stderr
+    assert not (tmp_path / "site" / "index.html").exists()
