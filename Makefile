@@ -43,11 +43,15 @@ lessons: $(BOOTSTRAP)/tox
 site: $(BOOTSTRAP)/tox
 	@$(ALL)
 	@$(BIN)/python notebooks/generator execute --stale
-	@test -s build/compare.json || { $(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png > build/measured \
-		&& mv build/measured build/compare.json; }
-	@rm -rf build/site
+	@$(MAKE) --no-print-directory build/compare.json
+	@rm -rf build/site build/doctrees
 	@$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html notebooks/site build/site
 	@echo "the site: build/site/index.html"
+
+build/compare.json: Makefile $(shell find d2lrnn -name '*.py')
+	@mkdir -p build
+	@$(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png > build/measured
+	@mv build/measured build/compare.json
 
 # The built site in a real browser
 test-site: $(BOOTSTRAP)/tox

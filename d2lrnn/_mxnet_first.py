@@ -6,6 +6,7 @@ costs no more than the few lines below, and does nothing until somebody asks for
 """
 
 import sys
+from importlib.machinery import PathFinder
 
 
 class BeforeMXNet:
@@ -14,11 +15,14 @@ class BeforeMXNet:
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> None:
         """Supply what MXNet misses in NumPy when MXNet is about to be imported, and leave the search to the others."""
-        if name == "mxnet" and cls in sys.meta_path:
-            sys.meta_path.remove(cls)
+        if name != "mxnet" or cls not in sys.meta_path or PathFinder.find_spec(name) is None:
+            return
+        sys.meta_path.remove(cls)
+        try:
             from d2lrnn.backends import supply_numpy_bool
-
-            supply_numpy_bool()
+        except ImportError:  # without NumPy MXNet fails by itself, and says why
+            return
+        supply_numpy_bool()
 
 
 sys.meta_path.insert(0, BeforeMXNet)

@@ -14,7 +14,7 @@ from d2lrnn.data.sampling import seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError, require_positive
 from d2lrnn.helpers import as_array, use_svg_display
 
-BLUE, ORANGE, GREEN, GREY = "#3569b8", "#e0812c", "#2f8f5b", "#8a8f98"
+BLUE, ORANGE, GREEN, GREY = "#3569b8", "#e0812c", "#1f7a4a", "#666b73"
 PALE = {BLUE: "#dce7f7", ORANGE: "#fbe6d2", GREEN: "#d9efe2", GREY: "#eceef1"}
 
 
@@ -43,7 +43,8 @@ def _box(axes: Any, x: float, y: float, text: str, color: str, width: float = 0.
     axes.add_patch(
         FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", fc=PALE[color], ec=color)
     )
-    axes.text(x, y, text, ha="center", va="center", fontsize=11)
+    # a token may be a dollar sign; what is a formula here begins with \\mathbf
+    axes.text(x, y, text, ha="center", va="center", fontsize=11, parse_math="mathbf" in text)
 
 
 def _arrow(
@@ -96,7 +97,7 @@ def unrolled_rnn(inputs: Sequence[str], labels: Sequence[str], num_layers: int =
                 _arrow(axes, (x + 0.31, y), (x + 0.62, y), ORANGE)
         _box(axes, x, top, rf"$\mathbf{{O}}_{{{step}}}$", GREEN)
         _arrow(axes, (x, top - gap + 0.21), (x, top - 0.21))
-        axes.text(x, top + 0.52, _visible(label), ha="center", va="center", fontsize=11, color=GREEN)
+        axes.text(x, top + 0.52, _visible(label), ha="center", va="center", fontsize=11, color=GREEN, parse_math=False)
     return figure
 
 
@@ -118,6 +119,7 @@ def sampling(num_tokens: int = 42, batch_size: int = 2, num_steps: int = 5, *, s
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
+    require_positive(num_tokens=num_tokens, batch_size=batch_size, num_steps=num_steps)
     palette = colormaps["tab10"]
     figure, axes = _canvas(9.2, 2.3)
     width = 9.0 / num_tokens
@@ -156,8 +158,8 @@ def clipping(gradients: Any, theta: float = 1.0) -> Any:
     points = np.asarray(as_array(gradients), dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"gradients must have shape (n, 2), not {points.shape}")
-    if not theta > 0:
-        raise InputError(f"theta must be positive, not {theta!r}")
+    if not (np.isfinite(points).all() and 0 < theta < np.inf):
+        raise InputError(f"the gradients must be finite, and theta positive and finite, not {theta!r}")
     figure, axes = _figure(4.2, 3.6)
     axes.add_patch(Circle((0, 0), theta, fc=PALE[GREY], ec=GREY, ls="--"))
     for point in points:
@@ -191,6 +193,8 @@ def curves(
         log: Logarithmic vertical axis.
         best: Draw a level at this height.
     """
+    if not lines:
+        raise InputError("there is nothing to draw: give at least one line, by its name")
     figure, axes = _figure(5.6, 3.2)
     for name, line in lines.items():
         values = getattr(line, "perplexity", line)
@@ -217,6 +221,8 @@ def bars(values: Mapping[str, float], xlabel: str) -> Any:
         values: The figures by name.
         xlabel: What they are, with their unit.
     """
+    if not values:
+        raise InputError("there is nothing to draw: give at least one figure, by its name")
     figure, axes = _figure(5.6, 0.5 + 0.42 * len(values))
     drawn = axes.barh(list(values), list(values.values()), color=BLUE, height=0.6)
     axes.bar_label(drawn, [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values.values()], padding=4)
@@ -241,10 +247,12 @@ def heatmap(values: Any, xlabels: Sequence[str], ylabel: str, *, limit: float = 
     """
     array = as_array(values)
     if array.ndim != 2 or array.shape[1] != len(xlabels):
-        raise InputError(f"values of shape {array.shape} need as many labels as columns, not {len(xlabels)}")
+        raise InputError(f"values must be (num_units, {len(xlabels)}), a column for each label, not {array.shape}")
+    if not limit > 0:
+        raise InputError(f"limit must be positive, not {limit!r}")
     figure, axes = _figure(7.2, 2.6)
     image = axes.imshow(array, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.set_xticks(range(len(xlabels)), [_visible(token) for token in xlabels], fontsize=8)
+    axes.set_xticks(range(len(xlabels)), [_visible(token) for token in xlabels], fontsize=8, parse_math=False)
     axes.set_ylabel(ylabel)
     axes.set_yticks([])
     figure.colorbar(image, ax=axes)

@@ -85,7 +85,7 @@ def test_bars_are_labelled_with_their_figures():
 def test_a_heatmap_needs_a_label_for_each_column():
     figure = figures.heatmap(np.zeros((3, 4)), list("a bc"), "cells")
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["a", "␣", "b", "c"]
-    with pytest.raises(InputError, match=r"shape \(3, 4\)"):
+    with pytest.raises(InputError, match=r"not \(3, 4\)"):
         figures.heatmap(np.zeros((3, 4)), list("abc"), "cells")
 
 
@@ -100,6 +100,29 @@ def test_a_figure_is_the_same_file_each_time(monkeypatch):
         return file.getvalue()
 
     assert svg() == svg()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.sampling(0),
+        lambda: figures.sampling(40, 2, 0),
+        lambda: figures.clipping([[1.0, np.nan]]),
+        lambda: figures.clipping([[1.0, 2.0]], np.inf),
+        lambda: figures.curves({}),
+        lambda: figures.bars({}, "tokens/s"),
+        lambda: figures.heatmap(np.zeros((2, 2)), "ab", "cells", limit=0),
+        lambda: figures.heatmap([1, 2], "ab", "cells"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw):
+    with pytest.raises(InputError):
+        draw()
+
+
+def test_a_dollar_sign_is_a_token_like_others():
+    figures.unrolled_rnn("$x_{$", "x_{$y").savefig(io.BytesIO())
+    figures.heatmap(np.zeros((1, 3)), list("$_{"), "cells").savefig(io.BytesIO())
 
 
 def test_figures_are_not_shown_a_second_time():

@@ -2,8 +2,13 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import lesson_notebook
@@ -113,12 +118,49 @@ def test_there_are_the_nine_lessons_in_their_order():
         (TINY.replace('name = "mxnet"', "").replace(":tags: [mxnet]", ":tags: [torch]"), r"no cell for \['mxnet'\]"),
         (TINY.replace("Of MXNet", "# Of MXNet"), "a heading in a tab"),
         (TINY.replace("'A figure: dots'", "A figure: dots"), "1-tiny.md: .* could not be read"),
+        (TINY.replace("own", "[own"), "1-tiny.md: while parsing"),
+        (TINY.replace("frameworks: own", "[a, list]"), "1-tiny.md cannot be read"),
+        (TINY.replace("frameworks: own", "frameworks: own\nrequire: [x]"), "has the keys frameworks and requires"),
+        (TINY.replace("frameworks: own", "frameworks: own\nrequires: pandas"), "a list of names for pip"),
+        (TINY.replace(":tags: [torch]", ":tags: [pytorch]"), "has the tags"),
+        (TINY.replace(":alt:", ":atl:"), "has the option"),
+        (TINY.replace("'A figure: dots'", "[a, b]"), "has the alt"),
+        (TINY.replace("```{code-cell} python\nprint", "```{code-cel} python\nprint"), "makes no cell"),
+        (TINY.replace("Of PyTorch.", "Of PyTorch\n----------"), "a heading in a tab"),
+        (TINY.replace("# A title", "```{code-cell} python\n# A title\n```"), "must begin with its title"),
+        (TINY.replace('{"tags": ["torch"]}', '{"tags": "torch"}'), "1-tiny.md"),
     ],
-    ids=["front-matter", "frameworks", "title", "two-frameworks", "no-tab", "heading", "yaml"],
+    ids=lambda value: value.replace("\\", "") if value and len(value) < 45 else "lesson",
 )
 def test_a_lesson_that_cannot_be_used_says_why(tmp_path, text, message):
     with pytest.raises(LessonError, match=message):
         read_lesson(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe# T", b""], ids=["not-utf-8", "empty"])
+def test_a_file_that_is_no_lesson_is_named(tmp_path, content):
+    path = write(tmp_path, "")
+    path.write_bytes(content)
+    with pytest.raises(LessonError, match="1-tiny.md"):
+        read_lesson(path)
+
+
+@pytest.mark.parametrize("name", ["README", "1 tiny", "tiny", "1-a.b"])
+def test_a_lesson_has_a_number_and_words_for_a_name(tmp_path, name):
+    with pytest.raises(LessonError, match="a number and words"):
+        read_lesson(write(tmp_path, TINY, name))
+
+
+def test_lessons_stand_in_the_order_of_their_numbers(tmp_path):
+    for name in ("10-ten", "2-two", "1-one"):
+        write(tmp_path, TINY.replace("2-other", "10-ten"), name)
+    lessons = read_lessons(tmp_path / "lessons")
+    assert [lesson.name for lesson in lessons] == ["1-one", "2-two", "10-ten"]
+    assert "(10-ten.ipynb)" in lesson_notebook.make_notebook(lessons[0], "torch").cells[0].source
+
+
+def test_a_comment_in_fenced_code_is_no_heading(tmp_path):
+    read_lesson(write(tmp_path, TINY.replace("fenced\n", "# fenced\n")))
 
 
 def test_a_folder_without_lessons_says_so(tmp_path):
@@ -266,6 +308,13 @@ def test_an_edited_cell_changes_its_own_id_and_no_other(tiny):
     assert [a.id == b.id for a, b in zip(before.cells, after.cells, strict=True)] == [False] + [True] * 7
 
 
+def test_two_equal_cells_have_ids_of_their_own(tmp_path):
+    twice = '```{code-cell} python\nprint("the same in all")\n```\n\n'
+    lesson = read_lesson(write(tmp_path, TINY.replace("## A heading\n\n", f"## A heading\n\n{twice}")))
+    ids = [cell.id for cell in lesson_notebook.make_notebook(lesson, "torch").cells]
+    assert len(set(ids)) == len(ids) == 9
+
+
 def test_stale_missing_and_orphaned_notebooks_are_found_and_put_right(tiny):
     assert lesson_notebook.differences(tiny) == []
     (tiny / "mxnet" / "1-tiny.ipynb").unlink()
@@ -299,15 +348,30 @@ executes = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Deprec
 
 
 @executes
-def test_execution_keeps_the_outputs_and_knows_what_is_current(tiny, executed):
-    assert lesson_run.is_current("torch", "1-tiny", executed)
+def test_execution_keeps_the_outputs_and_knows_what_is_current(tiny, executed, monkeypatch):
+    lesson = read_lesson(tiny / "lessons" / "1-tiny.md")
+    assert lesson_run.is_current(lesson, "torch", executed)
     cells = nbformat.read(executed / "torch" / "1-tiny.ipynb", as_version=4).cells
     assert [cell.execution_count for cell in cells if cell.cell_type == "code"] == [None, 1, 2, 3]
     assert cells[4].outputs[0].text == "the same in all\n"
     write(tiny, TINY.replace("in all", "everywhere"))
     lesson_notebook.write_notebooks(tiny)
-    assert not lesson_run.is_current("torch", "1-tiny", executed)
-    assert not lesson_run.is_current("torch", "2-other", executed)
+    assert not lesson_run.is_current(read_lesson(tiny / "lessons" / "1-tiny.md"), "torch", executed)
+    assert lesson_run.is_current(lesson, "torch", executed)
+    monkeypatch.setenv("D2LRNN_LESSONS", "full")  # other outputs are to be expected then
+    assert not lesson_run.is_current(lesson, "torch", executed)
+
+
+@executes
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cells": [', None], ids=["empty", "list", "dict", "half", "cut"])
+def test_a_damaged_notebook_is_executed_again(tiny, executed, content):
+    path = executed / "torch" / "1-tiny.ipynb"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: len(text) // 2] if content is None else content, encoding="utf-8")
+    lesson = read_lesson(tiny / "lessons" / "1-tiny.md")
+    assert not lesson_run.is_current(lesson, "torch", executed)
+    with pytest.raises(LessonError, match="torch/1-tiny.ipynb is damaged"):
+        lesson_page.merge(lesson, executed)
 
 
 @executes
@@ -381,8 +445,90 @@ def test_a_warning_on_a_page_does_not_name_the_folders_of_the_machine(text, clea
 
 
 def test_a_lesson_that_is_not_there_is_named():
-    with pytest.raises(LessonError, match="no lesson begins with 42: use one of 1-text"):
+    with pytest.raises(LessonError, match="no lesson begins with '42': use one of 1-text"):
         lesson_run.run(["torch"], ["42"], jobs=1, stale_only=False)
+
+
+def test_a_page_keeps_all_outputs_of_a_cell_in_their_order():
+    new = nbformat.v4.new_output
+    outputs = [
+        new("stream", name="stdout", text="a\n"),
+        new("stream", name="stdout", text="b\n"),
+        new("stream", name="stderr", text="c\n"),
+        new("stream", name="stdout", text="d\n"),
+        new("execute_result", data={"text/plain": "e"}, execution_count=3),
+    ]
+    assert [o.get("text", o.get("data")) for o in lesson_page._clean(outputs)] == [
+        "a\nb\n", "c\n", "d\n", {"text/plain": "e"},
+    ]  # fmt: skip
+
+
+@executes
+def test_a_figure_without_a_text_is_refused(tiny, executed):
+    path = executed / "torch" / "1-tiny.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    picture = {"output_type": "display_data", "data": {"image/png": ""}, "metadata": {}}
+    notebook["cells"][4]["outputs"] = [picture]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(LessonError, match="with :alt:"):
+        lesson_page.merge(read_lesson(tiny / "lessons" / "1-tiny.md"), executed)
+
+
+# The command
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """A copy of the generator beside one small lesson whose cells need nothing."""
+    shutil.copytree(NOTEBOOKS / "generator", tmp_path / "notebooks" / "generator")
+    write(tmp_path / "notebooks", TINY)
+    return tmp_path
+
+
+def generator(sandbox, *args):
+    command = [sys.executable, sandbox / "notebooks" / "generator", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_check_fails_until_the_notebooks_are_written(sandbox):
+    before = generator(sandbox, "check")
+    assert before.returncode == 2
+    assert before.stderr.count("\n") == 1
+    assert "torch/1-tiny.ipynb is missing" in before.stderr
+    assert generator(sandbox, "write").stdout.split() == [f"{name}/1-tiny.ipynb" for name in BACKENDS]
+    assert generator(sandbox, "check").returncode == 0
+
+
+def test_a_bad_argument_is_one_line(sandbox):
+    for args in (["execute", "--frameworks", "jax"], ["execute", "--jobs", "0"], ["execute", "7"]):
+        result = generator(sandbox, *args)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), args
+
+
+def test_execute_runs_what_is_stale_and_fails_with_a_cell(sandbox, backend):
+    write(sandbox / "notebooks", TINY.replace('print("the same in all")', "1 / 0"))
+    generator(sandbox, "write")
+    failing = generator(sandbox, "execute", "--frameworks", backend.name)
+    assert failing.returncode == 1
+    assert "ZeroDivisionError" in failing.stdout
+    write(sandbox / "notebooks", TINY)
+    generator(sandbox, "write")
+    assert "1 notebooks in" in generator(sandbox, "execute", "--stale", "--frameworks", backend.name).stdout
+    again = generator(sandbox, "execute", "--stale", "--frameworks", f"{backend.name}, {backend.name}")
+    assert (again.returncode, "0 notebooks in" in again.stdout) == (0, True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
+def test_ctrl_c_ends_it_at_once_in_one_line(sandbox, backend):
+    write(sandbox / "notebooks", TINY.replace('print("the same in all")', "import time; time.sleep(300)"))
+    generator(sandbox, "write")
+    command = [sys.executable, "-u", sandbox / "notebooks" / "generator", "execute", "--frameworks", backend.name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(6)
+        process.send_signal(signal.SIGINT)
+        printed, complaints = process.communicate(timeout=20)
+    assert (process.returncode, complaints) == (130, "")
+    assert printed == "interrupted: 0 of 1 notebooks are done and kept\n"
 
 
 def test_the_sources_are_read_from_where_they_are():

@@ -24,7 +24,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         if args.command == "execute":
-            frameworks = args.frameworks.split(",")
+            frameworks = list(dict.fromkeys(name.strip() for name in args.frameworks.split(",")))
             if unknown := set(frameworks) - BACKENDS.keys():
                 raise LessonError(f"unknown framework {', '.join(sorted(unknown))}: use {', '.join(BACKENDS)}")
             if args.jobs < 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from lesson_source import NOTEBOOKS, Cell, Lesson, LessonError, read_lessons
+from lesson_source import NAME, NOTEBOOKS, Cell, Lesson, LessonError, read_lessons
 
 from d2lrnn.backends import BACKENDS
 
@@ -43,7 +43,7 @@ def cells_of(lesson: Lesson, framework: str) -> list[Cell]:
 
 def with_links(source: str) -> str:
     """Return Markdown whose links to other lessons lead to their notebooks."""
-    return re.sub(r"\]\((\d-[a-z-]+)\.md", r"](\1.ipynb", source)
+    return re.sub(rf"\]\(({NAME.pattern})\.md", r"](\1.ipynb", source)
 
 
 def make_notebook(lesson: Lesson, framework: str) -> nbformat.NotebookNode:

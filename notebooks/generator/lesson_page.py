@@ -9,31 +9,20 @@ from typing import Any
 
 import nbformat
 from lesson_notebook import SKIP, make_notebook, with_links
-from lesson_run import EXECUTED
+from lesson_run import EXECUTED, read_current
 from lesson_source import Cell, Lesson, LessonError, read_lessons
 
 from d2lrnn.backends import BACKENDS
-
-HOW = "run make lessons, which executes the lessons, and then make site"
 
 
 def read_executed(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> list[Any]:
     """Return the executed cells of a lesson's notebook, without the one that installs.
 
     Raises:
-        LessonError: If the notebook was not executed, or its source has changed since.
+        LessonError: If the notebook was not executed as it stands.
     """
-    path = executed / framework / f"{lesson.name}.ipynb"
-    if not path.exists():
-        raise LessonError(f"{framework}/{lesson.name}.ipynb was not executed: {HOW}")
-    cells = nbformat.read(path, as_version=4).cells
-    wanted = make_notebook(lesson, framework).cells
-    if [(cell.id, cell.source) for cell in cells] != [(cell.id, cell.source) for cell in wanted]:
-        raise LessonError(f"{framework}/{lesson.name}.ipynb was executed before its lesson changed: {HOW}")
-    run = [cell for cell in cells if SKIP not in cell.metadata.get("tags", [])]
-    if any(cell.cell_type == "code" and cell.execution_count is None for cell in run):
-        raise LessonError(f"{framework}/{lesson.name}.ipynb was not executed to its end: {HOW}")
-    return run
+    cells = read_current(lesson, framework, executed).cells
+    return [cell for cell in cells if SKIP not in cell.metadata.get("tags", [])]
 
 
 def _without_folders(text: str) -> str:
@@ -88,6 +77,10 @@ def merge(lesson: Lesson, executed: Path = EXECUTED) -> nbformat.NotebookNode:
             cells.append(nbformat.v4.new_markdown_cell(_prose(cell)))
             continue
         outputs = {name: _clean(one.outputs) for name, one in mine.items()}
+        if not cell.alt and any("image/" in key for one in outputs.values() for o in one for key in o.get("data", {})):
+            raise LessonError(
+                f"{lesson.name}: the cell {cell.source[:60]!r} draws: say what its figure shows, with :alt:"
+            )
         if cell.framework is None and len({json.dumps(one, sort_keys=True) for one in outputs.values()}) == 1:
             cells.append(_code(cell, None, next(iter(outputs.values()))))
         else:

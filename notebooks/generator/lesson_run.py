@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import tempfile
 import time
 import warnings
@@ -11,16 +11,19 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
-from lesson_notebook import check_notebooks
+from lesson_notebook import SKIP, check_notebooks, make_notebook
 from lesson_source import NOTEBOOKS, Lesson, LessonError, read_lessons
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from d2lrnn.backends import BACKENDS, problem
+import d2lrnn
+from d2lrnn.backends import BACKENDS, problem, version
 
 EXECUTED = NOTEBOOKS.parent / "build" / "lessons"
+HOW = "run make lessons, which executes the lessons, and then make site"
 SECONDS_PER_CELL = 3600  # a cell of a full lesson trains for minutes, and nobody waits for one that hangs
 
 # Two notebooks at a time, with a thread each, take less time than one after the other with two
@@ -44,13 +47,49 @@ class Result:
     error: str | None
 
 
-def is_current(framework: str, name: str, executed: Path = EXECUTED) -> bool:
-    """Tell whether a notebook has been executed since its sources changed."""
-    path = executed / framework / f"{name}.ipynb"
+def fingerprint(framework: str) -> str:
+    """Return a hash of what a notebook's outputs rest on besides its cells: the package, the framework, the length."""
+    root = Path(d2lrnn.__file__).parent
+    digest = hashlib.sha256(f"{version(framework)} {os.environ.get('D2LRNN_LESSONS')}".encode())
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def read_current(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> Any:
+    """Return a lesson's executed notebook.
+
+    Raises:
+        LessonError: If it was not executed, or not to its end, or is damaged, or what it rests on has changed since.
+    """
+    name = f"{framework}/{lesson.name}.ipynb"
+    path = executed / framework / f"{lesson.name}.ipynb"
     if not path.exists():
+        raise LessonError(f"{name} was not executed: {HOW}")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # half a file fails in many ways
+        raise LessonError(f"{name} is damaged ({type(error).__name__}): {HOW}") from None
+    wanted = make_notebook(lesson, framework)
+    parts = [[(c.id, c.source, c.metadata.get("tags", [])) for c in book.cells] for book in (notebook, wanted)]
+    if parts[0] != parts[1]:
+        raise LessonError(f"{name} was executed before its lesson changed: {HOW}")
+    run = [c for c in notebook.cells if c.cell_type == "code" and SKIP not in c.metadata.get("tags", [])]
+    if any(cell.execution_count is None for cell in run):
+        raise LessonError(f"{name} was not executed to its end: {HOW}")
+    if notebook.metadata.get("d2lrnn") != fingerprint(framework):
+        raise LessonError(f"{name} was executed with another d2lrnn or {BACKENDS[framework].title}: {HOW}")
+    return notebook
+
+
+def is_current(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> bool:
+    """Tell whether a lesson's notebook has been executed as it stands."""
+    try:
+        read_current(lesson, framework, executed)
+    except LessonError:
         return False
-    done, wanted = (nbformat.read(p, as_version=4) for p in (path, NOTEBOOKS / framework / path.name))
-    return [(c.id, c.source) for c in done.cells] == [(c.id, c.source) for c in wanted.cells]
+    return True
 
 
 def execute_notebook(framework: str, name: str, executed: Path = EXECUTED) -> Result:
@@ -77,7 +116,11 @@ def execute_notebook(framework: str, name: str, executed: Path = EXECUTED) -> Re
             client.execute(env=env)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as reason:
             error = str(reason)
-    nbformat.write(notebook, target if error is None else failed)
+    notebook.metadata["d2lrnn"] = fingerprint(framework)
+    place = target if error is None else failed
+    part = place.with_suffix(".part")  # so that a notebook is there whole, or not at all
+    nbformat.write(notebook, part)
+    part.replace(place)
     return Result(framework, name, time.perf_counter() - start, error)
 
 
@@ -97,27 +140,31 @@ def execute_lessons(
         (framework, lesson.name)
         for lesson in lessons
         for framework in frameworks
-        if not (stale_only and is_current(framework, lesson.name, executed))
+        if not (stale_only and is_current(lesson, framework, executed))
     ]
     results = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the client's own, about message queues
-        with ThreadPoolExecutor(jobs) as pool:
+        pool = ThreadPoolExecutor(jobs)
+        try:
             for result in pool.map(lambda job: execute_notebook(*job, executed), todo):
                 mark = "failed" if result.error else "ok"
                 print(f"{result.framework:<10} {result.lesson:<32} {result.seconds:6.1f} s  {mark}", flush=True)
                 results.append(result)
+        except KeyboardInterrupt:
+            print(f"interrupted: {len(results)} of {len(todo)} notebooks are done and kept", flush=True)
+            # The threads wait for kernels, which have heard nothing of it. They watch this process, and end with it.
+            os._exit(130)
+        pool.shutdown()
     return results
 
 
 def remove_orphans(lessons: list[Lesson], executed: Path = EXECUTED) -> None:
     """Remove executed notebooks whose lesson is gone."""
     names = {lesson.name for lesson in lessons}
-    for path in executed.glob("*"):
-        if path.is_dir() and path.name not in BACKENDS:
-            shutil.rmtree(path)
-        for notebook in path.glob("*.ipynb"):
-            if notebook.name.split(".")[0] not in names:
+    for framework in BACKENDS:
+        for notebook in (executed / framework).glob("*.ipynb"):
+            if notebook.name.removesuffix(".ipynb").removesuffix(".failed") not in names:
                 notebook.unlink()
 
 
@@ -129,13 +176,18 @@ def default_jobs() -> int:
 def run(frameworks: list[str], names: list[str], *, jobs: int, stale_only: bool) -> int:
     """Execute the lessons that are named, all without names; return the exit code."""
     lessons = read_lessons()
+    chosen = set() if names else {lesson.name for lesson in lessons}
+    for name in names:
+        # a whole name, a number, or a beginning
+        mine = [lesson.name for lesson in lessons if name in (lesson.name, lesson.name.split("-")[0])] or [
+            lesson.name for lesson in lessons if name and lesson.name.startswith(name)
+        ]
+        if not mine:
+            raise LessonError(f"no lesson begins with {name!r}: use one of {', '.join(x.name for x in lessons)}")
+        chosen |= set(mine)
     remove_orphans(lessons)
-    if unknown := [name for name in names if not any(lesson.name.startswith(name) for lesson in lessons)]:
-        known = ", ".join(lesson.name for lesson in lessons)
-        raise LessonError(f"no lesson begins with {', '.join(unknown)}: use one of {known}")
-    chosen = [lesson for lesson in lessons if not names or lesson.name.startswith(tuple(names))]
     start = time.perf_counter()
-    results = execute_lessons(frameworks, chosen, jobs=jobs, stale_only=stale_only)
+    results = execute_lessons(frameworks, [x for x in lessons if x.name in chosen], jobs=jobs, stale_only=stale_only)
     failures = [result for result in results if result.error]
     for result in failures:
         print(f"\n{result.framework}/{result.lesson}:\n{result.error}")

@@ -17,6 +17,11 @@ NOTEBOOKS = Path(__file__).parents[1]
 LESSONS = NOTEBOOKS / "lessons"
 
 
+NAME = re.compile(r"\d+-[a-z0-9-]+")  # of a lesson: its number, and words
+TAGS = {"raises-exception"}  # besides the frameworks
+OPTIONS = {"tags", "alt"}  # of a cell
+
+
 class LessonError(Exception):
     """A lesson that cannot be used: the message names the file and says what to do."""
 
@@ -63,15 +68,29 @@ class Lesson:
 
 
 def _read_cell(path: Path, cell: Any) -> Cell:
-    tags = list(cell.metadata.get("tags", []))
+    start = repr(cell.source[:60])
+    if unknown := cell.metadata.keys() - OPTIONS:
+        raise LessonError(f"{path.name}: the cell {start} has the option {sorted(unknown)}: use {sorted(OPTIONS)}")
+    tags, alt = cell.metadata.get("tags", []), cell.metadata.get("alt")
+    if not (isinstance(tags, list) and set(tags) <= BACKENDS.keys() | TAGS):
+        raise LessonError(
+            f"{path.name}: the cell {start} has the tags {tags!r}: a list of {sorted(BACKENDS.keys() | TAGS)}"
+        )
+    if not isinstance(alt, str | None):
+        raise LessonError(f"{path.name}: the cell {start} has the alt {alt!r}: a text")
     frameworks = [tag for tag in tags if tag in BACKENDS]
     if len(frameworks) > 1:
         raise LessonError(f"{path.name}: a cell has the tags {frameworks}: one framework, or none for all of them")
     framework = frameworks[0] if frameworks else None
-    if framework and cell.cell_type == "markdown" and re.search(r"^#", cell.source, re.MULTILINE):
+    prose = re.sub(r"^(`{3,}).*?^\1`*$", "", cell.source, flags=re.MULTILINE | re.DOTALL)
+    if cell.cell_type == "markdown" and (mistyped := re.search(r"^`{3,}\{code.*", cell.source, re.MULTILINE)):
+        raise LessonError(
+            f"{path.name}: {mistyped[0]!r} makes no cell: write ```{{code-cell}} python, not inside a list"
+        )
+    if framework and cell.cell_type == "markdown" and re.search(r"^(#|[=-]+$)", prose, re.MULTILINE):
         raise LessonError(f"{path.name}: a heading in a tab ({framework}): headings belong to all frameworks")
     others = tuple(tag for tag in tags if tag not in BACKENDS)
-    return Cell(cell.cell_type, cell.source, framework, others, cell.metadata.get("alt"))
+    return Cell(cell.cell_type, cell.source, framework, others, alt)
 
 
 def _check_tabs(path: Path, cells: tuple[Cell, ...]) -> None:
@@ -92,28 +111,39 @@ def read_lesson(path: Path) -> Lesson:
     Raises:
         LessonError: If its tags or its front matter cannot be used.
     """
-    text = path.read_text(encoding="utf-8")
+    if not NAME.fullmatch(path.stem):
+        raise LessonError(f"{path.name}: a lesson's file is named by a number and words, such as 3-some-words.md")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise LessonError(f"{path.name} cannot be read: {error}") from None
     parts = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     if parts is None:
         raise LessonError(f"{path.name} must begin with front matter between two lines of ---")
-    header = yaml.safe_load(parts[1])
-    frameworks = header.get("frameworks")
+    try:
+        header = yaml.safe_load(parts[1])
+        notebook = jupytext.reads(text, fmt="md:myst")
+    except (yaml.YAMLError, MystMetadataParsingError) as error:
+        raise LessonError(f"{path.name}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # what the reader of notebooks says of metadata that cannot be used is its own affair
+        raise LessonError(f"{path.name} cannot be read as a notebook: {str(error).splitlines()[0]}") from None
+    if not isinstance(header, dict) or not header.keys() <= {"frameworks", "requires"}:
+        raise LessonError(f"{path.name}: the front matter has the keys frameworks and requires, not {header!r}")
+    frameworks, requires = header.get("frameworks"), header.get("requires", [])
     if frameworks not in ("own", "all"):
         raise LessonError(f"{path.name}: the front matter must have frameworks: own, or all; not {frameworks!r}")
-    try:
-        notebook = jupytext.reads(text, fmt="md:myst")
-    except MystMetadataParsingError as error:
-        raise LessonError(f"{path.name}: {error}") from None
+    if not (isinstance(requires, list) and all(isinstance(name, str) for name in requires)):
+        raise LessonError(f"{path.name}: requires must be a list of names for pip, not {requires!r}")
     cells = tuple(_read_cell(path, cell) for cell in notebook.cells if cell.source.strip())
-    if not cells or not cells[0].source.startswith("# "):
+    if not cells or cells[0].kind != "markdown" or not cells[0].source.startswith("# "):
         raise LessonError(f"{path.name} must begin with its title, a heading of the first level")
     _check_tabs(path, cells)
-    return Lesson(path.stem, frameworks, tuple(header.get("requires", [])), cells)
+    return Lesson(path.stem, frameworks, tuple(requires), cells)
 
 
 def read_lessons(folder: Path = LESSONS) -> list[Lesson]:
-    """Read all lessons, in the order of their names."""
-    paths = sorted(folder.glob("*.md"))
+    """Read all lessons, in the order of their numbers."""
+    paths = sorted(folder.glob("*.md"), key=lambda path: (int(re.match(r"\d*", path.name)[0] or 0), path.name))
     if not paths:
         raise LessonError(f"no lesson (*.md) in {folder}")
     return [read_lesson(path) for path in paths]

@@ -50,6 +50,7 @@ html_favicon = "static/favicon.svg"
 html_title = "d2lrnn"
 html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["site.css"]
+html_js_files = [("framework.js", {"priority": 100})]  # before that of sphinx-design
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": False}
