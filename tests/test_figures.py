@@ -90,7 +90,6 @@ def test_a_heatmap_needs_a_label_for_each_column():
 
 
 def test_a_figure_is_the_same_file_each_time(monkeypatch):
-    pytest.importorskip("IPython")
     monkeypatch.setattr(helpers, "in_notebook", lambda: True)
     monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *args, **kwargs: None)
 
