@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import math
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, run
+from d2lrnn import __version__, backends, compare, run, show
 from d2lrnn.canonical import KINDS
 from d2lrnn.data import CORPORA
 from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
+from d2lrnn.generation import UNKNOWN_POLICIES
+from d2lrnn.monitor import BOOK_NUM_PREDS
+from d2lrnn.settings import SAMPLINGS, Settings
 
-_DEFAULTS = run.Settings()
+_DEFAULTS = Settings()
 _TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
 _NARROWEST_TABLE = 105  # a terminal that is narrower gets a block for each backend
 
@@ -44,7 +48,7 @@ def _whole(least: int, *also: int) -> Any:
     return parse
 
 
-def _learning_rate(text: str) -> float:
+def _positive(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -52,6 +56,10 @@ def _learning_rate(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
     return number
+
+
+def _temperature(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else _positive(text)
 
 
 def _fraction(text: str) -> float:
@@ -106,10 +114,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="passes over the text (%(default)s)",
     )
-    add("--lr", type=_learning_rate, default=_DEFAULTS.lr, metavar="RATE", help="learning rate (%(default)g)")
+    add("--lr", type=_positive, default=_DEFAULTS.lr, metavar="RATE", help="learning rate (%(default)g)")
+    add(
+        "--theta",
+        type=_positive,
+        default=_DEFAULTS.theta,
+        metavar="T",
+        help="clip gradients at this norm (%(default)g)",
+    )
     add(
         "--sampling",
-        choices=run.SAMPLINGS,
+        choices=SAMPLINGS,
         default=_DEFAULTS.sampling,
         help="how minibatches are read (%(default)s)",
     )
@@ -137,7 +152,20 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
         help="text to continue at the end (default: the corpus's own)")  # fmt: skip
-    add("--json", action="store_true", help="print one JSON document instead of text")
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint-every", type=_whole(1), default=run.CHECKPOINT_EVERY, metavar="N",
+                        help="epochs from one checkpoint to the next (%(default)s)")  # fmt: skip
+
+
+def _add_run(parser: argparse.ArgumentParser, help: str = "the run folder") -> None:
+    parser.add_argument("run_folder", metavar="DIR", help=help)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,7 +183,45 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("train", help="train a character language model in one framework")
     command.add_argument("--backend", required=True, choices=list(backends.BACKENDS), help="the framework")
     _add_settings(command)
+    command.add_argument("--patience", type=_whole(1), metavar="N",
+                         help="stop when the held-out perplexity has not improved for N epochs")  # fmt: skip
+    command.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<time>-<backend>-<model>)")
+    _add_checkpoints(command)
     command.set_defaults(run=_train)
+
+    command = commands.add_parser("resume", help="go on with a run from its last checkpoint")
+    _add_run(command)
+    command.add_argument("--epochs", type=_whole(1), metavar="MORE",
+                         help="train so many epochs more (default: those that are left)")  # fmt: skip
+    command.add_argument("--corpus", metavar="FILE", help="where the run's text is now, if it has moved")
+    _add_checkpoints(command)
+    _add_json(command)
+    command.set_defaults(run=_resume)
+
+    command = commands.add_parser("predict", help="continue a text with the model of a run, in any framework")
+    _add_run(command)
+    command.add_argument("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
+                         help="text to continue (default: the run's own)")  # fmt: skip
+    command.add_argument("--num-preds", type=_whole(0), default=BOOK_NUM_PREDS, metavar="N",
+                         help="characters to add (%(default)s)")  # fmt: skip
+    command.add_argument("--temperature", type=_temperature, metavar="T",
+                         help="draw characters; below 1 more likely ones, 0 the likeliest")  # fmt: skip
+    command.add_argument("--top-k", type=_whole(1), metavar="K", help="draw among the K likeliest characters")
+    command.add_argument("--seed", type=_whole(0), metavar="S", help="of the draws")
+    command.add_argument("--backend", choices=list(backends.BACKENDS),
+                         help="the framework (default: the one that trained the run)")  # fmt: skip
+    command.add_argument("--device", default="auto", metavar="D", help="cpu, gpu, gpu:1, mps or auto (%(default)s)")
+    command.add_argument("--unknown", choices=UNKNOWN_POLICIES, default="unk",
+                         help="what to do with characters that the run's text lacks (%(default)s)")  # fmt: skip
+    command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
+    _add_json(command)
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("show", help="a table and the curves of several runs")
+    command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders")
+    command.add_argument("--png", default="runs.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
+    _add_json(command)
+    command.set_defaults(run=_show)
 
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
@@ -168,9 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(args: argparse.Namespace) -> run.Settings:
-    values = {field.name: getattr(args, field.name) for field in fields(run.Settings)}
-    return run.Settings(**{**values, "prefixes": tuple(args.prefixes)})
+def _settings(args: argparse.Namespace) -> Settings:
+    values = {field.name: getattr(args, field.name) for field in fields(Settings) if hasattr(args, field.name)}
+    return Settings(**{**values, "prefixes": tuple(args.prefixes)})
 
 
 def _print_json(document: dict[str, Any]) -> None:
@@ -200,10 +266,94 @@ def _backends(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    result = run.train(args.backend, _settings(args), quiet=args.json)
-    if args.json:
-        _print_json(result)
+    settings = _settings(args)
+    out = args.out if args.out is not None else run.default_folder(args.backend, settings)
+    with _terminated_like_interrupted():
+        result = run.train(args.backend, settings, out=out, checkpoint_every=args.checkpoint_every, quiet=args.json)
+    _print_run(result, args.json)
     return 0
+
+
+def _resume(args: argparse.Namespace) -> int:
+    with _terminated_like_interrupted():
+        result = run.resume(
+            args.run_folder, args.epochs, corpus=args.corpus, checkpoint_every=args.checkpoint_every, quiet=args.json
+        )
+    _print_run(result, args.json)
+    return 0
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let a training that a batch system ends (SIGTERM) save what it has, as after Ctrl-C."""
+
+    def interrupt(*ignored: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_run(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    done, total = len(result["history"]["epoch"]), result["settings"]["epochs"]
+    best = f", best held-out perplexity at epoch {result['best_epoch']}" if result["best_epoch"] else ""
+    print(f"{result['status']}: {done} of {total} epochs{best}; kept in {result['out']}")
+
+
+def _predict(args: argparse.Namespace) -> int:
+    texts = run.predict(
+        args.run_folder,
+        args.prefixes,
+        args.num_preds,
+        backend=args.backend,
+        temperature=args.temperature,
+        top_k=args.top_k,
+        seed=args.seed,
+        unknown=args.unknown,
+        best=args.best,
+        device=args.device,
+    )
+    if args.json:
+        _print_json({"predictions": texts})
+    else:
+        print("\n".join(texts.values()))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    compare.check_picture(args.png)
+    rows = show.show(args.run_folders)
+    show.draw(rows, args.png)
+    if args.json:
+        _print_json({"runs": rows, "png": args.png})
+        return 0
+    table = Table("run", "backend", "model", "corpus", "epochs", "status", "perplexity", "held out", "tokens/s")
+    for row in rows:
+        settings = row["settings"]
+        model = f"{settings['model']} {'x'.join(str(settings[key]) for key in ('num_layers', 'num_hiddens'))}"
+        best = f" (best {row['best_valid_perplexity']:.3f} at {row['best_epoch']})" if row["best_epoch"] else ""
+        cells = [
+            row["out"], row["backend"], model, row["corpus"] or "-", f"{row['epoch']} of {row['epochs']}",
+            row["status"], _figures(row["perplexity"], 3), _figures(row["valid_perplexity"], 3) + best,
+            _figures(row["tokens_per_second"], 0),
+        ]  # fmt: skip
+        table.add_row(*map(escape, cells))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, _TABLE_WIDTH))
+    console.print(table)
+    console.print(f"curves: {args.png}", highlight=False, markup=False)
+    return 0
+
+
+def _figures(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -330,8 +480,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except D2LRNNError as error:
             print(f"d2lrnn: error: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("d2lrnn: interrupted", file=sys.stderr)
+        except KeyboardInterrupt as error:
+            said = error if isinstance(error, TrainingInterrupted) else "interrupted"
+            print(f"d2lrnn: {said}", file=sys.stderr)
             return 130
         except BrokenPipeError:
             # Whoever read our output has gone, as in 'd2lrnn backends | head -1'

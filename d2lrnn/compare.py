@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,15 +13,17 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from d2lrnn import backends, canonical, reference
-from d2lrnn.data import CORPORA, Text, read_text
+from d2lrnn import __version__, backends, canonical, reference
+from d2lrnn.data import Text, read_text
 from d2lrnn.errors import InputError
-from d2lrnn.run import Settings, choose_prefixes, load, with_seed
+from d2lrnn.run import choose_prefixes, corpus_source, load
+from d2lrnn.settings import Settings, with_seed
 
 REFERENCE_STEPS = 50
 FIRST_STEPS = 10  # before training has amplified the rounding of float32
@@ -100,6 +103,18 @@ def reference_losses(settings: Settings, text: Text, steps: int = REFERENCE_STEP
     return losses
 
 
+def environment() -> dict[str, Any]:
+    """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
+    return {
+        "d2lrnn": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
 def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambda name, event: None) -> dict[str, Any]:
     """Train the same model in several backends, one after the other, and put the results side by side.
 
@@ -109,7 +124,8 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
         on_event: Called with a backend's name and what its process reports.
 
     Returns:
-        A document ready for JSON: the settings, the reference's losses, and a row for each backend. A row has a
+        A document ready for JSON: the settings, the reference's losses, where and when it ran (:func:`environment`),
+        and a row for each backend. A row has a
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.run.train` returns, with
         ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
         ``step_losses``, and ``max_loss_difference``, the largest distance of these from the reference's
@@ -124,7 +140,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     text = read_text(settings.corpus)
     settings = with_seed(settings)
     # The processes read the same text: the one that was found, which may stand in for the one asked for.
-    corpus = text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
+    corpus = corpus_source(text)
     train_iter, vocab = load(settings, text)
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
     runnable = [name for name in names if backends.problem(name) is None]
@@ -141,7 +157,12 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
             row |= _run(name, settings, expected, on_event)
         on_event(name, {"event": "end", **row})
         rows.append(row)
-    return {"settings": asdict(settings), "reference_losses": expected, "backends": rows}
+    return {
+        "settings": asdict(settings),
+        "reference_losses": expected,
+        "environment": environment(),
+        "backends": rows,
+    }
 
 
 def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Progress) -> dict[str, Any]:
@@ -166,6 +187,33 @@ def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Pro
     }
 
 
+def check_output(path: str | Path, what: str, endings: Sequence[str], option: str) -> None:
+    """Check that a file can be written, before hours go into what it shows.
+
+    Args:
+        path: The file.
+        what: What it holds, for the message.
+        endings: Those that it may have, in small letters and without their dot.
+        option: The option that names another file.
+
+    Raises:
+        InputError: If its folder is not there or not writable, or its ending is another one.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower().lstrip(".") not in endings:
+            reason = f"its ending must be one of {', '.join(endings)}"
+        elif not path.parent.is_dir():
+            reason = f"there is no folder {str(path.parent)!r}"
+        elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            reason = "it is not writable"
+        else:
+            return
+    except OSError as error:  # a name that is too long, for one
+        reason = error.strerror or str(error)
+    raise InputError(f"cannot write {what} to {str(path)!r}: {reason}; name another file with {option}")
+
+
 def check_picture(path: str | Path) -> None:
     """Check that a picture can be written to a path, before hours go into what it shows.
 
@@ -174,17 +222,7 @@ def check_picture(path: str | Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    path = Path(path)
-    kinds = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix.lower().lstrip(".") not in kinds:
-        reason = f"its ending must be one of {', '.join(kinds)}"
-    elif not path.parent.is_dir():
-        reason = f"there is no folder {str(path.parent)!r}"
-    elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        reason = "it is not writable"
-    else:
-        return
-    raise InputError(f"cannot write the curves to {str(path)!r}: {reason}; name another file with --png")
+    check_output(path, "the curves", sorted(FigureCanvasAgg.get_supported_filetypes()), "--png")
 
 
 def draw(document: dict[str, Any], path: str | Path) -> None:

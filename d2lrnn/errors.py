@@ -44,6 +44,13 @@ class DivergenceError(D2LRNNError, ArithmeticError):
         self.history = history
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a training that is kept in a run folder; its message says how to go on.
+
+    It is a ``KeyboardInterrupt``, so that what waits for that one gets it.
+    """
+
+
 def require_positive(**sizes: object) -> None:
     """Check that every named size is a whole number of at least 1.
 

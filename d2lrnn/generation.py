@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.data.text import Vocab
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
 
@@ -53,6 +54,34 @@ def token_chooser(
         return int(rng.choice(candidates, p=probabilities / probabilities.sum()))
 
     return choose
+
+
+UNKNOWN_POLICIES = ("unk", "skip", "error")
+
+
+def fit_prefix(prefix: str, vocab: Vocab, unknown: str = "unk") -> str:
+    """Return a prefix for a model that may not know all its characters.
+
+    Args:
+        prefix: The prefix, read by characters.
+        vocab: The model's vocabulary.
+        unknown: What to do with a character that the vocabulary lacks: ``'unk'`` warns, and the model reads it as
+            ``<unk>``; ``'skip'`` leaves it out; ``'error'`` refuses.
+
+    Raises:
+        InputError: If a character is refused, or the policy is unknown.
+    """
+    if unknown not in UNKNOWN_POLICIES:
+        raise InputError(f"unknown policy {unknown!r}: use one of {', '.join(UNKNOWN_POLICIES)}")
+    if not (lacking := sorted({character for character in prefix if character not in vocab.token_to_idx})):
+        return prefix
+    what = f"prefix {prefix!r} has characters that the text lacks: {''.join(lacking)!r}"
+    if unknown == "error":
+        raise InputError(f"{what}; leave them out, or choose what to do with them: 'unk' or 'skip' (--unknown)")
+    if unknown == "skip":
+        return "".join(character for character in prefix if character not in lacking)
+    warnings.warn(what, D2LRNNWarning, stacklevel=2)
+    return prefix
 
 
 def generate(

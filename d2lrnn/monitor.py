@@ -6,8 +6,8 @@ import math
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -40,11 +40,15 @@ class Epoch:
         losses: The mean loss of each minibatch in nats per token, before its step.
         sizes: The tokens of each minibatch.
         seconds: How long the pass took.
+        norms: The norm of each minibatch's gradient before clipping.
+        valid_perplexity: Perplexity of the held-out text after the pass, or None.
     """
 
     losses: npt.NDArray[Any]
     sizes: Sequence[int]
     seconds: float
+    norms: npt.NDArray[Any]
+    valid_perplexity: float | None = None
 
     @property
     def perplexity(self) -> float:
@@ -55,6 +59,11 @@ class Epoch:
     def tokens_per_second(self) -> float:
         """Tokens trained on in a second."""
         return sum(self.sizes) / self.seconds
+
+    @property
+    def gradient_norm(self) -> float:
+        """The mean norm of the minibatches' gradients before clipping."""
+        return float(np.mean(np.asarray(self.norms, dtype=np.float64)))
 
     @property
     def first_bad_step(self) -> int | None:
@@ -82,15 +91,33 @@ class History:
         perplexity: Training perplexity.
         tokens_per_second: Training speed.
         valid_perplexity: Perplexity of the held-out text; empty if none was held out.
+        gradient_norm: Mean norm of the gradients before clipping.
     """
 
     epoch: list[int] = field(default_factory=list)
     perplexity: list[float] = field(default_factory=list)
     tokens_per_second: list[float] = field(default_factory=list)
     valid_perplexity: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.epoch)
+
+    def add(self, number: int, epoch: Epoch) -> None:
+        """Record an epoch."""
+        if epoch.valid_perplexity is not None or self.valid_perplexity:
+            # Epochs before these may have had no held-out text, or these none
+            missing = len(self) - len(self.valid_perplexity)
+            value = math.nan if epoch.valid_perplexity is None else epoch.valid_perplexity
+            self.valid_perplexity += [math.nan] * missing + [value]
+        self.epoch.append(number)
+        self.perplexity.append(epoch.perplexity)
+        self.tokens_per_second.append(epoch.tokens_per_second)
+        self.gradient_norm.append(epoch.gradient_norm)
+
+    def copy(self) -> History:
+        """Return a record of its own with the same values."""
+        return History(**{name: list(values) for name, values in asdict(self).items()})
 
     @property
     def bits_per_character(self) -> list[float]:
@@ -148,23 +175,33 @@ def check_training(
         )
 
 
+Callback = Callable[[int, Epoch], bool | None]
+
+
 class Monitor:
     """Follows one training: a context manager around the loop over epochs.
 
     Args:
         num_epochs: How many epochs there will be.
+        history: The record of earlier epochs to go on from; it is copied.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`Epoch`.
+        callback: Called after each epoch with its number and its :class:`Epoch`; training ends if it returns True.
 
     Attributes:
         history: The :class:`History` so far.
     """
 
     def __init__(
-        self, num_epochs: int, *, quiet: bool = False, callback: Callable[[int, Epoch], None] | None = None
+        self,
+        num_epochs: int,
+        *,
+        history: History | None = None,
+        quiet: bool = False,
+        callback: Callback | None = None,
     ) -> None:
-        self.num_epochs, self.quiet, self.callback = num_epochs, quiet, callback
-        self.history = History()
+        self.history = History() if history is None else history.copy()
+        self.num_epochs, self.quiet, self.callback = len(self.history) + num_epochs, quiet, callback
+        self._stopped = False
         self._bar: _TerminalBar | _NotebookBar | None = None
         self._animator: Animator | None = None
 
@@ -182,6 +219,14 @@ class Monitor:
         if self._bar is not None:
             self._bar.close()
 
+    @property
+    def epochs(self) -> Iterator[int]:
+        """The numbers of the epochs to come, until the callback ends the training."""
+        for number in range(len(self.history) + 1, self.num_epochs + 1):
+            if self._stopped:
+                return
+            yield number
+
     def add(self, number: int, epoch: Epoch, *, finite: bool = True, valid_perplexity: float | None = None) -> None:
         """Record an epoch and show it.
 
@@ -198,17 +243,14 @@ class Monitor:
                 step,
                 self.history,
             )
-        self.history.epoch.append(number)
-        self.history.perplexity.append(epoch.perplexity)
-        self.history.tokens_per_second.append(epoch.tokens_per_second)
-        if valid_perplexity is not None:
-            self.history.valid_perplexity.append(valid_perplexity)
+        epoch = replace(epoch, valid_perplexity=valid_perplexity)
+        self.history.add(number, epoch)
         if self._bar is not None:
             self._bar.update(number, epoch.perplexity, epoch.tokens_per_second)
         if isinstance(self._bar, _NotebookBar) and self._time_to_draw(number):
             self._draw(number)
         if self.callback is not None:
-            self.callback(number, epoch)
+            self._stopped = self.callback(number, epoch) is True
 
     def _time_to_draw(self, number: int) -> bool:
         return number == self.num_epochs or number % max(1, self.num_epochs // _CURVE_POINTS) == 0

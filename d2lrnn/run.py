@@ -1,91 +1,40 @@
-"""One training run from settings to results: what ``d2lrnn train`` and each process of ``d2lrnn compare`` do."""
+"""Training runs from settings to results: trained, kept in a folder, gone on with, and asked to continue a text."""
 
 from __future__ import annotations
 
+import os
+import platform
+import sys
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+import d2lrnn
 from d2lrnn import backends
-from d2lrnn.canonical import check_kind
+from d2lrnn.checkpoint import CURVE, RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
-from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning, InputError, require_positive
-from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, bits_per_character
+from d2lrnn.errors import (
+    BackendNotInstalledError,
+    D2LRNNWarning,
+    DivergenceError,
+    InputError,
+    TrainingInterrupted,
+    require_positive,
+)
+from d2lrnn.generation import fit_prefix, token_chooser
+from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character
+from d2lrnn.settings import Settings, with_seed
+from d2lrnn.show import draw_history
 
-SAMPLINGS = ("sequential", "random")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to train, on what, and how. The defaults are the book's (section 8.5).
-
-    Attributes:
-        model: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
-        num_hiddens: Hidden units in each layer.
-        num_layers: Layers.
-        batch_size: Sequences in a minibatch.
-        num_steps: Tokens in a sequence.
-        epochs: Passes over the text.
-        lr: Learning rate of stochastic gradient descent.
-        sampling: ``'sequential'`` or ``'random'``.
-        corpus: The name of a corpus, or the path of a UTF-8 text file.
-        max_tokens: Tokens used from the beginning of the text; -1 for all.
-        valid_fraction: Part of them held out from the end.
-        clean: How the text is cleaned (:func:`d2lrnn.data.load_corpus`); None for the corpus's own way.
-        keep_punctuation: Keep punctuation, digits and symbols.
-        keep_case: Keep capital letters.
-        seed: Of the first weights and of the minibatches; None draws them anew.
-        device: A device by name, or ``'auto'``.
-        prefixes: What to continue at the end; empty for the corpus's own.
-    """
-
-    model: str = "rnn-scratch"
-    num_hiddens: int = 512
-    num_layers: int = 1
-    batch_size: int = 32
-    num_steps: int = 35
-    epochs: int = 500
-    lr: float = 1.0
-    sampling: str = "sequential"
-    corpus: str = "time-machine"
-    max_tokens: int = 10000
-    valid_fraction: float = 0.0
-    clean: str | None = None
-    keep_punctuation: bool = False
-    keep_case: bool = False
-    seed: int | None = None
-    device: str = "auto"
-    prefixes: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Check what can be checked without a text and without a framework.
-
-        Raises:
-            InputError: If a setting cannot be used.
-        """
-        check_kind(self.model, self.num_layers)
-        require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
-        require_positive(num_steps=self.num_steps, epochs=self.epochs)
-        if self.sampling not in SAMPLINGS:
-            raise InputError(f"unknown sampling {self.sampling!r}: use one of {', '.join(SAMPLINGS)}")
-        if self.seed is not None and self.seed < 0:
-            raise InputError(f"seed must be at least 0, not {self.seed!r}")
-
-    @property
-    def use_random_iter(self) -> bool:
-        """Whether minibatches are sampled randomly."""
-        return self.sampling == "random"
-
-
-def with_seed(settings: Settings) -> Settings:
-    """Return settings with a seed: their own, or else one that is drawn, so that the run can be repeated."""
-    if settings.seed is not None:
-        return settings
-    return replace(settings, seed=int(np.random.default_rng().integers(2**32)))
+CHECKPOINT_EVERY = 10  # epochs
+_SAMPLES = 20  # how often, at most, a training lets the model continue its prefixes for the folder
+_SECONDS_BETWEEN_CURVES = 10.0  # of a training that goes on; drawing takes a good part of a second
 
 
 def load(settings: Settings, text: Text, loader: type[SeqDataLoader] = SeqDataLoader) -> tuple[SeqDataLoader, Vocab]:
@@ -116,12 +65,42 @@ def choose_prefixes(settings: Settings, text: Text, train_iter: SeqDataLoader, v
         beginning = "".join(vocab.to_tokens(train_iter.corpus[:16]))
         return (beginning.rsplit(" ", 1)[0] or beginning,)
     for prefix in settings.prefixes:
-        if lacking := sorted({character for character in prefix if character not in vocab.token_to_idx}):
-            listed = "".join(lacking)
-            warnings.warn(
-                f"prefix {prefix!r} has characters that the text lacks: {listed!r}", D2LRNNWarning, stacklevel=2
-            )
+        fit_prefix(prefix, vocab)
     return settings.prefixes
+
+
+def require(backend: str) -> None:
+    """Check that a backend can be used here, without importing it.
+
+    Raises:
+        InputError: If there is no such backend.
+        BackendNotInstalledError: If it is not installed or cannot work here.
+    """
+    if (reason := backends.problem(backend)) is not None:
+        raise BackendNotInstalledError(reason)
+
+
+def corpus_source(text: Text) -> str:
+    """Return how to find a text again from any folder: a corpus by its name, a file by its full path."""
+    return text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
+
+
+def describe_here(backend: str) -> dict[str, dict[str, Any]]:
+    """Return the versions, and what of this machine decides how rounding goes."""
+    return {
+        "versions": {
+            "d2lrnn": d2lrnn.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            backend: backends.version(backend),
+        },
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+        },
+    }
 
 
 def train(
@@ -129,6 +108,8 @@ def train(
     settings: Settings,
     *,
     text: Text | None = None,
+    out: str | Path | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
     callback: Callable[[int, Epoch], None] | None = None,
     ready: Callable[[], None] | None = None,
@@ -139,22 +120,153 @@ def train(
         backend: ``'torch'``, ``'mxnet'`` or ``'tensorflow'``.
         settings: What to do.
         text: The corpus, if it has been read already.
+        out: A run folder to keep it in (:mod:`d2lrnn.checkpoint`); it must be new or empty. None keeps nothing.
+        checkpoint_every: Write the state into it every so many epochs, and at the end.
         quiet: Show and print nothing.
         callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
         ready: Called when all is imported and built, before the first minibatch.
 
     Raises:
         D2LRNNError: If a setting cannot be used, the backend cannot work here, or training diverges.
+        TrainingInterrupted: After Ctrl-C, if there is a run folder; the last complete epoch is in it.
     """
     settings.check()
-    if (reason := backends.problem(backend)) is not None:
-        raise BackendNotInstalledError(reason)
+    require_positive(checkpoint_every=checkpoint_every)
+    require(backend)
     text = text if text is not None else read_text(settings.corpus)
     settings = with_seed(settings)
-    load(settings, text)  # whatever is wrong with the text should be said before seconds go into an import
+    # Whatever is wrong with the text should be said before seconds go into an import
+    numpy_iter, vocab = load(settings, text)
+    settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
+    if out is None:
+        return _train(backend, settings, text, settings.epochs, None, checkpoint_every, quiet, callback, ready)
+    config = {
+        "backend": backend,
+        **describe_here(backend),
+        "corpus": _describe(text, numpy_iter, vocab),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": 0.0,
+    }
+    with RunFolder.create(out, config, replace(settings, corpus=corpus_source(text)), vocab) as folder:
+        return _train(backend, settings, text, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
+
+
+def default_folder(backend: str, settings: Settings) -> Path:
+    """Return ``runs/<time>-<backend>-<model>``, in the current folder, with a number behind it if that is taken."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{backend}-{settings.model}"
+    folders = (Path("runs") / (name + (f"-{number}" if number > 1 else "")) for number in range(1, sys.maxsize))
+    return next(folder for folder in folders if not folder.exists())
+
+
+def resume(
+    path: str | Path,
+    epochs: int | None = None,
+    *,
+    corpus: str | Path | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY,
+    quiet: bool = False,
+    callback: Callable[[int, Epoch], None] | None = None,
+) -> dict[str, Any]:
+    """Go on with a run, from its last checkpoint, as if it had never been interrupted.
+
+    On the same machine, with the same versions and number of threads, the weights and the perplexities are bit for bit
+    those of the run that was not interrupted.
+
+    Args:
+        path: The run folder.
+        epochs: Train this many epochs more, instead of those that are left of the run's settings.
+        corpus: Where the text is now, if it has moved; it must be the same text.
+        checkpoint_every: Write the state every so many epochs, and at the end.
+        quiet: Show and print nothing.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+
+    Returns:
+        What :func:`train` returns, of the whole run. A run that is complete is returned as it is.
+
+    Raises:
+        D2LRNNError: If the folder is not that of a run, is damaged or in use, the text is not there or is another one,
+            the backend cannot work here, or training diverges.
+        TrainingInterrupted: After Ctrl-C; the last complete epoch is in the folder.
+    """
+    require_positive(checkpoint_every=checkpoint_every)
+    if epochs is not None:
+        require_positive(epochs=epochs)
+    found = RunFolder.open(path)
+    require(found.backend)
+    text = _same_text(found, corpus)
+    _warn_of_differences(found)
+    with RunFolder.reopen(path) as folder:
+        settings = replace(folder.settings, corpus=corpus_source(text))
+        left = max(0, settings.epochs - folder.epoch)
+        if folder.status == "stopped early" and folder.state is not None:
+            left = 0
+        if epochs is not None:
+            settings, left = replace(settings, epochs=folder.epoch + epochs), epochs
+            # Patience begins anew: it may have just run out, and these are asked for
+            folder.config = {**folder.config, "patience_from": folder.epoch}
+        folder.settings = settings
+        return _train(folder.backend, settings, text, left, folder, checkpoint_every, quiet, callback)
+
+
+def _warn_of_differences(folder: RunFolder) -> None:
+    here = describe_here(folder.backend)
+    changed = [
+        f"{name} was {was[name]} and is {now[name]}"
+        for was, now in ((folder.config.get(part, {}), here[part]) for part in here)
+        for name in now
+        if name in was and was[name] != now[name]
+    ]
+    if changed:
+        warnings.warn(
+            f"not all is as it was when the run began ({', '.join(changed)}): it goes on from where it was, but its "
+            "rounding may differ from here on",
+            D2LRNNWarning,
+            stacklevel=3,
+        )
+
+
+def _same_text(folder: RunFolder, corpus: str | Path | None) -> Text:
+    """Return the text of a run, which must be the one that it began with."""
+    described = folder.config.get("corpus")
+    if not described:
+        raise InputError(
+            f"the run in {str(folder.path)!r} was made from a file of weights and has no text to train on: "
+            "it can be continued with 'd2lrnn predict', and trained on from Python"
+        )
+    text = read_text(corpus if corpus is not None else folder.settings.corpus)
+    if text.sha256 != described.get("sha256"):
+        raise InputError(
+            f"the text {text.name!r} is not the one that the run in {str(folder.path)!r} began with (its SHA-256 is "
+            f"{text.sha256[:12]}..., not {str(described.get('sha256'))[:12]}...): bring that text back, or name "
+            "the file that has it with --corpus"
+        )
+    return text
+
+
+def _describe(text: Text, train_iter: SeqDataLoader, vocab: Vocab) -> dict[str, Any]:
+    return {
+        "name": text.name,
+        "sha256": text.sha256,
+        "tokens": train_iter.num_tokens,
+        "tokens_per_epoch": train_iter.tokens_per_epoch,
+        "vocab_size": len(vocab),
+    }
+
+
+def _train(
+    backend: str,
+    settings: Settings,
+    text: Text,
+    num_epochs: int,
+    folder: RunFolder | None,
+    checkpoint_every: int,
+    quiet: bool,
+    callback: Callable[[int, Epoch], None] | None = None,
+    ready: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Train for some epochs, from the folder's state if there is one, and return the results of the whole run."""
     interop = backends.interop(backend)
     train_iter, vocab = load(settings, text, interop.SeqDataLoader)
-    prefixes = choose_prefixes(settings, text, train_iter, vocab)
     net, device = interop.build_model(
         settings.model,
         len(vocab),
@@ -163,41 +275,248 @@ def train(
         device=settings.device,
         seed=settings.seed,
     )
+    history = History()
+    if folder is not None and folder.vocab.idx_to_token != vocab.idx_to_token:
+        raise InputError(
+            f"the vocabulary in {str(folder.path)!r} is not that of the text {text.name!r}, cleaned as the run's "
+            "settings say: it belongs to another run"
+        )
+    if folder is not None and folder.state is not None:
+        history = folder.state.history
+        interop.set_weights(net, folder.state.weights)
+        train_iter.random_state = folder.state.random_state
     if ready is not None:
         ready()
-    start = time.perf_counter()
-    history = interop.train(
-        net,
-        train_iter,
-        vocab,
-        settings.lr,
-        settings.epochs,
-        device,
-        settings.use_random_iter,
-        valid_iter=train_iter.valid_iter,
-        prefixes=prefixes,
-        quiet=quiet,
-        callback=callback,
-    )
-    seconds = time.perf_counter() - start
-    return {
+
+    def predict(prefix: str) -> str:
+        return str(interop.predict(prefix, BOOK_NUM_PREDS, net, vocab, device))
+
+    recorder = _Recorder(
+        folder, history, settings, checkpoint_every, callback,
+        weights=lambda: interop.get_weights(net), random_state=lambda: train_iter.random_state, predict=predict,
+    )  # fmt: skip
+    if num_epochs > 0:
+        with recorder:
+            history = interop.train(
+                net,
+                train_iter,
+                vocab,
+                settings.lr,
+                num_epochs,
+                device,
+                settings.use_random_iter,
+                theta=settings.theta,
+                valid_iter=train_iter.valid_iter,
+                prefixes=settings.prefixes,
+                quiet=quiet,
+                callback=recorder,
+                history=history,
+            )
+    result = {
         "backend": backend,
         "version": backends.version(backend),
         "device": interop.device_name(device),
-        "settings": asdict(settings),
-        "corpus": {
-            "name": text.name,
-            "sha256": text.sha256,
-            "tokens": train_iter.num_tokens,
-            "tokens_per_epoch": train_iter.tokens_per_epoch,
-            "vocab_size": len(vocab),
-        },
+        "settings": settings.to_dict(),
+        "corpus": _describe(text, train_iter, vocab),
         "parameters": interop.num_parameters(net),
         "perplexity": history.perplexity[-1],
         "bits_per_character": bits_per_character(history.perplexity[-1]),
         "valid_perplexity": history.valid_perplexity[-1] if history.valid_perplexity else None,
         "tokens_per_second": history.speed,
-        "seconds": seconds,
+        "seconds": recorder.seconds,
         "history": history.to_dict(),
-        "predictions": {prefix: interop.predict(prefix, BOOK_NUM_PREDS, net, vocab, device) for prefix in prefixes},
+        "predictions": {prefix: predict(prefix) for prefix in settings.prefixes},
+    }
+    if folder is not None:
+        result |= {"out": str(folder.path), "status": folder.status, "best_epoch": best_epoch(history)}
+    return result
+
+
+class _Recorder:
+    """Follows a training epoch by epoch, writes its checkpoints, and ends it when patience has run out.
+
+    Used around the training, it writes the last complete epoch in whatever way the training ends.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        history: History,
+        settings: Settings,
+        checkpoint_every: int,
+        callback: Callable[[int, Epoch], None] | None,
+        *,
+        weights: Callable[[], Any],
+        random_state: Callable[[], Any],
+        predict: Callable[[str], str],
+    ) -> None:
+        self.folder, self.settings, self.checkpoint_every, self.callback = folder, settings, checkpoint_every, callback
+        self.history = history.copy()
+        self.weights, self.random_state, self.predict = weights, random_state, predict
+        self.state = None if folder is None else folder.state
+        self.stopped_early = False
+        self.seconds_before: float = folder.config["seconds"] if folder is not None else 0.0
+        self.begin = self.curve_drawn = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """The time that the whole run has taken so far."""
+        return self.seconds_before + time.perf_counter() - self.begin
+
+    def __call__(self, number: int, epoch: Epoch) -> bool:
+        """Record an epoch; return whether training should end."""
+        self.history.add(number, epoch)
+        if self.folder is not None:
+            self._remember(number)
+            if number % self.checkpoint_every == 0 and number < self.settings.epochs:
+                self._checkpoint()
+        stop = self.callback is not None and self.callback(number, epoch) is True
+        self.stopped_early = self._patience_is_out(number)
+        return stop or self.stopped_early
+
+    def _remember(self, number: int) -> None:
+        """Keep what a checkpoint needs, all at once, so that Ctrl-C finds this epoch whole or the one before."""
+        before = self.state
+        weights = self.weights()
+        best = weights if best_epoch(self.history) == number else before.best if before is not None else None
+        samples = before.samples if before is not None else ""
+        every = max(1, self.settings.epochs // _SAMPLES)
+        if number % every == 0 or number == self.settings.epochs:
+            lines = [f"epoch {number}, perplexity {self.history.perplexity[-1]:.3f}"]
+            samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
+        self.state = State(weights, self.history.copy(), dict(self.random_state()), best, samples)
+
+    def _patience_is_out(self, number: int) -> bool:
+        if self.settings.patience is None:
+            return False
+        begin: int = self.folder.config.get("patience_from", 0) if self.folder is not None else 0
+        return number - (best_epoch(self.history, begin) or begin) >= self.settings.patience
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""
+        try:
+            self._save("running")
+        except InputError as error:
+            warnings.warn(f"{error} (training goes on, and tries again)", D2LRNNWarning, stacklevel=2)
+            return
+        if time.perf_counter() - self.curve_drawn > _SECONDS_BETWEEN_CURVES:
+            self._draw()
+
+    def _save(self, status: str) -> None:
+        if self.folder is not None and self.state is not None:
+            best = best_epoch(self.state.history)
+            self.folder.save(self.state, status, best_epoch=best, seconds=round(self.seconds, 3))
+
+    def _draw(self) -> None:
+        if self.folder is None or self.state is None:
+            return
+        try:
+            write_atomically(self.folder.path / CURVE, draw_history(self.state.history))
+        except InputError as error:
+            warnings.warn(str(error), D2LRNNWarning, stacklevel=2)
+        self.curve_drawn = time.perf_counter()
+
+    def __enter__(self) -> _Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.folder is None:
+            return
+        if isinstance(error, DivergenceError):
+            status = "diverged"
+        elif len(self.history) >= self.settings.epochs:
+            status = "complete"
+        else:
+            status = "stopped early" if self.stopped_early else "interrupted"
+        self._save(status)
+        self._draw()
+        if isinstance(error, KeyboardInterrupt):
+            path, total = self.folder.path, self.settings.epochs
+            done = 0 if self.state is None else len(self.state.history)
+            raise TrainingInterrupted(
+                f"interrupted; {done} of {total} epochs are saved: go on with 'd2lrnn resume {path}'"
+            ) from None
+
+
+def load_model(
+    run: str | Path | RunFolder, backend: str | None = None, *, best: bool = False, device: str = "auto"
+) -> tuple[Any, Vocab, Any]:
+    """Return the model of a run, ready to use, in any installed backend.
+
+    Args:
+        run: The run folder, or its path.
+        backend: The backend to build it in; by default the one that trained it.
+        best: Take the weights with the best held-out perplexity instead of the last.
+        device: A device by name.
+
+    Returns:
+        The net, its vocabulary and its device, as that backend's ``predict_ch8`` and ``train_ch8`` take them.
+
+    Raises:
+        D2LRNNError: If the folder is not that of a run or is damaged, or the backend cannot work here.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    weights, settings = folder.weights(best), folder.settings
+    if backend is None and backends.problem(folder.backend) is not None:
+        usable = [name for name in backends.BACKENDS if backends.problem(name) is None]
+        raise BackendNotInstalledError(
+            f"{backends.problem(folder.backend)}; "
+            + (f"or continue the run in another one: --backend {usable[0]}" if usable else "or install another one")
+        )
+    backend = backend or folder.backend
+    require(backend)
+    interop = backends.interop(backend)
+    net, place = interop.build_model(
+        settings.model, len(folder.vocab), settings.num_hiddens, settings.num_layers, device=device, seed=0
+    )
+    interop.set_weights(net, weights)
+    return net, folder.vocab, place
+
+
+def predict(
+    run: str | Path | RunFolder,
+    prefixes: Sequence[str] = (),
+    num_preds: int = BOOK_NUM_PREDS,
+    *,
+    backend: str | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    seed: int | None = None,
+    unknown: str = "unk",
+    best: bool = False,
+    device: str = "auto",
+) -> dict[str, str]:
+    """Continue prefixes with the model of a run, in any installed backend; the folder is only read.
+
+    Args:
+        run: The run folder, or its path.
+        prefixes: What to continue; by default the run's own prefixes.
+        num_preds: Characters to add.
+        backend: The backend to use; by default the one that trained the run.
+        temperature: Draw the characters instead of taking the most probable ones
+            (:func:`d2lrnn.generation.token_chooser`).
+        top_k: Draw among this many most probable characters.
+        seed: Of the draws.
+        unknown: What to do with characters that the vocabulary lacks (:func:`d2lrnn.generation.fit_prefix`).
+        best: Take the weights with the best held-out perplexity instead of the last.
+        device: A device by name.
+
+    Returns:
+        For each prefix, as it was given, the prefix and its continuation.
+
+    Raises:
+        D2LRNNError: If the folder is not that of a run or is damaged, the backend cannot work here, or an argument
+            cannot be used.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    wanted = prefixes or folder.settings.prefixes
+    fitted = {prefix: fit_prefix(prefix, folder.vocab, unknown) for prefix in wanted}
+    token_chooser(temperature, top_k, seed)  # what is wrong here should be said before a framework is imported
+    net, vocab, place = load_model(folder, backend, best=best, device=device)
+    interop = backends.interop(backend or folder.backend)
+    options = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    return {
+        prefix: str(interop.predict(text, num_preds, net, vocab, place, **options)) for prefix, text in fitted.items()
     }

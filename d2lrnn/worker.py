@@ -16,7 +16,8 @@ from typing import Any
 from d2lrnn import backends
 from d2lrnn.errors import D2LRNNError
 from d2lrnn.monitor import Epoch
-from d2lrnn.run import Settings, train
+from d2lrnn.run import train
+from d2lrnn.settings import Settings
 
 
 def _peak_memory() -> int | None:

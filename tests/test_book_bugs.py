@@ -91,8 +91,8 @@ def test_the_loss_is_read_back_once_an_epoch(backend, loaders, monkeypatch):
         original = getattr(tensor, method)
         monkeypatch.setattr(tensor, method, lambda self, *a, _o=original: reads.append(1) or _o(self, *a))
     backend.train(net, train_iter, vocab, 1, epochs, prefixes=())
-    # The losses of an epoch in one piece, and whether each of the five weights is finite
-    assert 0 < len(reads) <= epochs * (1 + 5)
+    # The losses of an epoch in one piece, its norms in another, and whether each of the five weights is finite
+    assert 0 < len(reads) <= epochs * (2 + 5)
 
 
 def test_an_integer_learning_rate_works(backend, loaders):

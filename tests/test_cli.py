@@ -199,7 +199,9 @@ def test_train_prints_the_books_lines(run, backend):
     code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1)
     assert (code, err) == (0, "")
     assert re.match(r"perplexity \d+\.\d, \d+\.\d tokens/sec on ", out)
-    assert [line[:9] for line in out.splitlines()[1:]] == ["time trav", "traveller"]
+    *lines, where = out.splitlines()[1:]
+    assert [line[:9] for line in lines] == ["time trav", "traveller"]
+    assert re.fullmatch(rf"complete: 1 of 1 epochs; kept in runs/\d{{8}}-\d{{6}}-{backend.name}-rnn-scratch", where)
 
 
 def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):

@@ -63,7 +63,7 @@ BOOK = {
     "tokenize": "(lines, token='word')",
     "tokenize_nmt": "(text, num_examples=None)",
     "train_ch8": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, *, theta=1.0, "
-    "valid_iter=None, prefixes=('time traveller', 'traveller'), quiet=False, callback=None)",
+    "valid_iter=None, prefixes=('time traveller', 'traveller'), quiet=False, callback=None, history=None)",
     "train_epoch_ch8": "(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0)",
     "truncate_pad": "(line, num_steps, padding_token)",
     "try_all_gpus": "()",

@@ -518,7 +518,7 @@ def test_tensorflows_device_may_be_named_in_any_form(backend, zh):
 def test_the_time_is_that_of_the_last_epoch_or_of_all_since_the_last_line(capsys, total_time, seconds):
     report = first_editions.Report(2, 4, ["a", "b"], lambda prefix: prefix + "!", total_time=total_time)
     for number in range(1, 6):
-        report(number, Epoch(np.log([79.496973]), [1], 0.1 * (2 - number % 2)))
+        report(number, Epoch(np.log([79.496973]), [1], 0.1 * (2 - number % 2), np.ones(1)))
     assert capsys.readouterr().out.splitlines() == [
         f"epoch 2, perplexity 79.496973, time {seconds} sec",
         f"epoch 4, perplexity 79.496973, time {seconds} sec",

@@ -16,11 +16,11 @@ from d2lrnn.monitor import Epoch, History, Monitor, bits_per_character, check_tr
 
 
 def epoch(*losses, seconds=2.0):
-    return Epoch(np.array(losses, dtype=np.float32), [100] * len(losses), seconds)
+    return Epoch(np.array(losses, dtype=np.float32), [100] * len(losses), seconds, np.array([1.0, 2.0]))
 
 
 def test_perplexity_is_the_exponential_of_the_loss_per_token():
-    weighted = Epoch(np.array([1.0, 3.0]), [300, 100], 0.5)
+    weighted = Epoch(np.array([1.0, 3.0]), [300, 100], 0.5, np.ones(2))
     assert weighted.perplexity == pytest.approx(math.exp(1.5))
     assert weighted.tokens_per_second == 800
 
@@ -64,10 +64,31 @@ def test_a_monitor_records_and_prints_the_books_lines(capsys):
     history = monitor.report("cpu", lambda prefix: prefix + "!", ["a", "b"])
     assert history.perplexity == [pytest.approx(math.exp(2)), 1.0]
     assert history.valid_perplexity == [9.0, 8.04]
+    assert history.gradient_norm == [1.5, 1.5]
     assert called == [1, 2]
     out, err = capsys.readouterr()
     assert out.splitlines() == ["perplexity 1.0, 50.0 tokens/sec on cpu", "held-out perplexity 8.0", "a!", "b!"]
     assert err == ""
+
+
+def test_a_monitor_goes_on_from_an_earlier_history_and_leaves_that_as_it_was():
+    earlier = History([1, 2], [9.0, 8.0], [10.0, 10.0], [], [1.0, 1.0])
+    with Monitor(2, history=earlier, quiet=True) as monitor:
+        numbers = []
+        for number in monitor.epochs:
+            numbers.append(number)
+            monitor.add(number, epoch(1.0), valid_perplexity=7.0)
+    assert numbers == [3, 4]
+    assert monitor.history.epoch == [1, 2, 3, 4]
+    assert monitor.history.valid_perplexity == [pytest.approx(math.nan, nan_ok=True)] * 2 + [7.0, 7.0]
+    assert earlier == History([1, 2], [9.0, 8.0], [10.0, 10.0], [], [1.0, 1.0])
+
+
+def test_a_callback_that_returns_true_ends_the_training():
+    with Monitor(9, quiet=True, callback=lambda number, epoch: number == 2) as monitor:
+        for number in monitor.epochs:
+            monitor.add(number, epoch(1.0))
+    assert monitor.history.epoch == [1, 2]
 
 
 def test_a_quiet_monitor_prints_nothing_and_predicts_nothing(capsys):
@@ -128,7 +149,7 @@ def test_a_terminal_shows_a_live_bar_on_the_error_stream():
         "from d2lrnn.monitor import Epoch, Monitor\n"
         "with Monitor(3, callback=lambda number, epoch: print('after', number)) as monitor:\n"
         "    for number in (1, 2, 3):\n"
-        "        monitor.add(number, Epoch(numpy.zeros(1), [700], 1.0))\n"
+        "        monitor.add(number, Epoch(numpy.zeros(1), [700], 1.0, numpy.ones(1)))\n"
         "        time.sleep(0.3)\n"
         "monitor.report('cpu', str, ())\n"
     )

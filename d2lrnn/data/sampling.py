@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,18 @@ class SeqDataLoader:
         if self.use_random_iter:
             return seq_data_iter_random(self.corpus, self.batch_size, self.num_steps, seed=self._rng)
         return seq_data_iter_sequential(self.corpus, self.batch_size, self.num_steps, seed=self._rng, shift=self._shift)
+
+    @property
+    def random_state(self) -> dict[str, Any]:
+        """What the draws of the epochs to come depend on: the state of the loader's NumPy bit generator.
+
+        Set on a loader with the same arguments, it makes this one yield what the other would have yielded.
+        """
+        return dict(self._rng.bit_generator.state)
+
+    @random_state.setter
+    def random_state(self, state: Mapping[str, Any]) -> None:
+        self._rng.bit_generator.state = state
 
     @property
     def num_tokens(self) -> int:

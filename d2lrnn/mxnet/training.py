@@ -98,7 +98,7 @@ def _prepare(net, device):
 
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, sizes = [], []
+    losses, norms, sizes = [], [], []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
@@ -111,14 +111,16 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
             y_hat, state = net(X, state)
             l = loss(y_hat, y).mean()
         l.backward()
-        grad_clipping(net, theta)
+        norm = grad_clipping(net, theta)
         updater(batch_size=1)  # the loss is a mean already
         losses.append(l.detach())
+        norms.append(norm)
         sizes.append(size(y))
     check_losses(losses)
     # No minibatch waits for the device; this does
     npx.waitall()
-    return Epoch(np.stack(losses).asnumpy(), sizes, timer.stop())
+    losses, norms = (np.stack(values).asnumpy() for values in (losses, norms))
+    return Epoch(losses, sizes, timer.stop(), norms)
 
 
 def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
@@ -158,6 +160,7 @@ def train_ch8(
     prefixes=BOOK_PREFIXES,
     quiet=False,
     callback=None,
+    history=None,
 ):
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
@@ -173,10 +176,12 @@ def train_ch8(
         valid_iter: Held-out minibatches to evaluate after every epoch.
         prefixes: What to continue at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`; training ends if it
+            returns True.
+        history: What an earlier training of this net returned. Epochs are numbered from where it ends.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`.
+        The :class:`~d2lrnn.monitor.History`, with the earlier one at its beginning.
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
@@ -194,8 +199,8 @@ def train_ch8(
     else:
         updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
-    with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
-        for number in range(1, num_epochs + 1):
+    with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+        for number in monitor.epochs:
             good = [param.copy() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
             finite = all(bool(np.isfinite(param).all()) for param in params)

@@ -45,12 +45,18 @@ def grad_clipping(grads, theta):
         The list of clipped gradients. Where the other backends return the norm, TensorFlow's form has the list;
         the norm is ``tf.linalg.global_norm(grads)``.
     """
+    clipped, _ = _clip(grads, theta)
+    return clipped
+
+
+def _clip(grads, theta):
+    """Return clipped gradients, and the norm before clipping, a scalar tensor."""
     grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
     if all(grad is None for grad in grads):
-        return grads
+        return grads, tf.zeros(())
     norm = tf.sqrt(sum(tf.reduce_sum(grad**2) for grad in grads if grad is not None))
     scale = tf.minimum(float(theta) / norm, 1.0)
-    return [None if grad is None else grad * scale for grad in grads]
+    return [None if grad is None else grad * scale for grad in grads], norm
 
 
 def evaluate_loss(net, data_iter, loss):
@@ -98,14 +104,14 @@ def _training_step(net, loss, updater, theta):
             y_hat, state = net(X, state)
             l = tf.reduce_mean(loss(y, y_hat))
         params = parameters(net)
-        grads = grad_clipping(tape.gradient(l, params), theta)
+        grads, norm = _clip(tape.gradient(l, params), theta)
         if hasattr(updater, "apply_gradients"):
             updater.apply_gradients(
                 [(grad, param) for grad, param in zip(grads, params, strict=True) if grad is not None]
             )
         else:
             updater(1, grads)  # the loss is a mean already
-        return l, state
+        return l, norm, state
 
     # In the scope of a strategy, run on its device; elsewhere this is the default strategy, which just calls
     strategy = tf.distribute.get_strategy()
@@ -115,19 +121,21 @@ def _training_step(net, loss, updater, theta):
 
 def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, sizes = [], []
+    losses, norms, sizes = [], [], []
     step = _training_step(net, loss, updater, theta)
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before.
             # A state from the step before is a constant: the tape of that step is gone.
             state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
-        l, state = step(X, Y, state)
+        l, norm, state = step(X, Y, state)
         losses.append(l)
+        norms.append(norm)
         sizes.append(int(np.prod(Y.shape)))  # of the shape, because size() reads from the device
     check_losses(losses)
     # No minibatch waits for the device; this does
-    return Epoch(tf.stack(losses).numpy(), sizes, timer.stop())
+    losses, norms = (tf.stack(values).numpy() for values in (losses, norms))
+    return Epoch(losses, sizes, timer.stop(), norms)
 
 
 def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.0):
@@ -166,6 +174,7 @@ def train_ch8(
     prefixes=BOOK_PREFIXES,
     quiet=False,
     callback=None,
+    history=None,
 ):
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
@@ -181,10 +190,12 @@ def train_ch8(
         valid_iter: Held-out minibatches to evaluate after every epoch.
         prefixes: What to continue at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`; training ends if it
+            returns True.
+        history: What an earlier training of this net returned. Epochs are numbered from where it ends.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`.
+        The :class:`~d2lrnn.monitor.History`, with the earlier one at its beginning.
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
@@ -206,8 +217,8 @@ def train_ch8(
         # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
         loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")
         updater = tf.keras.optimizers.SGD(float(lr))  # Keras 3 takes no int
-        with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
-            for number in range(1, num_epochs + 1):
+        with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+            for number in monitor.epochs:
                 good = [tf.identity(param) for param in params]
                 epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta)
                 finite = all(bool(tf.reduce_all(tf.math.is_finite(param))) for param in params)

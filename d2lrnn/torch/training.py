@@ -92,7 +92,7 @@ def evaluate_perplexity(net, data_iter, device):
 
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, sizes = [], []
+    losses, norms, sizes = [], [], []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
@@ -106,17 +106,19 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
         if isinstance(updater, torch.optim.Optimizer):
             updater.zero_grad()
             l.backward()
-            grad_clipping(net, theta)
+            norm = grad_clipping(net, theta)
             updater.step()
         else:
             l.backward()
-            grad_clipping(net, theta)
+            norm = grad_clipping(net, theta)
             updater(batch_size=1)  # the loss is a mean already
         losses.append(l.detach())
+        norms.append(norm)
         sizes.append(size(y))
     check_losses(losses)
     # No minibatch waits for the device; this does
-    return Epoch(torch.stack(losses).cpu().numpy(), sizes, timer.stop())
+    losses, norms = (torch.stack(values).cpu().numpy() for values in (losses, norms))
+    return Epoch(losses, sizes, timer.stop(), norms)
 
 
 def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
@@ -156,6 +158,7 @@ def train_ch8(
     prefixes=BOOK_PREFIXES,
     quiet=False,
     callback=None,
+    history=None,
 ):
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
@@ -171,10 +174,12 @@ def train_ch8(
         valid_iter: Held-out minibatches to evaluate after every epoch.
         prefixes: What to continue at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`; training ends if it
+            returns True.
+        history: What an earlier training of this net returned. Epochs are numbered from where it ends.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`.
+        The :class:`~d2lrnn.monitor.History`, with the earlier one at its beginning.
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
@@ -190,8 +195,8 @@ def train_ch8(
     params = parameters(net)
     for param in params:
         param.grad = None  # what a cell before this one left behind would be added to the first step
-    with Monitor(num_epochs, quiet=quiet, callback=callback) as monitor:
-        for number in range(1, num_epochs + 1):
+    with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+        for number in monitor.epochs:
             good = [param.detach().clone() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
             finite = all(bool(torch.isfinite(param).all()) for param in params)

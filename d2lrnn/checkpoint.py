@@ -1,0 +1,622 @@
+"""A run folder: what a training leaves behind, and all that it needs to go on. No framework is imported here.
+
+- ``config.json``: every setting, the seed, versions, the corpus's name and hash, how far the training has come, and
+  the hash of each of the files below, but for the picture.
+- ``vocab.json``: the tokens, in the order of their indices.
+- ``weights.safetensors``: the last weights, by the names and in the layouts of :mod:`d2lrnn.canonical`.
+- ``best.safetensors``: those of the epoch with the best held-out perplexity, where a part of the text is held out.
+- ``state.safetensors``: the epoch, and the state of the generator that draws the minibatches. Plain gradient descent
+  keeps no state of its own, and each epoch begins from a hidden state of zeros, so there is nothing else.
+- ``history.csv``: for each epoch its perplexity, held-out perplexity, tokens per second and gradient norm.
+- ``samples.txt``: how the model continued its prefixes, as training went on.
+- ``curve.png``: the curve of the perplexities.
+
+A crash at any moment leaves the last complete state. Each new file is first written beside the old one, as
+``<name>.next``, and flushed to the disk; then ``config.json``, with the hashes of the new ones, takes the place of the
+old one in a single step, the commit; only then the other files move to their names. Whoever reads looks at
+``config.json`` and takes of each file the version that it names, wherever that stands. Nothing here is ever a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import safetensors.numpy
+
+from d2lrnn import canonical
+from d2lrnn.canonical import Weights
+from d2lrnn.data import Vocab
+from d2lrnn.data.text import UNKNOWN
+from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.monitor import History
+from d2lrnn.settings import Settings
+
+FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
+CONFIG, VOCAB, WEIGHTS, BEST = "config.json", "vocab.json", "weights.safetensors", "best.safetensors"
+STATE, HISTORY, SAMPLES, CURVE = "state.safetensors", "history.csv", "samples.txt", "curve.png"
+LOCK = ".lock"
+NEXT = ".next"
+_HASHED = (VOCAB, WEIGHTS, BEST, STATE, HISTORY, SAMPLES)
+_NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
+STATUSES = ("running", "interrupted", "complete", "stopped early", "diverged")
+_COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
+_READ_ATTEMPTS = 20  # while another process goes on writing
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a crash at any moment leaves the old content or the new one, and nothing in between.
+
+    Raises:
+        InputError: If it cannot be written; there is then no trace of it.
+    """
+    with _explained(f"cannot write {str(path)!r}", "free some space, or choose another place"):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with open(handle, "wb") as file:  # noqa: PTH123 (a descriptor)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files that only their owner may read
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)  # noqa: PTH105 (the name of the system call says what matters here)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _flush_folder(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the folder's list of names to the disk; on Windows there is no such call, and no need."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(what: str, advice: str) -> Iterator[None]:
+    """Turn what the system says of a file into an error that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a null byte in a path
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{what}: {reason}; {advice}") from None
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _config_digest(config: Mapping[str, Any]) -> str:
+    """Return the hash of a configuration's values, whatever its spaces and line breaks."""
+    values = {name: value for name, value in config.items() if name != "sha256"}
+    return digest(json.dumps(values, sort_keys=True).encode())
+
+
+@dataclass
+class State:
+    """A moment of training between two epochs, in no framework's terms.
+
+    Attributes:
+        weights: The canonical weights.
+        history: What was recorded so far; its length is the number of epochs trained.
+        random_state: That of the loader (:attr:`d2lrnn.data.SeqDataLoader.random_state`).
+        best: The weights with the best held-out perplexity so far, or None if nothing is held out.
+        samples: The continuations so far, as text.
+    """
+
+    weights: Weights
+    history: History
+    random_state: dict[str, Any]
+    best: Weights | None = None
+    samples: str = ""
+
+
+def best_epoch(history: History, begin: int = 0) -> int | None:
+    """Return the first epoch after ``begin`` with the smallest held-out perplexity, or None if there is none."""
+    values = [(value, epoch) for epoch, value in zip(history.epoch, history.valid_perplexity, strict=False)
+              if epoch > begin and not math.isnan(value)]  # fmt: skip
+    return min(values)[1] if values else None
+
+
+# The two forms of each part: in memory, and as the bytes of a file
+
+
+def _dump_vocab(vocab: Vocab) -> bytes:
+    return (json.dumps({"tokens": vocab.idx_to_token}, ensure_ascii=False, indent=0) + "\n").encode()
+
+
+def parse_vocab(content: bytes, name: str) -> Vocab:
+    """Return the vocabulary that a ``vocab.json`` holds.
+
+    Args:
+        content: The file's content.
+        name: What to call the file in an error.
+
+    Raises:
+        InputError: If it holds none.
+    """
+    document = _parse_json(content, name)
+    tokens = document.get("tokens") if isinstance(document, dict) else None
+    if not (isinstance(tokens, list) and tokens[:1] == [UNKNOWN] and all(isinstance(token, str) for token in tokens)):
+        raise InputError(f"{name} holds no vocabulary: a list 'tokens' of texts, of which the first is {UNKNOWN!r}")
+    if len(set(tokens)) != len(tokens):
+        raise InputError(f"{name} holds a token twice")
+    return Vocab(reserved_tokens=tokens[1:])
+
+
+def _parse_json(content: bytes, name: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise InputError(f"{name} is no JSON document: it is damaged, or another kind of file") from None
+
+
+def dump_tensors(tensors: Mapping[str, Any]) -> bytes:
+    """Return arrays as the content of a safetensors file."""
+    return bytes(safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+
+
+def parse_tensors(content: bytes, name: str) -> Weights:
+    """Return the arrays of a safetensors file.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        return dict(safetensors.numpy.load(content))
+    except Exception as error:  # the library raises errors of many kinds for what is no such file
+        raise InputError(f"{name} is no safetensors file that can be read here: {error}") from None
+
+
+def _dump_history(history: History) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    valid: Sequence[float | None] = history.valid_perplexity or [None] * len(history)
+    columns = (history.epoch, history.perplexity, valid, history.tokens_per_second, history.gradient_norm)
+    for row in zip(*columns, strict=True):
+        writer.writerow(["" if value is None else repr(value) for value in row])  # repr gives every digit back
+    return text.getvalue().encode()
+
+
+def _parse_history(content: bytes, name: str) -> History:
+    try:
+        header, *rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+        if tuple(header) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
+            raise ValueError
+        history = History(
+            epoch=[int(row[0]) for row in rows],
+            perplexity=[float(row[1]) for row in rows],
+            valid_perplexity=[float(row[2]) for row in rows if row[2]],
+            tokens_per_second=[float(row[3]) for row in rows],
+            gradient_norm=[float(row[4]) for row in rows],
+        )
+        if history.epoch != list(range(1, len(rows) + 1)) or len(history.valid_perplexity) not in (0, len(rows)):
+            raise ValueError
+    except (ValueError, csv.Error):
+        raise InputError(f"{name} is no table of {', '.join(_COLUMNS)}, one row an epoch") from None
+    return history
+
+
+_PCG64 = "PCG64"  # NumPy's default generator
+
+
+def _dump_state(state: State) -> bytes:
+    random = state.random_state
+    numbers = random["state"]
+    words = [word for key in ("state", "inc") for word in divmod(numbers[key], 2**64)]
+    words += [random["has_uint32"], random["uinteger"]]
+    return dump_tensors({"epoch": np.array([len(state.history)]), "sampling.pcg64": np.array(words, dtype=np.uint64)})
+
+
+def _parse_random_state(tensors: Weights, epoch: int, name: str) -> dict[str, Any]:
+    expected = {"epoch": ((1,), "int64"), "sampling.pcg64": ((6,), "uint64")}
+    if {key: (value.shape, value.dtype.name) for key, value in tensors.items()} != expected:
+        raise InputError(f"{name} does not hold the epoch and the six words of a PCG64 generator")
+    if (own := int(tensors["epoch"][0])) != epoch:
+        raise InputError(f"{name} is of epoch {own}, and {CONFIG} of epoch {epoch}")
+    high, low, inc_high, inc_low, has_uint32, uinteger = (int(word) for word in tensors["sampling.pcg64"])
+    return {
+        "bit_generator": _PCG64,
+        "state": {"state": high * 2**64 + low, "inc": inc_high * 2**64 + inc_low},
+        "has_uint32": has_uint32 & 1,
+        "uinteger": uinteger & 0xFFFFFFFF,
+    }
+
+
+@dataclass
+class RunFolder:
+    """A run folder, read and verified when it is opened.
+
+    Attributes:
+        path: Where it is.
+        config: What ``config.json`` holds.
+        settings: The settings of the run.
+        vocab: The vocabulary.
+        state: Where training has come to; None before its first checkpoint.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    settings: Settings
+    vocab: Vocab
+    state: State | None
+    _lock: filelock.BaseFileLock | None = field(default=None, repr=False)
+
+    # Reading
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Read and verify a run folder, and change nothing in it. Another process may be training in it.
+
+        Raises:
+            InputFileError: If there is no such folder, or it is not of a run.
+            InputError: If it is damaged, or was written by a newer version.
+        """
+        path = Path(path)
+        for _ in range(_READ_ATTEMPTS):
+            config = _read_config(path)
+            try:
+                return cls._open(path, config)
+            except InputError:
+                if _read_config(path) == config:
+                    raise
+            time.sleep(0.01)  # a checkpoint was committed while the files were read
+        raise InputError(f"{str(path)!r} changes faster than it can be read: try again")
+
+    @classmethod
+    def _open(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+        contents = {name: _read_part(path, name, config["files"][name]) for name in config["files"]}
+        names = {name: repr(str(path / name)) for name in _HASHED}
+        try:
+            settings = Settings.from_dict(config["settings"])
+        except InputError as error:
+            raise InputError(f"{str(path / CONFIG)!r} has settings that cannot be used: {error}") from None
+        vocab = parse_vocab(contents[VOCAB], names[VOCAB])
+        folder = cls(path, config, settings, vocab, None)
+        if len(vocab) != config["vocab_size"]:
+            raise InputError(
+                f"{names[VOCAB]} has {len(vocab)} tokens, and the run's model is for {config['vocab_size']}: it is "
+                "the vocabulary of another run"
+            )
+        if WEIGHTS not in contents:
+            return folder
+        history = _parse_history(contents[HISTORY], names[HISTORY])
+        if len(history) != config["epoch"]:
+            raise InputError(f"{names[HISTORY]} has {len(history)} epochs, and {CONFIG} says {config['epoch']}")
+        random_state = _parse_random_state(parse_tensors(contents[STATE], names[STATE]), len(history), names[STATE])
+        weights, best = (
+            folder._parse_weights(contents[name], names[name]) if name in contents else None for name in (WEIGHTS, BEST)
+        )
+        assert weights is not None  # it is in contents
+        samples = contents.get(SAMPLES, b"").decode("utf-8", "replace")
+        folder.state = State(weights, history, random_state, best, samples)
+        return folder
+
+    def _parse_weights(self, content: bytes, name: str) -> Weights:
+        weights = parse_tensors(content, name)
+        settings = self.settings
+        shapes = canonical.shapes(settings.model, len(self.vocab), settings.num_hiddens, settings.num_layers)
+        try:
+            canonical.check_weights(weights, shapes)
+        except InputError as error:
+            raise InputError(f"{name} does not fit the model that {CONFIG} describes: {error}") from None
+        for key, value in weights.items():
+            if value.dtype != np.float32 or not np.isfinite(value).all():
+                raise InputError(f"{name} has a weight {key!r} that is not float32 and finite")
+        return weights
+
+    @property
+    def backend(self) -> str:
+        """The backend that trains this run."""
+        return str(self.config["backend"])
+
+    @property
+    def status(self) -> str:
+        """How the training stands: one of :data:`STATUSES`."""
+        return str(self.config["status"])
+
+    @property
+    def epoch(self) -> int:
+        """The epochs trained so far."""
+        return 0 if self.state is None else len(self.state.history)
+
+    def trained(self) -> State:
+        """Return the state of a run that has one.
+
+        Raises:
+            InputError: If the run has not come to its first checkpoint yet.
+        """
+        if self.state is None:
+            raise InputError(
+                f"the run in {str(self.path)!r} has no weights yet: it ended before its first checkpoint; "
+                f"go on with: d2lrnn resume {self.path}"
+            )
+        return self.state
+
+    def weights(self, best: bool = False) -> Weights:
+        """Return the last weights, or the best on held-out text.
+
+        Raises:
+            InputError: If there are none.
+        """
+        state = self.trained()
+        if not best:
+            return state.weights
+        if state.best is None:
+            raise InputError(f"the run in {str(self.path)!r} has no best weights: it held no text out (valid_fraction)")
+        return state.best
+
+    # Writing
+
+    @classmethod
+    def reopen(cls, path: str | Path) -> RunFolder:
+        """Open a run folder to go on with it, and lock it until :meth:`close`.
+
+        Raises:
+            InputError: As :meth:`open`, and if another process is at work in it or it cannot be written.
+        """
+        folder = cls.open(path)  # before the lock makes a file in a folder that is no run
+        folder.lock()
+        try:
+            # Another process may have gone on with it in between
+            now = cls.open(path)
+            now._lock = folder._lock
+            now.finish()
+        except BaseException:
+            folder.close()
+            raise
+        return now
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], settings: Settings, vocab: Vocab) -> RunFolder:
+        """Make a run folder, with no state yet, and lock it until :meth:`close`.
+
+        Args:
+            path: Where; the folder must be empty, or not be there.
+            config: What to record beside the settings: the backend, versions, the corpus.
+            settings: The settings of the run.
+            vocab: Its vocabulary.
+
+        Raises:
+            InputError: If the folder holds something already, cannot be written, or is in use by another process.
+        """
+        path = Path(path)
+        with _explained(f"cannot make the run folder {str(path)!r}", "name another one with --out"):
+            path.mkdir(parents=True, exist_ok=True)
+            found = sorted(entry.name for entry in path.iterdir())
+        if CONFIG in found:
+            raise InputError(
+                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {path}', or name another folder"
+            )
+        if foreign := [name for name in found if name != LOCK and not name.endswith(NEXT)]:
+            raise InputError(
+                f"the folder {str(path)!r} is not empty (there is {foreign[0]!r} in it): name another one with --out"
+            )
+        folder = cls(path, {}, settings, vocab, None)
+        folder.lock()
+        try:
+            folder.config = {
+                "format": FORMAT,
+                **config,
+                "status": "running",
+                "epoch": 0,
+                "settings": settings.to_dict(),
+                "vocab_size": len(vocab),
+                "files": {},
+            }
+            folder._commit({VOCAB: _dump_vocab(vocab)})
+        except BaseException:
+            folder.close()
+            raise
+        return folder
+
+    def lock(self) -> None:
+        """Keep other processes from writing into the folder, until :meth:`close` or the end of this process.
+
+        Raises:
+            InputError: If another process has done so.
+        """
+        lock = filelock.FileLock(self.path / LOCK, timeout=0)
+        with _explained(f"cannot write into {str(self.path)!r}", "check who owns the folder, and the space left"):
+            try:
+                lock.acquire()
+            except filelock.Timeout:
+                raise InputError(
+                    f"another process is at work in {str(self.path)!r}: wait until it has finished, or name "
+                    "another folder"
+                ) from None
+            except NotImplementedError:
+                raise InputError(f"the disk of {str(self.path)!r} cannot lock files: use another one") from None
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let other processes write into the folder again."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def save(self, state: State, status: str, **changes: Any) -> None:
+        """Commit a state.
+
+        Args:
+            state: The state.
+            status: One of :data:`STATUSES`.
+            **changes: What else changes in ``config.json``.
+
+        Raises:
+            InputError: If it cannot be written; the folder then holds the state before it.
+        """
+        parts = {WEIGHTS: dump_tensors(state.weights), STATE: _dump_state(state), HISTORY: _dump_history(state.history)}
+        if state.best is not None:
+            parts[BEST] = dump_tensors(state.best)
+        if state.samples:
+            parts[SAMPLES] = state.samples.encode()
+        config = {**self.config, **changes, "status": status, "epoch": len(state.history)}
+        config["settings"] = self.settings.to_dict()
+        before, self.config = self.config, config
+        try:
+            self._commit(parts)
+        except BaseException:
+            self.config = before
+            raise
+        self.state = state
+
+    def _commit(self, parts: Mapping[str, bytes]) -> None:
+        before = self.finish()
+        files = dict(before)
+        for name, content in parts.items():
+            files[name] = {"sha256": digest(content), "bytes": len(content)}
+        config = {**self.config, "files": files, "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        config["sha256"] = _config_digest(config)
+        content = json.dumps(config, ensure_ascii=False, indent=2).encode() + b"\n"
+        changed = [name for name in parts if files[name] != before.get(name)]
+        where = f"cannot save into {str(self.path)!r}"
+        with _explained(where, "free some space or check who owns the folder; what was saved before is still there"):
+            try:
+                for name in changed:
+                    _write_flushed(self.path / (name + NEXT), parts[name])
+                _write_flushed(self.path / (CONFIG + NEXT), content)
+                _flush_folder(self.path)
+                os.replace(self.path / (CONFIG + NEXT), self.path / CONFIG)  # noqa: PTH105 (this is the commit)
+            except OSError:
+                # A full disk. (After Ctrl-C nobody knows whether the commit came to pass: the files must stay.)
+                for name in [*changed, CONFIG]:
+                    with contextlib.suppress(OSError):
+                        (self.path / (name + NEXT)).unlink()
+                raise
+        self.config = config
+        self.finish()
+
+    def finish(self) -> dict[str, Any]:
+        """Move the files of the last commit to their names, and remove those of one that did not come to pass.
+
+        The folder must be locked.
+
+        Returns:
+            The hashes of the files of the last commit.
+
+        Raises:
+            InputError: If they cannot be moved, or the configuration was damaged meanwhile.
+        """
+        # As it stands on the disk: Ctrl-C may have come just after a commit
+        files: dict[str, Any] = _read_config(self.path)["files"] if (self.path / CONFIG).exists() else {}
+        with _explained(f"cannot write into {str(self.path)!r}", "check who owns the folder"):
+            for name, expected in files.items():
+                waiting = self.path / (name + NEXT)
+                if waiting.is_file() and digest(waiting.read_bytes()) == expected["sha256"]:
+                    os.replace(waiting, self.path / name)  # noqa: PTH105
+            for left in self.path.glob(f"*{NEXT}"):
+                left.unlink()
+            _flush_folder(self.path)
+        return files
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read and check a folder's ``config.json``."""
+    name = repr(str(path / CONFIG))
+    advice = "name a folder that 'd2lrnn train' has written"
+    try:
+        content = (path / CONFIG).read_bytes()
+    except (OSError, ValueError) as error:
+        there = os.path.lexists(path)
+        what = f"there is no {CONFIG} in it that can be read" if there else "there is no such folder"
+        reason = getattr(error, "strerror", None) or error
+        raise InputFileError(f"{str(path)!r} is not a run folder: {what} ({reason}); {advice}") from None
+    config = _parse_json(content, name)
+    if not (isinstance(config, dict) and _is_count(config.get("format"))):
+        raise InputError(f"{name} is not of a run: {advice}")
+    if config["format"] > FORMAT:
+        raise InputError(
+            f"{name} was written by a newer d2lrnn (it has format {config['format']}, and this one reads format "
+            f"{FORMAT}): upgrade d2lrnn"
+        )
+    if config.get("sha256") != _config_digest(config):
+        raise InputError(
+            f"{name} is damaged or was edited: its values do not have the hash that stands in it; restore it from a "
+            "copy, or train anew"
+        )
+    # The hash holds: whatever is wrong from here on was written so on purpose
+    files = config.get("files")
+    right = (
+        isinstance(config.get("backend"), str)
+        and config.get("status") in STATUSES
+        and _is_count(config.get("epoch"))
+        and _is_count(config.get("vocab_size"))
+        and isinstance(files, dict)
+        and all(
+            name in _HASHED and isinstance(part, dict) and isinstance(part.get("sha256"), str)
+            for name, part in files.items()
+        )
+        and VOCAB in files
+        and (set(files) == {VOCAB} or all(needed in files for needed in _NEEDED))
+        and all(isinstance(config.get(key, {}), dict) for key in ("corpus", "versions", "machine"))
+        and _is_count(config.get("patience_from", 0))
+        and isinstance(config.get("seconds", 0.0), (int, float))
+    )
+    if not right:
+        raise InputError(f"{name} lacks something that a run has, or has it in another form: {advice}")
+    return config
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _read_part(path: Path, name: str, expected: Mapping[str, Any]) -> bytes:
+    """Return the content of a file, in the version that the configuration names."""
+    found = []
+    for candidate in (path / name, path / (name + NEXT)):
+        try:
+            content = candidate.read_bytes()
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                found.append(error.strerror or type(error).__name__)
+            continue
+        if digest(content) == expected["sha256"]:
+            return content
+        found.append(f"{len(content)} bytes where {expected.get('bytes')} were written, or changed ones")
+    what = f"is damaged ({found[0]})" if found else "is missing"
+    raise InputError(f"{str(path / name)!r} {what}: restore it from a copy of the folder, or train anew")

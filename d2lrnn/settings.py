@@ -1,0 +1,140 @@
+"""What to train, on what, and how: the settings of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from d2lrnn.canonical import check_kind
+from d2lrnn.errors import InputError, require_positive
+
+SAMPLINGS = ("sequential", "random")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# What JSON may give for each of the types below. A bool is an int in Python, and no number here.
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": _is_whole,
+    "int | None": lambda value: value is None or _is_whole(value),
+    "float": lambda value: isinstance(value, float) or _is_whole(value),
+    "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to train, on what, and how. The defaults are the book's (section 8.5).
+
+    Attributes:
+        model: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        num_hiddens: Hidden units in each layer.
+        num_layers: Layers.
+        batch_size: Sequences in a minibatch.
+        num_steps: Tokens in a sequence.
+        epochs: Passes over the text.
+        lr: Learning rate of stochastic gradient descent.
+        theta: Radius of gradient clipping.
+        sampling: ``'sequential'`` or ``'random'``.
+        corpus: The name of a corpus, or the path of a UTF-8 text file.
+        max_tokens: Tokens used from the beginning of the text; -1 for all.
+        valid_fraction: Part of them held out from the end.
+        clean: How the text is cleaned (:func:`d2lrnn.data.load_corpus`); None for the corpus's own way.
+        keep_punctuation: Keep punctuation, digits and symbols.
+        keep_case: Keep capital letters.
+        patience: Stop when the held-out perplexity has not improved for this many epochs; None for never.
+        seed: Of the first weights and of the minibatches; None draws them anew.
+        device: A device by name, or ``'auto'``.
+        prefixes: What to continue at the end; empty for the corpus's own.
+    """
+
+    model: str = "rnn-scratch"
+    num_hiddens: int = 512
+    num_layers: int = 1
+    batch_size: int = 32
+    num_steps: int = 35
+    epochs: int = 500
+    lr: float = 1.0
+    theta: float = 1.0
+    sampling: str = "sequential"
+    corpus: str = "time-machine"
+    max_tokens: int = 10000
+    valid_fraction: float = 0.0
+    clean: str | None = None
+    keep_punctuation: bool = False
+    keep_case: bool = False
+    patience: int | None = None
+    seed: int | None = None
+    device: str = "auto"
+    prefixes: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Check what can be checked without a text and without a framework.
+
+        Raises:
+            InputError: If a setting cannot be used.
+        """
+        check_kind(self.model, self.num_layers)
+        require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
+        require_positive(num_steps=self.num_steps, epochs=self.epochs)
+        for name, value in (("lr", self.lr), ("theta", self.theta)):
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} must be a positive finite number, not {value!r}")
+        if self.sampling not in SAMPLINGS:
+            raise InputError(f"unknown sampling {self.sampling!r}: use one of {', '.join(SAMPLINGS)}")
+        if self.seed is not None and self.seed < 0:
+            raise InputError(f"seed must be at least 0, not {self.seed!r}")
+        if self.patience is not None:
+            require_positive(patience=self.patience)
+            if not self.valid_fraction:
+                raise InputError("patience watches the held-out perplexity: hold out a part of the text, "
+                                 "for example valid_fraction=0.1 (--valid-fraction 0.1)")  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Settings:
+        """Return the settings that :meth:`to_dict` gave, as they come back from JSON.
+
+        A setting that is not there has its default, which is what it meant before there was such a setting.
+
+        Raises:
+            InputError: If a name is unknown, a value is of another type, or a setting cannot be used.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"settings must be names and values, not {type(values).__name__}")
+        known = {field.name: field for field in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                raise InputError(f"there is no setting {name!r}")
+            if not _TYPES[str(known[name].type)](value):
+                raise InputError(f"the setting {name!r} must be of type {known[name].type}, not {value!r:.50}")
+        kept = dict(values)
+        if "prefixes" in kept:
+            kept["prefixes"] = tuple(kept["prefixes"])
+        settings = cls(**kept)
+        settings.check()
+        return settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings ready for JSON."""
+        return {**asdict(self), "prefixes": list(self.prefixes)}
+
+    @property
+    def use_random_iter(self) -> bool:
+        """Whether minibatches are sampled randomly."""
+        return self.sampling == "random"
+
+
+def with_seed(settings: Settings) -> Settings:
+    """Return settings with a seed: their own, or else one that is drawn, so that the run can be repeated."""
+    if settings.seed is not None:
+        return settings
+    return replace(settings, seed=int(np.random.default_rng().integers(2**32)))

@@ -1,0 +1,103 @@
+"""Runs beside each other: a table of what they reached, and their curves."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from d2lrnn.checkpoint import RunFolder, best_epoch, write_atomically
+from d2lrnn.monitor import History
+
+
+def show(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Read run folders, and return a row for each, ready for JSON.
+
+    Raises:
+        InputError: If one of them is not a run folder, or is damaged.
+    """
+    return [_row(RunFolder.open(path)) for path in paths]
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    settings = folder.settings
+    history = History() if folder.state is None else folder.state.history
+    best = best_epoch(history)
+    return {
+        "out": str(folder.path),
+        "backend": folder.backend,
+        "status": folder.status,
+        "epoch": len(history),
+        "epochs": settings.epochs,
+        "corpus": (folder.config.get("corpus") or {}).get("name"),
+        "settings": settings.to_dict(),
+        "perplexity": history.perplexity[-1] if history.perplexity else None,
+        "valid_perplexity": history.valid_perplexity[-1] if history.valid_perplexity else None,
+        "best_epoch": best,
+        "best_valid_perplexity": None if best is None else history.valid_perplexity[best - 1],
+        "tokens_per_second": history.speed if history.tokens_per_second else None,
+        "seconds": folder.config.get("seconds"),
+        "history": history.to_dict(),
+    }
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    return figure, axes
+
+
+def _finish(figure: Any, axes: Any, kind: str) -> bytes:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set(xlabel="epoch", ylabel="perplexity", yscale="log")
+    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=kind)
+    return content.getvalue()
+
+
+def _drawable(values: Sequence[float]) -> list[float]:
+    """Perplexities that overflowed leave a gap; a logarithmic axis has no place for them."""
+    return [value if math.isfinite(value) else math.nan for value in values]
+
+
+def draw_history(history: History) -> bytes:
+    """Draw the curves of one run and return the PNG."""
+    figure, axes = _figure(6, 3.6)
+    axes.plot(history.epoch, _drawable(history.perplexity), label="train")
+    if history.valid_perplexity:
+        axes.plot(history.epoch, _drawable(history.valid_perplexity), "--", label="held out")
+        if best := best_epoch(history):
+            axes.plot([best], _drawable([history.valid_perplexity[best - 1]]), "o", label=f"best (epoch {best})")
+    return _finish(figure, axes, "png")
+
+
+def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
+    """Draw the curves of several runs into one image file; the ending of its name says of which kind.
+
+    Args:
+        rows: What :func:`show` returned.
+        path: The file.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    figure, axes = _figure(9, 4.5)
+    for row in rows:
+        history = row["history"]
+        (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=row["out"])
+        if valid := history["valid_perplexity"]:
+            axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{row['out']}, held out")
+    path = Path(path)
+    write_atomically(path, _finish(figure, axes, path.suffix.lower().lstrip(".")))
