@@ -1,0 +1,133 @@
+"""Kill a training (SIGKILL) at random moments, resume it, and compare it with one that was never interrupted.
+
+``test_killing.py`` does a few; ``python tests/killing.py --backend torch --times 30`` does many and prints each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
+SETTINGS = ["--corpus", "story", "--num-hiddens", "512", "--max-tokens", "4000", "--batch-size", "16",
+            "--valid-fraction", "0.2", "--seed", "7", "--checkpoint-every", "1"]  # fmt: skip
+EXACT = ("weights.safetensors", "best.safetensors", "state.safetensors", "vocab.json", "samples.txt")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What one kill met: after how many seconds, at which saved epoch, and whether a commit was under way."""
+
+    seconds: float
+    epoch: int
+    half_written: bool
+
+
+def train_command(backend: str, sampling: str, epochs: int, out: Path) -> list[str]:
+    return [sys.executable, "-m", "d2lrnn.cli", "train", "--backend", backend, "--sampling", sampling,
+            "--epochs", str(epochs), *SETTINGS, "--out", str(out), "--json"]  # fmt: skip
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end, which must be a good one."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command[3:5]} ended with {done.returncode}: {done.stderr}"
+
+
+def losses(folder: Path) -> list[list[str]]:
+    """Return the history without the speed, which no two runs share."""
+    with (folder / "history.csv").open(newline="") as file:
+        return [[value for name, value in row.items() if name != "tokens_per_second"] for row in csv.DictReader(file)]
+
+
+def differences(folder: Path, other: Path) -> list[str]:
+    """Return the names of what differs between two runs: nothing, if they are the same run."""
+    found = [name for name in EXACT if (folder / name).read_bytes() != (other / name).read_bytes()]
+    return found + ([] if losses(folder) == losses(other) else ["history.csv"])
+
+
+def kill_and_resume(backend: str, sampling: str, epochs: int, out: Path, after: float) -> Kill | None:
+    """Train, kill so many seconds after the folder was there, and resume to the end.
+
+    Returns:
+        What the kill met, or None if training had ended before.
+    """
+    process = subprocess.Popen(
+        train_command(backend, sampling, epochs, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (out / "config.json").exists():
+        assert process.poll() is None, "it ended before it had a folder"
+        time.sleep(0.001)
+    time.sleep(after)
+    too_late = process.poll() is not None
+    process.kill()
+    process.wait()
+    if too_late:
+        return None
+    half_written = any(out.glob("*.next"))
+    shown = subprocess.run(
+        [sys.executable, "-m", "d2lrnn.cli", "show", str(out), "--png", str(out.with_suffix(".png"))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, f"the folder cannot be read after the kill: {shown.stderr}"
+    epoch = len(losses(out)) if (out / "history.csv").exists() else 0
+    run([sys.executable, "-m", "d2lrnn.cli", "resume", str(out), "--checkpoint-every", "1", "--json"])
+    return Kill(after, epoch, half_written)
+
+
+def kill_often(
+    backend: str, sampling: str, times: int, epochs: int, folder: Path, chance: random.Random
+) -> tuple[list[Kill], list[list[str]]]:
+    """Kill as many trainings, each at a moment of its own, and return what was met, and what differed after each."""
+    whole = folder / f"{sampling}-whole"
+    process = subprocess.Popen(
+        train_command(backend, sampling, epochs, whole), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (whole / "config.json").exists():
+        assert process.poll() is None, "it ended before it had a folder"
+        time.sleep(0.001)
+    begin = time.perf_counter()
+    assert process.wait() == 0
+    seconds = time.perf_counter() - begin
+    kills: list[Kill] = []
+    found: list[list[str]] = []
+    number = 0
+    while len(kills) < times:
+        number += 1
+        out = folder / f"{sampling}-{number}"
+        if (kill := kill_and_resume(backend, sampling, epochs, out, chance.uniform(0, seconds))) is not None:
+            kills.append(kill)
+            found.append(differences(out, whole))
+    return kills, found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--times", type=int, default=30, help="half of them with each sampling (30)")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    args = parser.parse_args()
+    wrong = 0
+    chance = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        for sampling, times in (("sequential", (args.times + 1) // 2), ("random", args.times // 2)):
+            kills, found = kill_often(args.backend, sampling, times, args.epochs, Path(folder), chance)
+            for kill, names in zip(kills, found, strict=True):
+                when = f"killed after {kill.seconds:.2f} s, epoch {kill.epoch}"
+                when += ", a commit under way" if kill.half_written else ""
+                print(f"{args.backend} {sampling}: {when}: {'differs in ' + ', '.join(names) if names else 'equal'}")
+                wrong += bool(names)
+    print(f"{args.backend}: {args.times} kills, {wrong} runs that differ from the uninterrupted one")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""A training that is killed resumes to what it would have been; ``killing.py`` does this many times over."""
+
+import random
+
+import pytest
+from killing import differences, kill_often, run, train_command
+
+
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_a_killed_training_resumes_to_the_uninterrupted_one(backend, sampling, tmp_path):
+    kills, found = kill_often(backend.name, sampling, 1, 15, tmp_path, random.Random(1))
+    assert found == [[]], kills
+
+
+def test_runs_of_another_seed_are_seen_to_differ(backend, tmp_path):
+    for name, seed in (("one", "7"), ("other", "8")):
+        command = train_command(backend.name, "sequential", 1, tmp_path / name)
+        run([*command, "--seed", seed, "--num-hiddens", "8"])
+    assert differences(tmp_path / "one", tmp_path / "one") == []
+    assert set(differences(tmp_path / "one", tmp_path / "other")) == {
+        "weights.safetensors", "best.safetensors", "state.safetensors", "samples.txt", "history.csv",
+    }  # fmt: skip
