@@ -26,6 +26,7 @@ import io
 import json
 import math
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,8 @@ LOCK = ".lock"
 NEXT = ".next"
 _HASHED = (VOCAB, WEIGHTS, BEST, STATE, HISTORY, SAMPLES)
 _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
-STATUSES = ("running", "interrupted", "complete", "stopped early", "diverged")
+# A run is unfinished while it trains, and for ever if its process is killed
+STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
@@ -359,7 +361,7 @@ class RunFolder:
         if self.state is None:
             raise InputError(
                 f"the run in {str(self.path)!r} has no weights yet: it ended before its first checkpoint; "
-                f"go on with: d2lrnn resume {self.path}"
+                f"go on with 'd2lrnn resume {shlex.quote(str(self.path))}'"
             )
         return self.state
 
@@ -416,7 +418,8 @@ class RunFolder:
             found = sorted(entry.name for entry in path.iterdir())
         if CONFIG in found:
             raise InputError(
-                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {path}', or name another folder"
+                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {shlex.quote(str(path))}', "
+                "or name another folder"
             )
         if foreign := [name for name in found if name != LOCK and not name.endswith(NEXT)]:
             raise InputError(
@@ -428,7 +431,7 @@ class RunFolder:
             folder.config = {
                 "format": FORMAT,
                 **config,
-                "status": "running",
+                "status": "unfinished",
                 "epoch": 0,
                 "settings": settings.to_dict(),
                 "vocab_size": len(vocab),
@@ -496,6 +499,15 @@ class RunFolder:
             self.config = before
             raise
         self.state = state
+
+    def mark(self, status: str) -> None:
+        """Commit another status, and nothing else.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        self.config = {**self.config, "status": status}
+        self._commit({})
 
     def _commit(self, parts: Mapping[str, bytes]) -> None:
         before = self.finish()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -147,7 +149,8 @@ def train(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": 0.0,
     }
-    with RunFolder.create(out, config, replace(settings, corpus=corpus_source(text)), vocab) as folder:
+    kept = replace(settings, corpus=corpus_source(text))
+    with RunFolder.create(out, config, kept, vocab) as folder, _telling_how_to_go_on(folder):
         return _train(backend, settings, text, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
 
 
@@ -195,7 +198,7 @@ def resume(
     require(found.backend)
     text = _same_text(found, corpus)
     _warn_of_differences(found)
-    with RunFolder.reopen(path) as folder:
+    with RunFolder.reopen(path) as folder, _telling_how_to_go_on(folder):
         settings = replace(folder.settings, corpus=corpus_source(text))
         left = max(0, settings.epochs - folder.epoch)
         if folder.status == "stopped early" and folder.state is not None:
@@ -206,6 +209,17 @@ def resume(
             folder.config = {**folder.config, "patience_from": folder.epoch}
         folder.settings = settings
         return _train(folder.backend, settings, text, left, folder, checkpoint_every, quiet, callback)
+
+
+@contextlib.contextmanager
+def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with "
+            f"'d2lrnn resume {shlex.quote(str(folder.path))}'"
+        ) from None
 
 
 def _warn_of_differences(folder: RunFolder) -> None:
@@ -395,7 +409,7 @@ class _Recorder:
     def _checkpoint(self) -> None:
         """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""
         try:
-            self._save("running")
+            self._save("unfinished")
         except InputError as error:
             warnings.warn(f"{error} (training goes on, and tries again)", D2LRNNWarning, stacklevel=2)
             return
@@ -403,7 +417,10 @@ class _Recorder:
             self._draw()
 
     def _save(self, status: str) -> None:
-        if self.folder is not None and self.state is not None:
+        assert self.folder is not None  # as wherever this is called
+        if self.state is None:
+            self.folder.mark(status)
+        else:
             best = best_epoch(self.state.history)
             self.folder.save(self.state, status, best_epoch=best, seconds=round(self.seconds, 3))
 
@@ -432,12 +449,6 @@ class _Recorder:
             status = "stopped early" if self.stopped_early else "interrupted"
         self._save(status)
         self._draw()
-        if isinstance(error, KeyboardInterrupt):
-            path, total = self.folder.path, self.settings.epochs
-            done = 0 if self.state is None else len(self.state.history)
-            raise TrainingInterrupted(
-                f"interrupted; {done} of {total} epochs are saved: go on with 'd2lrnn resume {path}'"
-            ) from None
 
 
 def load_model(

@@ -38,7 +38,7 @@ def make_state(epochs, best=True):
 def make_run(path, *epochs):
     with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
         for number in epochs:
-            folder.save(make_state(number), "running")
+            folder.save(make_state(number), "unfinished")
     return path
 
 
@@ -88,20 +88,20 @@ def test_histories_with_values_that_no_json_could_hold_come_back(tmp_path):
     values = [float("inf"), float("nan"), 0.1 + 0.2, 1e-300]
     state = replace(make_state(4), history=History([1, 2, 3, 4], values, values, values, values))
     with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
-        folder.save(state, "running")
+        folder.save(state, "unfinished")
     assert repr(RunFolder.open(tmp_path / "run").state.history) == repr(state.history)
 
 
 def test_a_run_before_its_first_checkpoint_is_a_run_without_weights(tmp_path):
     folder = RunFolder.open(make_run(tmp_path / "run"))
     assert (folder.state, folder.epoch) == (None, 0)
-    with pytest.raises(InputError, match="no weights yet: .* d2lrnn resume"):
+    with pytest.raises(InputError, match="no weights yet: .* .d2lrnn resume"):
         folder.weights()
 
 
 def test_best_weights_where_nothing_was_held_out(tmp_path):
     with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
-        folder.save(make_state(2, best=False), "running")
+        folder.save(make_state(2, best=False), "unfinished")
     with pytest.raises(InputError, match="it held no text out"):
         RunFolder.open(tmp_path / "run").weights(best=True)
 
@@ -169,7 +169,7 @@ def break_at(monkeypatch, moment, error):
 def count_changes(path, monkeypatch):
     with monkeypatch.context() as patch, RunFolder.reopen(path) as folder:
         count = break_at(patch, 0, Crash)
-        folder.save(make_state(5), "running")
+        folder.save(make_state(5), "unfinished")
     return count()
 
 
@@ -182,7 +182,7 @@ def test_a_crash_at_any_moment_leaves_the_old_state_or_the_new_one(tmp_path, mon
         with monkeypatch.context() as patch, RunFolder.reopen(path) as folder:
             break_at(patch, moment, Crash)
             with pytest.raises(Crash):
-                folder.save(make_state(5), "running")
+                folder.save(make_state(5), "unfinished")
         before = content(path)
         read = RunFolder.open(path)
         assert content(path) == before, "reading changed the folder"
@@ -211,7 +211,7 @@ def test_ctrl_c_while_saving_and_then_saving_again_leaves_the_newest_state(tmp_p
             with monkeypatch.context() as patch:
                 break_at(patch, moment, KeyboardInterrupt)
                 with pytest.raises(KeyboardInterrupt):
-                    folder.save(make_state(5), "running")
+                    folder.save(make_state(5), "unfinished")
             folder.save(make_state(5), "interrupted")
         read = RunFolder.open(path)
         assert_same_state(read.state, make_state(5))
@@ -227,7 +227,7 @@ def test_ctrl_c_while_saving_and_a_crash_while_saving_again_leave_a_whole_state(
             with RunFolder.reopen(path) as folder:
                 with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
                     break_at(patch, interrupt, KeyboardInterrupt)
-                    folder.save(make_state(5), "running")
+                    folder.save(make_state(5), "unfinished")
                 # (It has little to write where the first one was as good as finished, and may end before)
                 with monkeypatch.context() as patch, contextlib.suppress(Crash):
                     break_at(patch, crash, Crash)
@@ -248,12 +248,12 @@ def test_a_full_disk_at_any_moment_is_said_and_leaves_the_old_state(tmp_path, mo
             with monkeypatch.context() as patch:
                 break_at(patch, moment, full)
                 with pytest.raises(InputError, match="No space left on device; ") as caught:
-                    folder.save(make_state(5), "running")
+                    folder.save(make_state(5), "unfinished")
             assert "\n" not in str(caught.value)
             read = RunFolder.open(path)
             assert_same_state(read.state, make_state(read.epoch))
             refused += read.epoch == 2
-            folder.save(make_state(5), "running")  # there is space again
+            folder.save(make_state(5), "unfinished")  # there is space again
         assert_same_state(RunFolder.open(path).state, make_state(5))
     assert refused >= total // 2
 
@@ -272,7 +272,7 @@ def test_a_failed_save_leaves_no_half_written_files_on_a_full_disk(tmp_path, mon
     with RunFolder.reopen(path) as folder:
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match="what was saved before is still there"):
-            folder.save(make_state(5), "running")
+            folder.save(make_state(5), "unfinished")
     assert content(path) == before
 
 
@@ -328,7 +328,7 @@ def test_a_reader_waits_for_a_commit_that_comes_in_between(tmp_path, monkeypatch
         if name == "state.safetensors" and not commits:
             commits.append(name)
             with RunFolder.reopen(path) as other:
-                other.save(make_state(5), "running")
+                other.save(make_state(5), "unfinished")
         return original(folder, name, expected)
 
     monkeypatch.setattr(checkpoint, "_read_part", read_part)

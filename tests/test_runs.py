@@ -1,0 +1,365 @@
+"""Runs that last: trained, interrupted, gone on with, continued in any backend, and shown, through the command line."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from d2lrnn import backends, canonical, run
+from d2lrnn.checkpoint import RunFolder, State
+from d2lrnn.data import Vocab
+from d2lrnn.errors import DivergenceError, InputError, TrainingInterrupted
+from d2lrnn.monitor import History
+from d2lrnn.settings import Settings
+
+TINY = {"corpus": "story", "max_tokens": 2000, "num_hiddens": 12, "batch_size": 8, "num_steps": 20, "seed": 3}
+TINY_ARGS = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "12", "--batch-size", "8",
+             "--num-steps", "20", "--seed", "3"]  # fmt: skip
+
+
+def settings(**changes):
+    return Settings(**{**TINY, "epochs": 6, **changes})
+
+
+def train(backend, out, *, callback=None, **changes):
+    return run.train(backend.name, settings(**changes), out=out, checkpoint_every=2, quiet=True, callback=callback)
+
+
+def resume(out, epochs=None, **options):
+    return run.resume(out, epochs, checkpoint_every=2, quiet=True, **options)
+
+
+def interrupt_after(epochs, error=KeyboardInterrupt):
+    def callback(number, epoch):
+        if number == epochs:
+            raise error
+
+    return callback
+
+
+def assert_same_run(one, other):
+    one, other = RunFolder.open(one), RunFolder.open(other)
+    assert one.epoch == other.epoch
+    for best in (False, True):
+        if best and one.state.best is None:
+            assert other.state.best is None
+            continue
+        weights = other.weights(best)
+        for name, value in one.weights(best).items():
+            np.testing.assert_array_equal(value, weights[name], err_msg=name)
+    assert one.state.random_state == other.state.random_state
+    assert one.state.samples == other.state.samples
+    for name in ("epoch", "perplexity", "valid_perplexity", "gradient_norm"):
+        assert getattr(one.state.history, name) == getattr(other.state.history, name), name
+
+
+def content(path):
+    return {entry.name: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()}
+
+
+MODELS = [("rnn-scratch", 1), ("rnn", 1), ("rnn-relu", 1), ("gru", 2), ("lstm", 1)]
+
+
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+@pytest.mark.parametrize(("model", "num_layers"), MODELS, ids=[kind for kind, _ in MODELS])
+def test_an_interrupted_run_resumes_bit_for_bit(backend, tmp_path, model, num_layers, sampling):
+    options = {"model": model, "num_layers": num_layers, "sampling": sampling, "valid_fraction": 0.2}
+    train(backend, tmp_path / "whole", **options)
+    # Between two checkpoints, which are after every second epoch
+    with pytest.raises(TrainingInterrupted, match="3 of 6 epochs are saved: go on with 'd2lrnn resume .*cut'"):
+        train(backend, tmp_path / "cut", callback=interrupt_after(3), **options)
+    interrupted = RunFolder.open(tmp_path / "cut")
+    assert (interrupted.status, interrupted.epoch) == ("interrupted", 3)
+    result = resume(tmp_path / "cut")
+    assert (result["status"], result["history"]["epoch"]) == ("complete", [1, 2, 3, 4, 5, 6])
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_run_that_is_interrupted_before_its_first_epoch_resumes_too(backend, tmp_path):
+    train(backend, tmp_path / "whole")
+    folder = tmp_path / "cut"
+    with pytest.raises(TrainingInterrupted, match="0 of 6 epochs are saved"):
+        run.train(backend.name, settings(), out=folder, quiet=True, ready=interrupt_at_once)
+    assert RunFolder.open(folder).state is None
+    resume(folder)
+    assert_same_run(folder, tmp_path / "whole")
+
+
+def interrupt_at_once():
+    raise KeyboardInterrupt
+
+
+def test_more_epochs_are_those_of_a_longer_run(backend, tmp_path):
+    train(backend, tmp_path / "short", epochs=4)
+    result = resume(tmp_path / "short", 2)
+    assert result["settings"]["epochs"] == 6
+    train(backend, tmp_path / "long", epochs=6)
+    short, long = RunFolder.open(tmp_path / "short"), RunFolder.open(tmp_path / "long")
+    assert short.state.history.perplexity == long.state.history.perplexity
+    for name, value in long.weights().items():
+        np.testing.assert_array_equal(short.weights()[name], value, err_msg=name)
+
+
+def test_a_complete_run_is_returned_as_it_is(backend, tmp_path):
+    first = train(backend, tmp_path / "run")
+    before = content(tmp_path / "run")
+    again = resume(tmp_path / "run")
+    assert content(tmp_path / "run") == before
+    for name in ("perplexity", "history", "predictions", "status", "settings"):
+        assert again[name] == first[name], name
+
+
+def test_training_stops_early_where_patience_runs_out(backend, tmp_path):
+    # So large a rate that the held-out perplexity gets worse soon
+    options = {"valid_fraction": 0.2, "patience": 2, "epochs": 60, "lr": 8.0}
+    result = train(backend, tmp_path / "run", **options)
+    values = result["history"]["valid_perplexity"]
+    best = int(np.argmin(values)) + 1
+    assert result["status"] == "stopped early"
+    assert len(values) == best + 2 < 60
+    assert result["best_epoch"] == best
+    folder = RunFolder.open(tmp_path / "run")
+    net, _, device = run.load_model(folder, best=True, device="cpu")
+    weights = backend.interop.get_weights(net)
+    assert any((weights[name] != value).any() for name, value in folder.weights().items())
+    loader, _ = run.load(folder.settings, run.read_text("story"), backend.interop.SeqDataLoader)
+    place = () if backend.name == "tensorflow" else (device,)
+    perplexity = backend.d2l.evaluate_perplexity(net, loader.valid_iter, *place)
+    assert perplexity == pytest.approx(values[best - 1], rel=1e-6)
+    # It stays stopped, but for epochs that are asked for; those have patience anew
+    assert len(resume(tmp_path / "run")["history"]["epoch"]) == best + 2
+    more = resume(tmp_path / "run", 30)
+    assert best + 2 + 2 <= len(more["history"]["epoch"])
+
+
+def test_patience_without_a_folder(backend):
+    result = run.train(backend.name, settings(valid_fraction=0.2, patience=1, epochs=60, lr=8.0), quiet=True, out=None)
+    values = result["history"]["valid_perplexity"]
+    assert len(values) == int(np.argmin(values)) + 2 < 60
+
+
+def test_a_run_that_diverges_keeps_what_was_good(backend, tmp_path):
+    with pytest.raises(DivergenceError):
+        train(backend, tmp_path / "run", model="rnn-relu", lr=1e12, theta=1e12, epochs=50)
+    folder = RunFolder.open(tmp_path / "run")
+    assert folder.status == "diverged"
+    assert folder.state is None or np.isfinite(folder.state.history.gradient_norm).all()
+
+
+def test_an_error_of_the_callback_leaves_the_last_epoch_in_the_folder(backend, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        train(backend, tmp_path / "run", callback=interrupt_after(3, ZeroDivisionError))
+    assert RunFolder.open(tmp_path / "run").epoch == 3
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(backend, tmp_path, monkeypatch):
+    original = RunFolder.save
+    failed = []
+
+    def save(self, state, status, **changes):
+        if len(state.history) == 2:
+            failed.append(status)
+            raise InputError("cannot save: no space; free some")
+        original(self, state, status, **changes)
+
+    monkeypatch.setattr(RunFolder, "save", save)
+    with pytest.warns(UserWarning, match=r"no space; free some \(training goes on, and tries again\)"):
+        train(backend, tmp_path / "run")
+    assert failed == ["unfinished"]
+    assert RunFolder.open(tmp_path / "run").epoch == 6
+
+
+def test_another_text_is_not_trained_on(backend, tmp_path, monkeypatch):
+    text = tmp_path / "novel.txt"
+    text.write_text("the sea the sky the land " * 40)
+    options = {"corpus": str(text), "max_tokens": -1, "batch_size": 2, "num_steps": 10}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingInterrupted):
+        train(backend, tmp_path / "run", callback=interrupt_after(2), **{**options, "corpus": "novel.txt"})
+    before = content(tmp_path / "run")
+    monkeypatch.chdir("/")  # it is found from anywhere
+    text.write_text("another text " * 80)
+    with pytest.raises(InputError, match="is not the one that the run in .* began with"):
+        resume(tmp_path / "run")
+    text.rename(tmp_path / "moved.txt")
+    with pytest.raises(InputError, match=r"novel\.txt"):
+        resume(tmp_path / "run")
+    assert content(tmp_path / "run") == before
+    (tmp_path / "moved.txt").write_text("the sea the sky the land " * 40)
+    assert resume(tmp_path / "run", corpus=tmp_path / "moved.txt")["status"] == "complete"
+    assert RunFolder.open(tmp_path / "run").settings.corpus == str(tmp_path / "moved.txt")
+
+
+def test_other_versions_are_warned_about(backend, tmp_path, monkeypatch):
+    with pytest.raises(TrainingInterrupted):
+        train(backend, tmp_path / "run", callback=interrupt_after(2))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with pytest.warns(UserWarning, match="OMP_NUM_THREADS was .* and is 7.*its rounding may differ"):
+        resume(tmp_path / "run")
+
+
+# The commands
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Return a function that runs the command in a process of its own and returns how it ended."""
+
+    def command(*args, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "d2lrnn.cli", *map(str, args)],
+            cwd=tmp_path, capture_output=True, text=True, check=False, **options,
+        )  # fmt: skip
+
+    return command
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_interrupting_saves_and_says_how_to_go_on(backend, command, tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "d2lrnn.cli", "train", "--backend", backend.name, *TINY_ARGS, "--epochs", "100000",
+         "--out", "run"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "run" / "weights.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    done = RunFolder.open(tmp_path / "run").epoch
+    assert err == f"d2lrnn: interrupted; {done} of 100000 epochs are saved: go on with 'd2lrnn resume run'\n"
+    assert done >= 10
+    assert not list((tmp_path / "run").glob("*.next"))
+    result = command("resume", "run", "--epochs", 2, "--json")
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads(result.stdout)["history"]["epoch"]) == done + 2
+
+
+def test_a_real_full_disk(backend, command, tmp_path):
+    resource = pytest.importorskip("resource", reason="a limit on the size of files is POSIX's")
+
+    def limit():  # the weights of 512 units take more than a megabyte, all else less
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+    args = ["train", "--backend", backend.name, *TINY_ARGS, "--epochs", 2, "--num-hiddens", 512, "--out", "run"]
+    result = command(*args, preexec_fn=limit)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("d2lrnn: error: cannot save into 'run': File too large; free some")
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "run").glob("*.next"))
+    assert command("resume", "run", "--json").returncode == 0
+
+
+def test_two_processes_on_one_folder(backend, command, tmp_path):
+    assert command("train", "--backend", backend.name, *TINY_ARGS, "--epochs", 2, "--out", "run").returncode == 0
+    with RunFolder.reopen(tmp_path / "run"):
+        result = command("resume", "run", "--epochs", 2)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "d2lrnn: error: another process is at work in 'run': wait until it has finished, or name another folder\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a function that returns a backend's run, trained once."""
+    made = {}
+
+    def trained(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("runs") / name
+            run.train(name, settings(epochs=3, valid_fraction=0.2), out=made[name], quiet=True)
+        return made[name]
+
+    return trained
+
+
+def test_predict_continues_a_run(backend, trained, capfd):
+    from d2lrnn import cli
+
+    path = trained(backend.name)
+    before = content(path)
+    assert cli.main(["predict", str(path), "--prefix", "the sea", "a", "--num-preds", "7"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line[:7] for line in lines] == ["the sea", lines[1][:7]]
+    assert [len(line) for line in lines] == [14, 8]
+    drawn = []
+    for options in ([], ["--temperature", "1"], ["--temperature", "1", "--best"], ["--top-k", "1"]):
+        assert cli.main(["predict", str(path), "--prefix", "the", "--seed", "4", "--json", *options]) == 0
+        drawn.append(json.loads(capfd.readouterr().out)["predictions"]["the"])
+    assert drawn[0] == drawn[1]
+    assert drawn[3] == run.predict(path, ["the"], 50)["the"]
+    assert content(path) == before
+
+
+def test_characters_that_the_text_lacks(backend, trained):
+    path = trained(backend.name)
+    with pytest.warns(UserWarning, match="'THE é' has characters that the text lacks: 'EHTé'"):
+        texts = run.predict(path, ["THE é"], 3)
+    assert texts["THE é"].startswith("<unk><unk><unk> <unk>")
+    assert run.predict(path, ["ThéE sea"], 3, unknown="skip")["ThéE sea"].startswith("h sea")
+    with pytest.raises(InputError, match=r"lacks: 'é'; leave them out, or choose"):
+        run.predict(path, ["é"], unknown="error")
+    with pytest.raises(InputError, match="unknown policy 'ignore': use one of unk, skip, error"):
+        run.predict(path, ["a"], unknown="ignore")
+
+
+def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, monkeypatch):
+    from d2lrnn import cli
+
+    monkeypatch.chdir(tmp_path)
+    path = trained(backend.name)
+    with pytest.raises(TrainingInterrupted):
+        run.train(backend.name, settings(), out="other", quiet=True, ready=interrupt_at_once)
+    assert cli.main(["show", str(path), "other", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert [(row["epoch"], row["epochs"], row["status"]) for row in document["runs"]] == [
+        (3, 3, "complete"), (0, 6, "unfinished"),
+    ]  # fmt: skip
+    assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["show", str(path), "other", "--png", "curves.svg"]) == 0
+    out = capfd.readouterr().out
+    assert "complete" in out
+    assert "3 of 3" in out
+    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["resume", "nowhere"], "'nowhere' is not a run folder: there is no such folder"),
+        (["predict", "nowhere"], "'nowhere' is not a run folder"),
+        (["show", "."], "'.' is not a run folder: there is no config.json in it"),
+        (["train", "--backend", "torch", "--out", "file/run"], "cannot make the run folder 'file/run'"),
+        (["train", "--backend", "torch", "--patience", "3"], "hold out a part of the text"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capfd, monkeypatch, tmp_path, args, message):
+    from d2lrnn import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    monkeypatch.setattr(run.backends, "interop", lambda name: pytest.fail("a framework was imported"))
+    (tmp_path / "file").write_text("")
+    assert cli.main([*args, *(TINY_ARGS if args[0] == "train" else [])]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_run_of_a_missing_framework_names_the_others(tmp_path, monkeypatch):
+    chosen = settings(model="rnn")
+    vocab = Vocab("abc")
+    weights = canonical.initial_weights("rnn", len(vocab), chosen.num_hiddens, seed=0)
+    with RunFolder.create(tmp_path / "run", {"backend": "mxnet"}, chosen, vocab) as folder:
+        state = State(weights, History([1], [2.0], [2.0], [], [1.0]), np.random.default_rng(0).bit_generator.state)
+        folder.save(state, "interrupted")
+    monkeypatch.setattr(backends, "problem", lambda name: None if name == "torch" else f"{name} is not installed: pip")
+    with pytest.raises(ImportError, match="mxnet is not installed: pip; or continue the run .*: --backend torch"):
+        run.predict(tmp_path / "run", ["a"])
