@@ -5,15 +5,19 @@ A model's weights are a dict of NumPy arrays::
     layers.0.W_xh          (inputs, gates * num_hiddens)       inputs: vocab_size, above the first layer the layer below
     layers.0.W_hh          (num_hiddens, gates * num_hiddens)
     layers.0.b_h           (gates * num_hiddens,)
-    layers.0.b_hh          (gates * num_hiddens,)              GRU only
+    layers.0.b_hh          (gates * num_hiddens,)              'gru' only
     layers.0.reverse....   the same again                      bidirectional only
     output.W_hq            (directions * num_hiddens, vocab_size)
     output.b_q             (vocab_size,)
 
 Gates stand side by side in the order that PyTorch and MXNet use: reset, update, candidate (GRU); input, forget,
-candidate, output (LSTM). The simple RNN and the LSTM have one bias: the second one that PyTorch and MXNet add to it
-changes no function the model can compute. The GRU needs both, because its reset gate scales only the recurrent
-one; this is the form of cuDNN, and of Keras with ``reset_after=True``.
+candidate, output (LSTM). The simple RNN (``rnn`` with tanh, ``rnn-relu``) and the LSTM have one bias: the second one
+that PyTorch and MXNet add to it changes no function the model can compute.
+
+There are two GRUs. The reset gate of ``gru`` scales the recurrent product of the candidate with its bias, so it needs
+both biases; this is the form of cuDNN, and of Keras with ``reset_after=True``. That of ``gru-reset-before`` scales the
+state that goes into the product (Cho et al., 2014; book section 9.1), where a second bias would change nothing. Neither
+can compute what the other does.
 
 A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(H,)``, for the LSTM ``(H, C)``.
 """
@@ -31,8 +35,10 @@ from d2lrnn.errors import InputError, require_positive
 Weights = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
-GATES = {"rnn-scratch": 1, "rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn-scratch": 1, "rnn": 1, "rnn-relu": 1, "gru": 3, "gru-reset-before": 3, "lstm": 4}
 KINDS = tuple(GATES)
+# The kinds that not every backend can build, and those that can: the fused GRU layers of PyTorch and MXNet are 'gru'
+ONLY_IN = {"gru-reset-before": ("tensorflow",)}
 # The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
 SCRATCH_NAMES = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
 
@@ -77,6 +83,27 @@ def shapes(kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bi
                 result |= {f"{prefix}b_hh": (width,)}
         inputs = directions * num_hiddens
     return result | {"output.W_hq": (inputs, vocab_size), "output.b_q": (vocab_size,)}
+
+
+def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int, int, bool]:
+    """Return what a model's weights say of it: vocab_size, num_hiddens, num_layers, bidirectional.
+
+    The weights are checked to be those of such a model, and no others.
+
+    Raises:
+        InputError: If there is no such kind, or the weights are not those of a model of this kind.
+    """
+    check_kind(kind)
+    for name, ndim in (("layers.0.W_hh", 2), ("output.b_q", 1)):
+        if name not in weights:
+            raise InputError(f"weight {name!r} is missing: these are no canonical weights of the model {kind!r}")
+        if weights[name].ndim != ndim or 0 in weights[name].shape:
+            raise InputError(f"weight {name!r} has shape {tuple(weights[name].shape)}: it must have {ndim} dimensions")
+    vocab_size, num_hiddens = len(weights["output.b_q"]), len(weights["layers.0.W_hh"])
+    num_layers = len({name.split(".")[1] for name in weights if name.startswith("layers.")})
+    bidirectional = any(name.startswith("layers.0.reverse.") for name in weights)
+    check_weights(weights, shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional))
+    return vocab_size, num_hiddens, num_layers, bidirectional
 
 
 def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:

@@ -54,7 +54,7 @@ NEXT = ".next"
 _HASHED = (VOCAB, WEIGHTS, BEST, STATE, HISTORY, SAMPLES)
 _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
 # A run is unfinished while it trains, and for ever if its process is killed
-STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged")
+STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
@@ -177,14 +177,18 @@ def parse_vocab(content: bytes, name: str) -> Vocab:
 
 def _parse_json(content: bytes, name: str) -> Any:
     try:
-        return json.loads(content)
+        document = json.loads(content)
+        # Half a surrogate pair, which JSON can spell, could never be printed or written again
+        json.dumps(document, ensure_ascii=False).encode()
+        return document
     except (ValueError, RecursionError):
         raise InputError(f"{name} is no JSON document: it is damaged, or another kind of file") from None
 
 
-def dump_tensors(tensors: Mapping[str, Any]) -> bytes:
-    """Return arrays as the content of a safetensors file."""
-    return bytes(safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+def dump_tensors(tensors: Mapping[str, Any], kind: str | None = None) -> bytes:
+    """Return arrays as the content of a safetensors file, which says of which kind of model they are."""
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    return bytes(safetensors.numpy.save(arrays, None if kind is None else {"kind": kind}))
 
 
 def parse_tensors(content: bytes, name: str) -> Weights:
@@ -300,7 +304,7 @@ class RunFolder:
         contents = {name: _read_part(path, name, config["files"][name]) for name in config["files"]}
         names = {name: repr(str(path / name)) for name in _HASHED}
         try:
-            settings = Settings.from_dict(config["settings"])
+            settings = Settings.from_dict(config.get("settings"))
         except InputError as error:
             raise InputError(f"{str(path / CONFIG)!r} has settings that cannot be used: {error}") from None
         vocab = parse_vocab(contents[VOCAB], names[VOCAB])
@@ -485,9 +489,11 @@ class RunFolder:
         Raises:
             InputError: If it cannot be written; the folder then holds the state before it.
         """
-        parts = {WEIGHTS: dump_tensors(state.weights), STATE: _dump_state(state), HISTORY: _dump_history(state.history)}
+        kind = self.settings.model
+        parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: _dump_state(state)}
+        parts[HISTORY] = _dump_history(state.history)
         if state.best is not None:
-            parts[BEST] = dump_tensors(state.best)
+            parts[BEST] = dump_tensors(state.best, kind)
         if state.samples:
             parts[SAMPLES] = state.samples.encode()
         config = {**self.config, **changes, "status": status, "epoch": len(state.history)}
@@ -605,6 +611,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         and VOCAB in files
         and (set(files) == {VOCAB} or all(needed in files for needed in _NEEDED))
         and all(isinstance(config.get(key, {}), dict) for key in ("corpus", "versions", "machine"))
+        and isinstance(config.get("corpus", {}).get("name", ""), str)
         and _is_count(config.get("patience_from", 0))
         and isinstance(config.get("seconds", 0.0), (int, float))
     )

@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, run, show
+from d2lrnn import __version__, backends, compare, report, run, show
 from d2lrnn.canonical import KINDS
+from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA
 from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
+from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS
 from d2lrnn.settings import SAMPLINGS, Settings
@@ -217,6 +219,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(command)
     command.set_defaults(run=_predict)
 
+    command = commands.add_parser("convert", help="turn a run, or a framework's own file of weights, into another")
+    command.add_argument("source", metavar="DIR|FILE", help=f"a run folder, or a file ({', '.join(FORMATS)})")
+    command.add_argument("--out", required=True, metavar="DIR2|FILE2",
+                         help="a new run folder, or a file with one of these endings")  # fmt: skip
+    command.add_argument("--backend", choices=list(backends.BACKENDS), help="the framework of the new run")
+    command.add_argument("--model", choices=KINDS, help="the model, where a file does not tell it")
+    command.add_argument("--vocab", metavar="DIR|FILE",
+                         help="a run folder or vocab.json: the vocabulary, for a run made of a file")  # fmt: skip
+    command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
+    _add_json(command)
+    command.set_defaults(run=_convert)
+
     command = commands.add_parser("show", help="a table and the curves of several runs")
     command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders")
     command.add_argument("--png", default="runs.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
@@ -228,6 +242,9 @@ def _parser() -> argparse.ArgumentParser:
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
     command.add_argument(
         "--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
+    )
+    command.add_argument(
+        "--html", default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
     )
     _add_settings(command)
     command.set_defaults(run=_compare)
@@ -326,6 +343,16 @@ def _predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(args: argparse.Namespace) -> int:
+    made = convert(args.source, args.out, backend=args.backend, kind=args.model, vocab=args.vocab, best=args.best)
+    if args.json:
+        _print_json(made)
+        return 0
+    sizes = f"{made['num_layers']} x {made['num_hiddens']} units, {made['vocab_size']} tokens"
+    print(f"{made['kind']}, {sizes}: {made['out']}")
+    return 0
+
+
 def _show(args: argparse.Namespace) -> int:
     compare.check_picture(args.png)
     rows = show.show(args.run_folders)
@@ -360,12 +387,15 @@ def _compare(args: argparse.Namespace) -> int:
     settings = _settings(args)
     names = args.backends or list(backends.BACKENDS)
     compare.check_picture(args.png)
+    report.check(args.html)
     with _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
     if done:
         compare.draw(document, args.png)
         document["png"] = args.png
+    report.write(document, args.html)
+    document["html"] = args.html
     if args.json:
         _print_json(document)
     else:
@@ -453,8 +483,8 @@ def _print_comparison(document: dict[str, Any]) -> None:
             if not failed:
                 table.add_row(names, escape("\n".join(values)))
     console.print(table)
-    if "png" in document:
-        console.print(f"curves: {document['png']}", highlight=False, markup=False)
+    files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
+    console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"
         " in nats, is compared with NumPy's in float64: training amplifies the rounding of float32 from step to step.",

@@ -95,7 +95,12 @@ def reference_losses(settings: Settings, text: Text, steps: int = REFERENCE_STEP
     for _ in range(settings.epochs):  # each epoch begins from a state of zeros
         minibatches = [pair for pair, _ in zip(train_iter, range(steps - len(losses)), strict=False)]
         weights, epoch_losses, _ = reference.train_steps(
-            weights, minibatches, settings.lr, kind=settings.model, use_random_iter=settings.use_random_iter
+            weights,
+            minibatches,
+            settings.lr,
+            theta=settings.theta,
+            kind=settings.model,
+            use_random_iter=settings.use_random_iter,
         )
         losses += epoch_losses
         if len(losses) >= steps:

@@ -9,7 +9,8 @@ Weights and states are the canonical ones of :mod:`d2lrnn.canonical`. Of a minib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,65 +25,109 @@ Gradients = dict[str, Array]
 
 # One step of each kind of cell, and its derivative.
 #
-# A step takes what the inputs contribute to the gates, a = x W_xh + b_h, what the state contributes,
-# r = h W_hh (+ b_hh), both (batch_size, gates * num_hiddens), and the state; it returns the new state and what the
-# derivative will need. The derivative takes the gradient of the new state; it returns those of a and of r, and what
-# reaches the old state directly, that is, not through r.
+# A step takes what the inputs contribute to the gates, a = x W_xh + b_h of shape (batch_size, gates * num_hiddens), the
+# state, and the recurrent weights W_hh and b_hh (zero where there is none); it returns the new state and what the
+# derivative will need. The derivative takes the gradient of the new state; it returns those of a, of W_hh, of the
+# recurrent product, which b_hh is added to, and of the old state.
+
+_Step = Callable[[Array, State, Array, Any], tuple[State, State]]
+_StepBackward = Callable[[State, State, Array], tuple[Array, Array, Array, State]]
 
 
 def _sigmoid(x: Array) -> Array:
     return np.asarray(np.exp(-np.logaddexp(0.0, -x)))  # does not overflow
 
 
-def _rnn_step(a: Array, r: Array, state: State) -> tuple[State, State]:
-    h = np.tanh(a + r)
-    return (h,), (h,)
+def _relu(x: Array) -> Array:
+    return np.maximum(x, 0.0)
 
 
-def _rnn_step_backward(d_state: State, saved: State) -> tuple[Array, Array, State]:
-    (dh,), (h,) = d_state, saved
-    da = dh * (1 - h**2)
-    return da, da, (np.zeros_like(dh),)
+# Of each activation, its derivative as a function of its value
+_SLOPES: dict[Callable[[Array], Array], Callable[[Array], Array]] = {
+    np.tanh: lambda h: 1 - h**2,
+    _relu: lambda h: (h > 0).astype(np.float64),
+}
 
 
-def _gru_step(a: Array, r: Array, state: State) -> tuple[State, State]:
+def _rnn_step(
+    a: Array, state: State, W_hh: Array, b_hh: Any, activation: Callable[[Array], Array] = np.tanh
+) -> tuple[State, State]:
+    (h,) = state
+    h_new = activation(a + h @ W_hh + b_hh)
+    return (h_new,), (h, h_new)
+
+
+def _rnn_step_backward(
+    d_state: State, saved: State, W_hh: Array, activation: Callable[[Array], Array] = np.tanh
+) -> tuple[Array, Array, Array, State]:
+    (dh_new,), (h, h_new) = d_state, saved
+    da = dh_new * _SLOPES[activation](h_new)
+    return da, h.T @ da, da, (da @ W_hh.T,)
+
+
+def _gru_step(a: Array, state: State, W_hh: Array, b_hh: Any) -> tuple[State, State]:
     (h,) = state
     a_r, a_z, a_n = np.split(a, 3, axis=1)
-    r_r, r_z, r_n = np.split(r, 3, axis=1)
+    r_r, r_z, r_n = np.split(h @ W_hh + b_hh, 3, axis=1)
     reset, update = _sigmoid(a_r + r_r), _sigmoid(a_z + r_z)
     candidate = np.tanh(a_n + reset * r_n)
     return (update * h + (1 - update) * candidate,), (h, reset, update, candidate, r_n)
 
 
-def _gru_step_backward(d_state: State, saved: State) -> tuple[Array, Array, State]:
-    (dh,) = d_state
+def _gru_step_backward(d_state: State, saved: State, W_hh: Array) -> tuple[Array, Array, Array, State]:
+    (dh_new,) = d_state
     h, reset, update, candidate, r_n = saved
-    da_n = dh * (1 - update) * (1 - candidate**2)
-    da_z = dh * (h - candidate) * update * (1 - update)
+    da_n = dh_new * (1 - update) * (1 - candidate**2)
+    da_z = dh_new * (h - candidate) * update * (1 - update)
     da_r = da_n * r_n * reset * (1 - reset)
-    return np.hstack([da_r, da_z, da_n]), np.hstack([da_r, da_z, da_n * reset]), (dh * update,)
+    dr = np.hstack([da_r, da_z, da_n * reset])
+    return np.hstack([da_r, da_z, da_n]), h.T @ dr, dr, (dh_new * update + dr @ W_hh.T,)
 
 
-def _lstm_step(a: Array, r: Array, state: State) -> tuple[State, State]:
-    _, c = state
-    a_i, a_f, a_g, a_o = np.split(a + r, 4, axis=1)
+def _gru_reset_before_step(a: Array, state: State, W_hh: Array, b_hh: Any) -> tuple[State, State]:
+    (h,) = state
+    a_r, a_z, a_n = np.split(a + b_hh, 3, axis=1)
+    W_r, W_z, W_n = np.split(W_hh, 3, axis=1)
+    reset, update = _sigmoid(a_r + h @ W_r), _sigmoid(a_z + h @ W_z)
+    candidate = np.tanh(a_n + (reset * h) @ W_n)
+    return (update * h + (1 - update) * candidate,), (h, reset, update, candidate)
+
+
+def _gru_reset_before_step_backward(d_state: State, saved: State, W_hh: Array) -> tuple[Array, Array, Array, State]:
+    (dh_new,) = d_state
+    h, reset, update, candidate = saved
+    W_r, W_z, W_n = np.split(W_hh, 3, axis=1)
+    da_n = dh_new * (1 - update) * (1 - candidate**2)
+    da_z = dh_new * (h - candidate) * update * (1 - update)
+    d_scaled = da_n @ W_n.T  # of reset * h
+    da_r = d_scaled * h * reset * (1 - reset)
+    da = np.hstack([da_r, da_z, da_n])
+    dW_hh = np.hstack([h.T @ da_r, h.T @ da_z, (reset * h).T @ da_n])
+    return da, dW_hh, da, (dh_new * update + d_scaled * reset + da_r @ W_r.T + da_z @ W_z.T,)
+
+
+def _lstm_step(a: Array, state: State, W_hh: Array, b_hh: Any) -> tuple[State, State]:
+    h, c = state
+    a_i, a_f, a_g, a_o = np.split(a + h @ W_hh + b_hh, 4, axis=1)
     i, f, g, o = _sigmoid(a_i), _sigmoid(a_f), np.tanh(a_g), _sigmoid(a_o)
     c_new = f * c + i * g
-    return (o * np.tanh(c_new), c_new), (c, i, f, g, o, np.tanh(c_new))
+    return (o * np.tanh(c_new), c_new), (h, c, i, f, g, o, np.tanh(c_new))
 
 
-def _lstm_step_backward(d_state: State, saved: State) -> tuple[Array, Array, State]:
-    dh, dc_new = d_state
-    c, i, f, g, o, tanh_c = saved
-    dc = dc_new + dh * o * (1 - tanh_c**2)
-    da = np.hstack([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)])
-    return da, da, (np.zeros_like(dh), dc * f)
+def _lstm_step_backward(d_state: State, saved: State, W_hh: Array) -> tuple[Array, Array, Array, State]:
+    dh_new, dc_new = d_state
+    h, c, i, f, g, o, tanh_c = saved
+    dc = dc_new + dh_new * o * (1 - tanh_c**2)
+    da = np.hstack([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh_new * tanh_c * o * (1 - o)])
+    return da, h.T @ da, da, (da @ W_hh.T, dc * f)
 
 
-_STEPS = {
+_STEPS: dict[str, tuple[_Step, _StepBackward]] = {
     "rnn-scratch": (_rnn_step, _rnn_step_backward),
     "rnn": (_rnn_step, _rnn_step_backward),
+    "rnn-relu": (partial(_rnn_step, activation=_relu), partial(_rnn_step_backward, activation=_relu)),
     "gru": (_gru_step, _gru_step_backward),
+    "gru-reset-before": (_gru_reset_before_step, _gru_reset_before_step_backward),
     "lstm": (_lstm_step, _lstm_step_backward),
 }
 
@@ -93,33 +138,33 @@ def _layer_forward(kind: str, params: Params, prefix: str, X: Array, state: Stat
     W_xh, W_hh, b_h = (params[prefix + name] for name in ("W_xh", "W_hh", "b_h"))
     b_hh = params.get(prefix + "b_hh", 0.0)
     A = X @ W_xh + b_h  # (num_steps, batch_size, gates * num_hiddens)
-    H, H_before, saved = [], [], []
+    H, saved = [], []
     for a in A:
-        H_before.append(state[0])
-        state, kept = step(a, state[0] @ W_hh + b_hh, state)
+        state, kept = step(a, state, W_hh, b_hh)
         H.append(state[0])
         saved.append(kept)
-    return np.stack(H), state, (X, np.stack(H_before), saved)
+    return np.stack(H), state, (X, saved)
 
 
 def _layer_backward(kind: str, params: Params, prefix: str, dH: Array, cache: Any, grads: Gradients) -> Array:
     """Add one layer's gradients to ``grads`` and return that of its input, (num_steps, batch_size, inputs)."""
     _, step_backward = _STEPS[kind]
-    X, H_before, saved = cache
+    X, saved = cache
     W_hh = params[prefix + "W_hh"]
-    dA, dR = [], []
+    dW_hh, db_hh = np.zeros_like(W_hh), np.zeros(W_hh.shape[1])
+    dA = []
     d_state: State = tuple(np.zeros_like(dH[0]) for _ in range(2 if kind == "lstm" else 1))
     for dh, kept in zip(dH[::-1], saved[::-1], strict=True):
-        da, dr, direct = step_backward((d_state[0] + dh, *d_state[1:]), kept)
-        d_state = (direct[0] + dr @ W_hh.T, *direct[1:])
+        da, dW, dr, d_state = step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
         dA.append(da)
-        dR.append(dr)
-    dA_all, dR_all = np.stack(dA[::-1]), np.stack(dR[::-1])
+        dW_hh += dW
+        db_hh += dr.sum(0)
+    dA_all = np.stack(dA[::-1])
     grads[prefix + "W_xh"] = np.einsum("tbi,tbg->ig", X, dA_all)
-    grads[prefix + "W_hh"] = np.einsum("tbh,tbg->hg", H_before, dR_all)
+    grads[prefix + "W_hh"] = dW_hh
     grads[prefix + "b_h"] = dA_all.sum((0, 1))
     if prefix + "b_hh" in params:
-        grads[prefix + "b_hh"] = dR_all.sum((0, 1))
+        grads[prefix + "b_hh"] = db_hh
     return np.asarray(dA_all @ params[prefix + "W_xh"].T)
 
 
@@ -172,7 +217,7 @@ def forward(params: Params, X: npt.ArrayLike, state: State | None = None, kind: 
         params: Canonical weights.
         X: Token indices, shape (batch_size, num_steps).
         state: The state to start from; None for zeros.
-        kind: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), and the new state.

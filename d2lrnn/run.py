@@ -522,7 +522,7 @@ def predict(
             cannot be used.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    wanted = prefixes or folder.settings.prefixes
+    wanted = prefixes or folder.settings.prefixes or ("",)
     fitted = {prefix: fit_prefix(prefix, folder.vocab, unknown) for prefix in wanted}
     token_chooser(temperature, top_k, seed)  # what is wrong here should be said before a framework is imported
     net, vocab, place = load_model(folder, backend, best=best, device=device)

@@ -36,7 +36,7 @@ class Settings:
     """What to train, on what, and how. The defaults are the book's (section 8.5).
 
     Attributes:
-        model: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        model: One of :data:`d2lrnn.canonical.KINDS`.
         num_hiddens: Hidden units in each layer.
         num_layers: Layers.
         batch_size: Sequences in a minibatch.

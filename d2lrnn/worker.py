@@ -3,21 +3,37 @@
 It reads one job as JSON from standard input and answers on standard output, one JSON object a line, each with an
 ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A framework that crashes takes only this
 process with it, and what it prints goes to the error stream.
+
+The ``task`` of a job is one of
+
+- ``devices``: say what the backend can run on;
+- ``train``: train as the ``settings`` say, and keep nothing (:mod:`d2lrnn.compare`);
+- ``keep``: train in the run folder ``out``, or go on with the run that is in it (:mod:`d2lrnn.reproduce`);
+- ``first edition``: train as one of the book's two first editions did (:mod:`d2lrnn.reproduce`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import io
 import json
+import re
 import sys
 import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from d2lrnn import backends
-from d2lrnn.errors import D2LRNNError
+from d2lrnn import backends, run
+from d2lrnn.checkpoint import CONFIG
+from d2lrnn.data import read_text
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError
 from d2lrnn.monitor import Epoch
-from d2lrnn.run import train
 from d2lrnn.settings import Settings
+
+Answer = Callable[..., None]
 
 
 def _peak_memory() -> int | None:
@@ -30,6 +46,99 @@ def _peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def _train(job: dict[str, Any], answer: Answer) -> None:
+    wanted: int = job["step_losses"]
+    step_losses: list[float] = []
+
+    def callback(number: int, epoch: Epoch) -> None:
+        step_losses.extend(epoch.losses[: wanted - len(step_losses)].tolist())
+        _answer_epoch(answer, number, epoch)
+
+    def ready() -> None:
+        answer("ready", startup_seconds=time.time() - job["spawned"])
+
+    settings = Settings.from_dict(job["settings"])
+    result = run.train(job["backend"], settings, quiet=True, callback=callback, ready=ready)
+    answer("result", **result, step_losses=step_losses, peak_memory=_peak_memory())
+
+
+def _answer_epoch(answer: Answer, number: int, epoch: Epoch) -> None:
+    answer("epoch", epoch=number, perplexity=epoch.perplexity, tokens_per_second=epoch.tokens_per_second)
+
+
+def _keep(job: dict[str, Any], answer: Answer) -> None:
+    out = Path(job["out"])
+
+    def callback(number: int, epoch: Epoch) -> None:
+        _answer_epoch(answer, number, epoch)
+
+    if (out / CONFIG).exists():
+        result = run.resume(out, quiet=True, callback=callback)
+    else:
+        result = run.train(job["backend"], Settings.from_dict(job["settings"]), out=out, quiet=True, callback=callback)
+    answer("result", **result)
+
+
+class _Lines(io.TextIOBase):
+    """What a first edition prints to: its lines are answered as epochs."""
+
+    _LINE = re.compile(r"epoch (\d+), perplexity (\S+), time ")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def write(self, text: str) -> int:
+        if found := self._LINE.match(text):
+            self._answer("epoch", epoch=int(found[1]), perplexity=float(found[2]))
+        return len(text)
+
+
+def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> Any:
+    """Return the framework's own layer, made as the lesson on the first editions makes it."""
+    framework = importlib.import_module(backend)
+    if backend == "torch":
+        return framework.nn.RNN(vocab_size, num_hiddens, nonlinearity=activation)
+    if backend == "mxnet":
+        return framework.gluon.rnn.RNN(num_hiddens, activation=activation)
+    return framework.keras.layers.SimpleRNN(
+        num_hiddens, activation=activation, return_sequences=True, return_state=True
+    )
+
+
+def _first_edition(job: dict[str, Any], answer: Answer) -> None:
+    backend, settings = job["backend"], job["settings"]
+    name: str = settings["edition"]
+    backends.interop(backend)  # what prepares the framework's import
+    edition = importlib.import_module(f"d2lrnn.{backend}.first_edition_{name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", D2LRNNWarning)  # that a text stands in is seen by the name of what was read
+        text = read_text({"en": "time-machine", "zh": "lyrics"}[name])
+        loaded = edition.load_data_time_machine() if name == "en" else edition.load_data_jay_lyrics()
+    ctx = edition.try_gpu()
+    num_hiddens: int = settings["num_hiddens"]
+    schedule = [settings[key] for key in ("epochs", "num_steps", "lr", "theta", "batch_size")]
+    prefixes, seed = settings["prefixes"], settings["seed"]
+    vocab_size = len(loaded[1]) if name == "en" else loaded[3]
+    model = edition.RNNModel(_layer(backend, settings["activation"], vocab_size, num_hiddens), vocab_size)
+    try:
+        with contextlib.redirect_stdout(_Lines(answer)):
+            if name == "en":
+                history = edition.train_and_predict_rnn_gluon(
+                    model, num_hiddens, *loaded, ctx, *schedule, prefixes, seed=seed
+                )
+            else:
+                corpus_indices, char_to_idx, idx_to_char, _ = loaded
+                history = edition.train_and_predict_rnn_gluon(
+                    model, num_hiddens, vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx, *schedule,
+                    50, 50, prefixes, seed=seed,
+                )  # fmt: skip
+        diverged = None
+    except DivergenceError as error:
+        history, diverged = error.history, str(error)
+    corpus = {"name": text.name, "sha256": text.sha256}
+    answer("result", perplexity=history.perplexity, corpus=corpus, diverged=diverged)
+
+
 def main() -> int:
     """Do one job; the exit code is 0 whenever an answer was given."""
     answers = sys.stdout
@@ -38,30 +147,12 @@ def main() -> int:
         print(json.dumps({"event": event, **content}), file=answers, flush=True)
 
     job = json.load(sys.stdin)
-    backend = job["backend"]
     with contextlib.redirect_stdout(sys.stderr):
         try:
             if job["task"] == "devices":
-                answer("result", devices=backends.interop(backend).device_names())
-                return 0
-            settings = Settings(**{**job["settings"], "prefixes": tuple(job["settings"]["prefixes"])})
-            wanted: int = job["step_losses"]
-            step_losses: list[float] = []
-
-            def callback(number: int, epoch: Epoch) -> None:
-                step_losses.extend(epoch.losses[: wanted - len(step_losses)].tolist())
-                answer(
-                    "epoch",
-                    epoch=number,
-                    perplexity=epoch.perplexity,
-                    tokens_per_second=epoch.tokens_per_second,
-                )
-
-            def ready() -> None:
-                answer("ready", startup_seconds=time.time() - job["spawned"])
-
-            result = train(backend, settings, quiet=True, callback=callback, ready=ready)
-            answer("result", **result, step_losses=step_losses, peak_memory=_peak_memory())
+                answer("result", devices=backends.interop(job["backend"]).device_names())
+            else:
+                {"train": _train, "keep": _keep, "first edition": _first_edition}[job["task"]](job, answer)
         except D2LRNNError as error:
             answer("error", message=str(error))
     return 0

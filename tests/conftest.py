@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import numpy as np
@@ -75,12 +77,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", marked, indirect=True)
 
 
+def _cannot_be_built(item: pytest.Item) -> bool:
+    """Whether a test would build a model in a backend that has no layer for it; that it is refused has its own test."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    able = canonical.ONLY_IN.get(params.get("kind"), tuple(backends.BACKENDS))
+    return any(params.get(name, able[0]) not in able for name in ("backend", "one", "other", "trainer"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of a backend that is not tested here are left out rather than skipped."""
+    """Tests of what is not tested here, or cannot be built, are left out rather than skipped."""
     left_out = [
         item
         for item in items
-        if (item.get_closest_marker("parity") and set(TESTED) != set(backends.BACKENDS))
+        if _cannot_be_built(item)
+        or (item.get_closest_marker("parity") and set(TESTED) != set(backends.BACKENDS))
         # pytest makes an item that it would skip where there is no backend to run a test for
         or ("backend" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("backend"))
     ]
@@ -205,3 +215,51 @@ def real_time_machine() -> Text:
 @pytest.fixture(params=list(CORPORA))
 def corpus_name(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def without(what: str) -> NoReturn:
+    """Skip, but not in CI, where all that is needed has been installed."""
+    (pytest.fail if "CI" in os.environ else pytest.skip)(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return a real browser, which only tests with the marker ``site`` may ask for."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        without("no playwright: pip install 'd2lrnn[site]'")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        without(f"no browser: install one of {', '.join(BROWSERS)}")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=quiet)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What a page must not do: ask for anything outside of a place, complain, or miss a file."""
+
+    def __init__(self, page: Any, base: str) -> None:
+        self.foreign: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self._request(request, base))
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", self._failed)
+        page.on("response", lambda response: response.status >= 400 and self.complaints.append(response.url))
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # which is what leaving a page does to its icon
+            self.complaints.append(f"failed: {request.url}: {request.failure}")
+
+    def _request(self, request: Any, base: str) -> None:
+        if not request.url.startswith((base, "data:", "blob:")):
+            self.foreign.append(request.url)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
-SETTINGS = ["--corpus", "story", "--num-hiddens", "512", "--max-tokens", "4000", "--batch-size", "16",
+SETTINGS = ["--corpus", "story", "--num-hiddens", "256", "--max-tokens", "4000", "--batch-size", "16",
             "--valid-fraction", "0.2", "--seed", "7", "--checkpoint-every", "1"]  # fmt: skip
 EXACT = ("weights.safetensors", "best.safetensors", "state.safetensors", "vocab.json", "samples.txt")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import MODELS
 
 from d2lrnn import backends, canonical
 from d2lrnn.errors import BackendNotInstalledError, InputError
@@ -17,7 +18,9 @@ def test_shapes_of_the_scratch_model():
     }
 
 
-@pytest.mark.parametrize(("kind", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
+@pytest.mark.parametrize(
+    ("kind", "gates"), [("rnn", 1), ("rnn-relu", 1), ("gru", 3), ("gru-reset-before", 3), ("lstm", 4)]
+)
 def test_shapes_of_two_bidirectional_layers(kind, gates):
     shapes = canonical.shapes(kind, 28, 16, 2, True)
     assert shapes["layers.0.reverse.W_xh"] == (28, gates * 16)
@@ -68,7 +71,7 @@ def test_weights_that_do_not_fit(change, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("transformer", 28, 16), "unknown model 'transformer': use one of rnn-scratch, rnn, gru, lstm"),
+        (("transformer", 28, 16), "unknown model 'transformer': use one of rnn-scratch, rnn, rnn-relu, gru,"),
         (("rnn-scratch", 28, 16, 2), "one layer in one direction: use 'rnn' for more"),
         (("rnn-scratch", 28, 16, 1, True), "one layer in one direction"),
         (("rnn", 28, 0), "num_hiddens must be a whole number of at least 1, not 0"),
@@ -79,6 +82,37 @@ def test_weights_that_do_not_fit(change, message):
 def test_models_that_there_are_not(arguments, message):
     with pytest.raises(InputError, match=message):
         canonical.shapes(*arguments)
+
+
+@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+def test_the_sizes_of_a_model_stand_in_its_weights(kind, layers, both):
+    weights = canonical.initial_weights(kind, 28, 16, layers, both)
+    assert canonical.sizes(kind, weights) == (28, 16, layers, both)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("gru", lambda w: w.pop("layers.0.W_hh"), "'layers.0.W_hh' is missing: these are no canonical weights"),
+        ("gru", lambda w: w.update({"output.b_q": np.zeros(())}), r"'output.b_q' has shape \(\): it must have 1"),
+        ("gru", lambda w: w.update({"output.b_q": np.zeros(0)}), r"'output.b_q' has shape \(0,\)"),
+        ("gru", lambda w: w.update({"layers.2.W_hh": np.zeros(1)}), "'layers.1.W_xh' is missing"),
+        ("lstm", lambda w: None, "'layers.0.W_xh' has shape"),
+        ("gru-reset-before", lambda w: None, "the model has no weight 'layers.0.b_hh'"),
+    ],
+)
+def test_sizes_of_weights_that_are_not_the_models(kind, change, message):
+    weights = canonical.initial_weights("gru", 28, 16)
+    change(weights)
+    with pytest.raises(InputError, match=message):
+        canonical.sizes(kind, weights)
+
+
+def test_the_backends_that_can_build_a_kind_are_backends():
+    assert set(canonical.ONLY_IN) < set(canonical.KINDS)
+    for able in canonical.ONLY_IN.values():
+        assert 0 < len(able) < len(backends.BACKENDS)
+        assert set(able) < set(backends.BACKENDS)
 
 
 @pytest.fixture

@@ -247,7 +247,9 @@ def test_training_that_diverges(run, backend):
 
 
 def test_compare_one_backend(run, backend, tmp_path):
-    code, out, err = run("compare", "--backends", backend.name, *STORY, "--epochs", 8, "--seed", 1, "--json")
+    # With a radius at which gradients are clipped, which the reference must do too
+    args = ["--backends", backend.name, *STORY, "--epochs", 8, "--seed", 1, "--theta", 0.05, "--json"]
+    code, out, err = run("compare", *args)
     document = json.loads(out)
     (row,) = document["backends"]
     assert (code, err) == (0, "")
@@ -258,6 +260,7 @@ def test_compare_one_backend(run, backend, tmp_path):
     assert row["peak_memory"] > 2**26
     assert row["startup_seconds"] > 0
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / document["html"]).read_text().startswith("<!doctype html>")
 
 
 def broken_framework(folder, name, code):
@@ -291,8 +294,9 @@ def test_compare_all_three(run):
     assert (code, err) == (0, "")
     for name in backends.BACKENDS:
         assert len(re.findall(rf"^│ {name}\b", out, re.MULTILINE)) == 1
-    assert "curves: compare.png" in out
+    assert "report: report.html\ncurves: compare.png\n" in out
     assert Path("compare.png").is_file()
+    assert Path("report.html").is_file()
 
 
 @pytest.mark.parity
@@ -366,15 +370,19 @@ def test_a_run_without_a_seed_tells_the_one_that_was_drawn(run, backend):
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"),
+    ("option", "path", "reason"),
     [
-        ("no/such/folder/a.png", "there is no folder"),
-        ("a.xyz", "its ending must be one of"),
-        (".png", "ending must be"),
+        ("--png", "no/such/folder/a.png", "there is no folder"),
+        ("--png", "a.xyz", "its ending must be one of"),
+        ("--png", ".png", "ending must be"),
+        ("--html", "no/such/folder/a.html", "there is no folder"),
+        ("--html", "a.png", "ending must be"),
     ],
 )
-def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_trained(run, nothing_installed, path, reason):
-    code, out, err = run("compare", *STORY, "--png", path)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_trained(
+    run, nothing_installed, option, path, reason
+):
+    code, out, err = run("compare", *STORY, option, path)
     assert (code, out) == (2, "")
     assert reason in err
 

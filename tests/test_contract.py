@@ -103,12 +103,15 @@ INTEROP = {
     "forward": "(net, X, state=None)",
     "get_device": "(name='auto')",
     "get_weights": "(net)",
+    "kind_of": "(net)",
     "loss_and_gradients": "(net, X, Y, state=None, *, theta=None)",
     "num_parameters": "(net)",
     "predict": "(prefix, num_preds, net, vocab, device, **options)",
     "set_weights": "(net, weights)",
     "train": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options)",
 }
+
+EXCHANGE = {"decode": "(content, kind=None)", "encode": "(kind, weights)"}
 
 # The two first editions' lessons: what they share, then each one's own
 BOTH_EDITIONS = {
@@ -166,6 +169,14 @@ def test_signature(backend, name):
 @pytest.mark.parametrize("name", INTEROP)
 def test_signature_of_the_uniform_door(backend, name):
     assert signature(getattr(backend.interop, name)) == INTEROP[name]
+
+
+@pytest.mark.parametrize("name", EXCHANGE)
+def test_signature_of_the_exchange(backend, name):
+    module = importlib.import_module(f"d2lrnn.{backend.name}.exchange")
+    assert signature(getattr(module, name)) == EXCHANGE[name]
+    assert inspect.getdoc(getattr(module, name)).strip()
+    assert sorted(module.__all__) == sorted(EXCHANGE)
 
 
 @pytest.mark.parametrize("name", CONSTANTS)

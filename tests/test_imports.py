@@ -22,7 +22,27 @@ def test_the_package_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "module",
-    ["data", "reference", "canonical", "run", "compare", "cli", "helpers", "monitor", "figures", "first_editions"],
+    [
+        "canonical",
+        "checkpoint",
+        "cli",
+        "compare",
+        "convert",
+        "data",
+        "exchange",
+        "figures",
+        "first_editions",
+        "helpers",
+        "layouts",
+        "monitor",
+        "ndarray_list",
+        "reference",
+        "report",
+        "reproduce",
+        "run",
+        "settings",
+        "show",
+    ],
 )
 def test_the_framework_free_part_imports_no_framework(module):
     assert not modules_after(f"import d2lrnn.{module}") & {*backends.BACKENDS, "matplotlib", "requests", "IPython"}

@@ -64,6 +64,22 @@ def test_the_simple_network_is_the_books_formula(rng):
     np.testing.assert_allclose(new_state[0], state[None], rtol=1e-12)
 
 
+def test_the_gru_that_resets_before_is_the_books_formula(rng):
+    weights, X, _, (H0,) = problem(rng, "gru-reset-before", 1, False)
+    W_x, W_h, b, W_hq, b_q = weights.values()
+    (W_xr, W_xz, W_xh), (W_hr, W_hz, W_hh), (b_r, b_z, b_h) = (np.split(w, 3, axis=-1) for w in (W_x, W_h, b))
+    H, outputs = H0[0], []
+    for x in X.T:
+        R = 1 / (1 + np.exp(-(W_xr[x] + H @ W_hr + b_r)))
+        Z = 1 / (1 + np.exp(-(W_xz[x] + H @ W_hz + b_z)))
+        H_tilda = np.tanh(W_xh[x] + (R * H) @ W_hh + b_h)
+        H = Z * H + (1 - Z) * H_tilda
+        outputs.append(H @ W_hq + b_q)
+    logits, (state,) = reference.forward(weights, X, (H0,), "gru-reset-before")
+    np.testing.assert_allclose(logits, np.concatenate(outputs), rtol=1e-12)
+    np.testing.assert_allclose(state, H[None], rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", canonical.KINDS)
 def test_two_halves_with_a_carried_state_equal_the_whole(rng, kind):
     weights, X, _, state = problem(rng, kind, 1, False)

@@ -5,7 +5,6 @@ make test-site runs these. Where no site was built, or there is no browser, they
 
 import functools
 import http.server
-import os
 import shutil
 import subprocess
 import sys
@@ -15,37 +14,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from conftest import Watch, without
 
 from d2lrnn.backends import BACKENDS
 
 pytestmark = pytest.mark.site
 
 SITE = Path(__file__).parents[1] / "build" / "site"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LESSON = "lessons/2-rnn-from-scratch.html"
 OTHER = "lessons/5-gru-and-lstm.html"
 TITLES = {name: backend.title for name, backend in BACKENDS.items()}
-
-
-def without(what):
-    """Skip, but not in CI, where all that is needed has been installed."""
-    (pytest.fail if "CI" in os.environ else pytest.skip)(what)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        without("no playwright: pip install 'd2lrnn[site]'")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        without(f"no browser: install one of {', '.join(BROWSERS)}")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=quiet)
-        yield browser
-        browser.close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -68,28 +46,6 @@ def base(request, browser):
     if not (SITE / "index.html").exists():
         without("the site is not built: make site")
     return request.getfixturevalue("server") if request.param == "http" else SITE.as_uri() + "/"
-
-
-class Watch:
-    """What a page must not do: ask another machine, complain, or miss a file."""
-
-    def __init__(self, page, base):
-        self.foreign, self.complaints = [], []
-        page.on("request", lambda request: self._request(request, base))
-        page.on(
-            "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
-        )
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", self._failed)
-        page.on("response", lambda response: response.status >= 400 and self.complaints.append(response.url))
-
-    def _failed(self, request):
-        if request.failure != "net::ERR_ABORTED":  # which is what leaving a page does to its icon
-            self.complaints.append(f"failed: {request.url}: {request.failure}")
-
-    def _request(self, request, base):
-        if not request.url.startswith((base, "data:", "blob:")):
-            self.foreign.append(request.url)
 
 
 @pytest.fixture

@@ -7,27 +7,38 @@ from mxnet.gluon import rnn as rnn_layers
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
 
-LAYERS = {"rnn": rnn_layers.RNN, "gru": rnn_layers.GRU, "lstm": rnn_layers.LSTM}
+# Of each kind, the layer and what makes it this kind
+LAYERS = {
+    "rnn": (rnn_layers.RNN, {"activation": "tanh"}),
+    "rnn-relu": (rnn_layers.RNN, {"activation": "relu"}),
+    "gru": (rnn_layers.GRU, {}),
+    "lstm": (rnn_layers.LSTM, {}),
+}
 
 
 def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
     """Return the framework's recurrent layer.
 
     Args:
-        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        kind: ``'rnn'`` (tanh), ``'rnn-relu'``, ``'gru'``, ``'gru-reset-before'`` or ``'lstm'``.
         vocab_size: Size of its inputs.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers, each reading the one below.
         bidirectional: Read the sequence from both ends.
 
     Raises:
-        InputError: If the kind is unknown.
+        InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
     check_kind(kind, num_layers, bidirectional)
+    if kind == "gru-reset-before":
+        raise InputError(
+            f"rnn.GRU applies the reset gate after the recurrent product, so it is no {kind!r}: "
+            f"use TensorFlow for this model, or the model 'gru'"
+        )
     if kind not in LAYERS:
         raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
-    options = {"activation": "tanh"} if kind == "rnn" else {}
-    return LAYERS[kind](num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
+    layer, options = LAYERS[kind]
+    return layer(num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
 
 
 class RNNModel(nn.Block):

@@ -7,14 +7,21 @@ import tensorflow as tf
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
 
-LAYERS = {"rnn": tf.keras.layers.SimpleRNN, "gru": tf.keras.layers.GRU, "lstm": tf.keras.layers.LSTM}
+# Of each kind, the layer and what makes it this kind
+LAYERS = {
+    "rnn": (tf.keras.layers.SimpleRNN, {"activation": "tanh"}),
+    "rnn-relu": (tf.keras.layers.SimpleRNN, {"activation": "relu"}),
+    "gru": (tf.keras.layers.GRU, {"reset_after": True}),
+    "gru-reset-before": (tf.keras.layers.GRU, {"reset_after": False}),
+    "lstm": (tf.keras.layers.LSTM, {}),
+}
 
 
 def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
     """Return the framework's recurrent layer, or a list of layers, as :class:`RNNModel` takes it.
 
     Args:
-        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        kind: ``'rnn'`` (tanh), ``'rnn-relu'``, ``'gru'``, ``'gru-reset-before'`` or ``'lstm'``.
         vocab_size: Size of its inputs.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers, each reading the one below.
@@ -26,15 +33,22 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
     check_kind(kind, num_layers, bidirectional)
     if kind not in LAYERS:
         raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
+    layers = stacked_layers(kind, vocab_size, num_hiddens, num_layers, bidirectional, return_state=True)
+    return layers if num_layers > 1 else layers[0]
+
+
+def stacked_layers(kind, vocab_size, num_hiddens, num_layers, bidirectional, *, return_state):
+    """Return the recurrent Keras layers of a model as a list, built; ``return_state`` as Keras takes it."""
+    layer_class, options = LAYERS[kind]
     # Keras learns the size of its inputs from the first ones, hence the build
     layers, inputs = [], vocab_size
     for _ in range(num_layers):
-        layer = LAYERS[kind](num_hiddens, return_sequences=True, return_state=True)
+        layer = layer_class(num_hiddens, return_sequences=True, return_state=return_state, **options)
         layer = tf.keras.layers.Bidirectional(layer) if bidirectional else layer
         layer.build((None, None, inputs))
         layers.append(layer)
         inputs = (2 if bidirectional else 1) * num_hiddens
-    return layers if num_layers > 1 else layers[0]
+    return layers
 
 
 def directions(layer):

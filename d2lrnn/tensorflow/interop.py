@@ -23,6 +23,7 @@ __all__ = [
     "forward",
     "get_device",
     "get_weights",
+    "kind_of",
     "loss_and_gradients",
     "num_parameters",
     "predict",
@@ -35,7 +36,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
     Args:
-        kind: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers.
@@ -60,13 +61,74 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     return net, device
 
 
-def _kind(net):
+# What a layer must have for its canonical weights to say all of what it computes
+_PLAIN = {
+    "use_bias": True,
+    "dropout": 0,
+    "recurrent_dropout": 0,
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+}
+
+
+def kind_of(net):
+    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+
+    Raises:
+        InputError: If the canonical weights would not say all of what it computes; the message says why.
+    """
     if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
         return "rnn-scratch"
-    for kind, layer in LAYERS.items():
-        if isinstance(net, RNNModel) and all(isinstance(directions(part)[0], layer) for part in net.rnn_layers):
+    if not isinstance(net, RNNModel):
+        raise InputError(
+            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
+        )
+    kinds = {(_layer_kind(layer), len(directions(layer))) for layer in net.rnn_layers}
+    if len(kinds) > 1:
+        raise InputError("the weights of layers of several kinds have no canonical form: use layers of one kind")
+    return kinds.pop()[0]
+
+
+def _layer_kind(layer):
+    name = type(layer).__name__
+    parts = directions(layer)
+    if len(parts) == 2 and layer.merge_mode != "concat":
+        raise InputError(
+            f"the weights of {name} with merge_mode={layer.merge_mode!r} have no canonical form: "
+            f"make the layer with merge_mode='concat'"
+        )
+    kinds = {_part_kind(part, backwards) for part, backwards in zip(parts, (False, True))}  # noqa: B905 (one or two)
+    if len(kinds) > 1:
+        raise InputError(f"the weights of {name} over layers of two kinds have no canonical form: use layers of one")
+    return kinds.pop()
+
+
+def _part_kind(layer, backwards):
+    name = type(layer).__name__
+    for kind, (layer_class, options) in LAYERS.items():
+        # A subclass may compute something else
+        if type(layer) is layer_class and all(_option(layer, option) == value for option, value in options.items()):
+            for option, value in {**_PLAIN, "go_backwards": backwards, **options}.items():
+                if (given := _option(layer, option)) not in (value, None):
+                    raise InputError(
+                        f"the weights of {name} with {option}={given!r} have no canonical form: "
+                        f"make the layer with {option}={value!r}"
+                    )
             return kind
-    raise InputError(f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds")
+    activation = _option(layer, "activation")
+    raise InputError(
+        f"the weights of {name}{f' with activation={activation!r}' if activation else ''} have no canonical form: "
+        f"use a layer of recurrent_layer's kinds"
+    )
+
+
+def _option(layer, option):
+    """Return what a layer was made with, an activation by its name; None if it has no such option."""
+    value = getattr(layer, option, None)
+    if not callable(value):
+        return value
+    known = {name for name in ("tanh", "relu", "sigmoid") if tf.keras.activations.get(name) is value}
+    return known.pop() if known else getattr(value, "__name__", repr(value))
 
 
 def _layers(net):
@@ -87,23 +149,18 @@ def _swap_gates(array):
 
 def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
-    kind = _kind(net)
+    kind = kind_of(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True)}
     result = {}
     for prefix, cell in _layers(net):
         W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
-        if kind == "gru":
-            # Both biases stand in one variable (2, gates * num_hiddens)
-            W_xh, W_hh, b_h, b_hh = (_swap_gates(array) for array in (W_xh, W_hh, bias[0], bias[1]))
-            result |= {
-                prefix + "W_xh": W_xh,
-                prefix + "W_hh": W_hh,
-                prefix + "b_h": b_h,
-                prefix + "b_hh": b_hh,
-            }
-        else:
-            result |= {prefix + "W_xh": W_xh, prefix + "W_hh": W_hh, prefix + "b_h": bias}
+        # The two biases of 'gru' stand in one variable (2, gates * num_hiddens)
+        arrays = [W_xh, W_hh, bias[0], bias[1]] if kind == "gru" else [W_xh, W_hh, bias]
+        if kind.startswith("gru"):
+            arrays = [_swap_gates(array) for array in arrays]
+        names = [prefix + name for name in ("W_xh", "W_hh", "b_h", "b_hh")]
+        result |= dict(zip(names, arrays))  # noqa: B905 (only 'gru' has a b_hh)
     return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
 
 
@@ -119,7 +176,7 @@ def set_weights(net, weights):
         InputError: If a name or a shape is not the model's.
     """
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
-    kind = _kind(net)
+    kind = kind_of(net)
     if kind == "rnn-scratch":
         for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True):
             param.assign(weights[name])
@@ -127,7 +184,7 @@ def set_weights(net, weights):
     for prefix, cell in _layers(net):
         names = ("W_xh", "W_hh", "b_h", "b_hh") if kind == "gru" else ("W_xh", "W_hh", "b_h")
         W_xh, W_hh, *biases = (weights[prefix + name] for name in names)
-        if kind == "gru":
+        if kind.startswith("gru"):
             W_xh, W_hh, *biases = (_swap_gates(array) for array in (W_xh, W_hh, *biases))
         cell.kernel.assign(W_xh)
         cell.recurrent_kernel.assign(W_hh)
@@ -156,7 +213,7 @@ def _state(net, state):
     arrays = [part.numpy() for part in state]
     if isinstance(net, RNNModelScratch):
         return (arrays[0][None],)
-    num_parts = 2 if _kind(net) == "lstm" else 1
+    num_parts = 2 if kind_of(net) == "lstm" else 1
     return tuple(np.stack(arrays[part::num_parts]) for part in range(num_parts))
 
 

@@ -7,26 +7,38 @@ from torch.nn import functional as F
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
 
-LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+# Of each kind, the layer and what makes it this kind
+LAYERS = {
+    "rnn": (nn.RNN, {"nonlinearity": "tanh"}),
+    "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
+    "gru": (nn.GRU, {}),
+    "lstm": (nn.LSTM, {}),
+}
 
 
 def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
     """Return the framework's recurrent layer.
 
     Args:
-        kind: ``'rnn'`` (tanh), ``'gru'`` or ``'lstm'``.
+        kind: ``'rnn'`` (tanh), ``'rnn-relu'``, ``'gru'``, ``'gru-reset-before'`` or ``'lstm'``.
         vocab_size: Size of its inputs.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers, each reading the one below.
         bidirectional: Read the sequence from both ends.
 
     Raises:
-        InputError: If the kind is unknown.
+        InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
     check_kind(kind, num_layers, bidirectional)
+    if kind == "gru-reset-before":
+        raise InputError(
+            f"nn.GRU applies the reset gate after the recurrent product, so it is no {kind!r}: "
+            f"use TensorFlow for this model, or the model 'gru'"
+        )
     if kind not in LAYERS:
         raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
-    return LAYERS[kind](vocab_size, num_hiddens, num_layers, bidirectional=bidirectional)
+    layer, options = LAYERS[kind]
+    return layer(vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, **options)
 
 
 class RNNModel(nn.Module):

@@ -24,6 +24,7 @@ __all__ = [
     "forward",
     "get_device",
     "get_weights",
+    "kind_of",
     "loss_and_gradients",
     "num_parameters",
     "predict",
@@ -36,7 +37,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
     Args:
-        kind: ``'rnn-scratch'``, ``'rnn'``, ``'gru'`` or ``'lstm'``.
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers.
@@ -62,13 +63,38 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     return net, device
 
 
-def _kind(net):
+# What a layer must have for its canonical weights to say all of what it computes
+_PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
+
+
+def kind_of(net):
+    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+
+    Raises:
+        InputError: If the canonical weights would not say all of what it computes; the message says why.
+    """
     if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
         return "rnn-scratch"
-    for kind, layer in LAYERS.items():
-        if isinstance(net, RNNModel) and isinstance(net.rnn, layer):
+    if not isinstance(net, RNNModel):
+        raise InputError(
+            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
+        )
+    return _layer_kind(net.rnn)
+
+
+def _layer_kind(layer):
+    name = type(layer).__name__
+    for kind, (layer_class, options) in LAYERS.items():
+        # A subclass may compute something else
+        if type(layer) is layer_class and all(getattr(layer, option) == value for option, value in options.items()):
+            for option, value in _PLAIN.items():
+                if (given := getattr(layer, option)) != value:
+                    raise InputError(
+                        f"the weights of {name} with {option}={given!r} have no canonical form: "
+                        f"make the layer with {option}={value!r}"
+                    )
             return kind
-    raise InputError(f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds")
+    raise InputError(f"the weights of {name} have no canonical form: use a layer of recurrent_layer's kinds")
 
 
 def _layers(net):
@@ -81,7 +107,7 @@ def _layers(net):
 
 def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
-    kind = _kind(net)
+    kind = kind_of(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True)}
     result = {}
@@ -107,7 +133,7 @@ def set_weights(net, weights):
         InputError: If a name or a shape is not the model's.
     """
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
-    kind = _kind(net)
+    kind = kind_of(net)
 
     def write(param, value):
         param.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))

@@ -1,0 +1,681 @@
+"""The book's headline figures, ours beside them: every configuration in every backend, over several seeds.
+
+Each training has a process of its own, and leaves what it reached under one folder: the configurations of edition 0.17
+as run folders (:mod:`d2lrnn.checkpoint`), those of the two first editions, whose functions keep nothing, as a small
+JSON file each. What is there is not trained again, so that an interrupted :func:`reproduce` goes on where it stopped,
+and the table is made from nothing but these files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from d2lrnn import backends
+from d2lrnn.checkpoint import CONFIG, RunFolder, write_atomically
+from d2lrnn.compare import ask, environment
+from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
+from d2lrnn.data.corpora import DATA_ENV
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, TrainingInterrupted
+from d2lrnn.run import corpus_source, describe_here
+from d2lrnn.settings import Settings
+
+OUT = "runs/reproduce"
+RESULTS = Path("benchmarks") / "RESULTS.md"
+SEEDS = (0, 1, 2)
+LAST_EPOCHS = 20  # whose range is told beside the last one's
+BEGIN, END = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
+_FORMAT = 1  # of a first edition's file
+_FINAL = ("complete", "diverged")  # a run of which nothing more is to come
+OnEvent = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One line of the book that prints a perplexity.
+
+    Attributes:
+        title: What the table calls it.
+        book: What the book printed, by epoch.
+        settings: What to train; the seed is filled in, and the text and its prefixes where a text stands in.
+        edition: ``'en'`` or ``'zh'`` for one of the two first editions.
+        activation: Of a first edition's layer. Both editions wrote ``rnn.RNN(num_hiddens)``, and Gluon's own choice
+            is the ReLU.
+        quick: The epochs of a quick run.
+        remark: What must be known to compare the figures.
+    """
+
+    title: str
+    book: Mapping[int, str]
+    settings: Settings
+    edition: str = ""
+    activation: str = "relu"
+    quick: int = 20
+    remark: str = ""
+
+
+_FIRST = Settings(model="rnn", num_hiddens=256)
+CONFIGURATIONS: dict[str, Configuration] = {
+    "scratch": Configuration("scratch, 512 units, sequential sampling (8.5)", {500: "1.0"}, Settings()),
+    "scratch-random": Configuration(
+        "scratch, 512 units, random sampling (8.5)",
+        {500: "about 1.3 to 1.5"},
+        Settings(sampling="random"),
+        remark="The book's run with random sampling reads the minibatches of sequential sampling, and only begins each "
+        "without a state; what it prints differs from tab to tab and from build to build. Random sampling here is "
+        "random.",
+    ),
+    "concise": Configuration(
+        "concise RNN, 256 units (8.6)", {500: "about 1.3"}, Settings(model="rnn", num_hiddens=256)
+    ),
+    "lstm": Configuration(
+        "two-layer LSTM, 256 units, learning rate 2 (9.3)",
+        {500: "1.0"},
+        Settings(model="lstm", num_hiddens=256, num_layers=2, lr=2.0),
+    ),
+    "first-edition-en": Configuration(
+        "English first edition, 256 units",
+        {50: "8.9", 100: "4.7", 150: "2.5", 200: "1.7", 500: "1.18"},
+        replace(_FIRST, prefixes=("traveller", "time traveller")),
+        edition="en",
+        quick=50,
+    ),
+    "first-edition-zh": Configuration(
+        "Chinese first edition, 256 units, learning rate 100, clipped at 0.01",
+        {50: "79.5", 100: "14.4", 150: "4.4", 200: "2.3"},
+        replace(_FIRST, corpus="lyrics", epochs=200, lr=100.0, theta=0.01, prefixes=("分开", "不分开")),
+        edition="zh",
+        quick=50,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: a configuration in a backend from a seed, and where it is kept."""
+
+    name: str
+    configuration: Configuration
+    backend: str
+    settings: Settings
+    text: Text
+    path: Path
+
+    def wanted(self) -> dict[str, Any]:
+        """Return the settings in the form in which they are kept."""
+        if not self.configuration.edition:
+            return self.settings.to_dict()
+        values = self.settings.to_dict()
+        return {
+            "edition": self.configuration.edition,
+            "activation": self.configuration.activation,
+            **{key: values[key] for key in _EDITION_SETTINGS},
+            "corpus": {"name": self.text.name, "sha256": self.text.sha256},
+        }
+
+
+_EDITION_SETTINGS = ("num_hiddens", "num_steps", "batch_size", "epochs", "lr", "theta", "seed", "prefixes")
+
+
+@dataclass
+class _Plan:
+    """What is to be trained, and from which texts."""
+
+    quick: bool
+    seeds: tuple[int, ...]
+    names: tuple[str, ...]
+    out: Path
+    text: Text
+    lyrics: Text
+    runs: list[_Run] = field(default_factory=list)
+
+    def of(self, configuration: Configuration) -> Iterator[_Run]:
+        return (run for run in self.runs if run.configuration is configuration)
+
+    def missing(self, configuration: Configuration) -> str | None:
+        """Say why a configuration cannot be trained here in any backend."""
+        if configuration.edition == "zh" and self.lyrics.name != "lyrics":
+            packed = DATA_HUB["jaychou_lyrics"][0].rsplit("/", 1)[-1]
+            return f"the lyrics are not here: put {packed} into a folder and name that folder in {DATA_ENV}"
+        return None
+
+
+def _plan(names: Sequence[str], quick: bool, seeds: Sequence[int], out: str | Path) -> _Plan:
+    for name in names:
+        backends.check_name(name)
+    if not names or not seeds:
+        raise InputError("nothing is to be trained: name at least one backend and one seed")
+    text = read_text("time-machine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", D2LRNNWarning)  # the table says it
+        lyrics = read_text("lyrics")
+    folder = Path(out) / "quick" if quick else Path(out)
+    plan = _Plan(quick, tuple(seeds[:1] if quick else seeds), tuple(dict.fromkeys(names)), folder, text, lyrics)
+    # All of the first seed, then all of the second: whenever it ends, something of everything is there
+    for seed in plan.seeds:
+        for key, configuration in CONFIGURATIONS.items():
+            if plan.missing(configuration) is not None:
+                continue
+            settings = replace(configuration.settings, seed=seed)
+            if quick:
+                settings = replace(settings, epochs=min(configuration.quick, settings.epochs))
+            if not configuration.edition:
+                settings = replace(settings, corpus=corpus_source(text), prefixes=CORPORA["time-machine"].prefixes)
+            settings.check()
+            for backend in plan.names:
+                name = f"{key}-{backend}-{seed}"
+                path = folder / (f"{name}.json" if configuration.edition else name)
+                used = lyrics if configuration.edition == "zh" else text
+                plan.runs.append(_Run(name, configuration, backend, settings, used, path))
+    return plan
+
+
+# What is kept
+
+
+def _kept(run: _Run) -> dict[str, Any] | None:
+    """Return what is kept of a run, or None if there is nothing yet.
+
+    Raises:
+        InputError: If what is there is damaged, or of another run than the one asked for.
+    """
+    row = _kept_edition(run) if run.configuration.edition else _kept_folder(run)
+    if row is None:
+        return None
+    wanted = {"backend": run.backend, **run.wanted()}
+    found = {"backend": row["backend"], **row.pop("settings")}
+    for name in [*wanted, *found]:
+        if name not in found or name not in wanted or wanted[name] != found[name]:
+            raise InputError(
+                f"{str(run.path)!r} is kept from other settings ({name} is {found.get(name)!r}, and "
+                f"{wanted.get(name)!r} is asked for): name another folder, or move this one away"
+            )
+    return row
+
+
+def _kept_folder(run: _Run) -> dict[str, Any] | None:
+    if not (run.path / CONFIG).exists():
+        return None
+    folder = RunFolder.open(run.path)
+    config = folder.config
+    if (sha256 := config.get("corpus", {}).get("sha256")) != run.text.sha256:
+        raise InputError(
+            f"the run in {str(run.path)!r} is of another text (its SHA-256 is {str(sha256)[:12]}..., not "
+            f"{run.text.sha256[:12]}...): name another folder, or move this one away"
+        )
+    return {
+        "backend": folder.backend,
+        "settings": folder.settings.to_dict(),
+        "status": folder.status,
+        "perplexity": [] if folder.state is None else folder.state.history.perplexity,
+        **{key: config.get(key) for key in _PROVENANCE},
+    }
+
+
+_PROVENANCE = ("versions", "machine", "created", "saved")
+
+
+def _kept_edition(run: _Run) -> dict[str, Any] | None:
+    try:
+        content = run.path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputFileError(f"cannot read {str(run.path)!r}: {error.strerror or error}; check who owns it") from None
+    damaged = InputError(
+        f"{str(run.path)!r} is not what this command writes: it is damaged or of a newer version; remove it, and it "
+        "is trained anew"
+    )
+    try:
+        row = json.loads(content)
+    except ValueError:
+        raise damaged from None
+    right = (
+        isinstance(row, dict)
+        and row.get("format") == _FORMAT
+        and row.get("status") in _FINAL
+        and isinstance(row.get("settings"), dict)
+        and isinstance(row.get("perplexity"), list)
+        and all(isinstance(value, float) for value in row["perplexity"])
+        and (row["status"] != "complete" or len(row["perplexity"]) == row["settings"].get("epochs"))
+        and all(isinstance(row.get(key), dict) for key in ("versions", "machine"))
+        and all(isinstance(row.get(key), str) for key in ("backend", "created", "saved"))
+    )
+    if not right:
+        raise damaged
+    return {key: row[key] for key in ("backend", "settings", "status", "perplexity", *_PROVENANCE)}
+
+
+# Training
+
+
+def reproduce(
+    names: Sequence[str],
+    *,
+    quick: bool = False,
+    seeds: Sequence[int] = SEEDS,
+    out: str | Path = OUT,
+    results: str | Path | None = None,
+    on_event: OnEvent = lambda name, event: None,
+) -> dict[str, Any]:
+    """Train what the book prints perplexities of, and put ours beside them.
+
+    What a former call left in ``out`` is used: complete runs are taken as they are, and others go on.
+
+    Args:
+        names: The backends.
+        quick: Train each configuration for a few epochs and from the first seed only, which takes minutes and shows
+            that all of it works. It is kept apart, in the folder ``quick`` of ``out``.
+        seeds: Each configuration is trained from each of them.
+        out: Where the trainings are kept, ``<configuration>-<backend>-<seed>`` each.
+        results: A Markdown file to put the table into (:func:`write`). By default that is ``benchmarks/RESULTS.md`` of
+            the current folder, if it is there and all is trained that belongs into it: every backend, not quickly, and
+            on the real text. Otherwise it is ``RESULTS.md`` in the folder of the trainings.
+        on_event: Called with the name of a training and an event: ``start`` (with its ``number`` of ``total``, and the
+            ``epochs`` it has), ``epoch`` (``epoch`` and ``perplexity``; a first edition reports as often as it
+            prints), and ``end`` (with a ``problem``, or None).
+
+    Returns:
+        The document that :func:`collect` returns, with ``results``, the path of the file that has the table.
+
+    Raises:
+        InputError: If a backend is unknown, something in ``out`` is damaged or was trained with other settings, or
+            ``results`` cannot take the table. Nothing has been trained then.
+        TrainingInterrupted: After Ctrl-C.
+    """
+    plan = _plan(names, quick, seeds, out)
+    for run in plan.runs:
+        _kept(run)  # what is refused should be refused before hours go by
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {str(plan.out)!r}: {error.strerror or error}; name another one"
+        ) from None
+    target = Path(results) if results is not None else _default_results(plan)
+    _split(target)
+    problems: dict[str, str] = {}
+    try:
+        for number, run in enumerate(plan.runs, 1):
+            on_event(run.name, {
+                "event": "start", "number": number, "total": len(plan.runs), "epochs": run.settings.epochs
+            })  # fmt: skip
+            problem = _train(run, on_event)
+            if problem is not None:
+                problems[run.name] = problem
+            on_event(run.name, {"event": "end", "problem": problem})
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            f"interrupted; what was trained is kept in {str(plan.out)!r}: the same command goes on from there"
+        ) from None
+    document = _collect(plan, problems)
+    write(document, target)
+    return {**document, "results": str(target)}
+
+
+def _train(run: _Run, on_event: OnEvent) -> str | None:
+    """Train what is left of a run; return what went wrong, if anything did, but for a loss that diverged."""
+    try:
+        kept = _kept(run)
+        if kept is not None and kept["status"] in _FINAL:
+            return None
+        return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
+            run, on_event
+        )
+    except InputError as error:  # a full disk, for one: the others may still be trained
+        return str(error)
+
+
+def _follower(run: _Run, on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
+    def follow(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            on_event(run.name, event)
+
+    return follow
+
+
+def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
+    job = {"task": "keep", "backend": run.backend, "settings": run.wanted(), "out": str(run.path)}
+    answer = ask(job, _follower(run, on_event))
+    if answer["event"] == "result":
+        return None
+    kept = _kept(run)
+    return None if kept is not None and kept["status"] == "diverged" else str(answer["message"])
+
+
+def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
+    created = _now()
+    job = {"task": "first edition", "backend": run.backend, "settings": run.wanted()}
+    answer = ask(job, _follower(run, on_event))
+    if answer["event"] == "error":
+        return str(answer["message"])
+    # As its process found the text, which may have been taken away or replaced meanwhile
+    if answer["corpus"] != run.wanted()["corpus"]:
+        return "its text is no longer the one that was there when this began: bring it back"
+    row = {
+        "format": _FORMAT,
+        "backend": run.backend,
+        **describe_here(run.backend),
+        "settings": run.wanted(),
+        "status": "diverged" if answer["diverged"] else "complete",
+        "perplexity": answer["perplexity"],
+        "created": created,
+        "saved": _now(),
+    }
+    write_atomically(run.path, json.dumps(row, ensure_ascii=False, indent=1).encode() + b"\n")
+    return None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+# What it came to
+
+
+def collect(
+    names: Sequence[str], *, quick: bool = False, seeds: Sequence[int] = SEEDS, out: str | Path = OUT
+) -> dict[str, Any]:
+    """Return what has been trained so far, and train nothing.
+
+    Args:
+        names: The backends.
+        quick: Of the quick trainings.
+        seeds: The seeds.
+        out: Where the trainings are kept.
+
+    Returns:
+        A document ready for JSON: ``command``, ``quick``, ``backends``, ``seeds``, ``corpus``, ``machine`` (this one),
+        ``began`` and ``ended``, ``versions`` (of each package the ones in use), ``threads`` (the values of
+        OMP_NUM_THREADS), ``elsewhere`` (how many trainings another machine made) and the ``configurations``. Each
+        of these has a ``title``, the ``epochs``, the ``book``'s figures by epoch, a ``remark``, ``missing`` (why it
+        cannot be trained here, or None) and its ``runs``. A run has its ``backend`` and ``seed``, a ``status``
+        (``not run`` if nothing is kept), the ``epoch`` it came to, its ``perplexity`` at the last epoch and at the
+        book's by epoch, the smallest and largest of the ``last_epochs``, and a ``problem``, or None.
+
+    Raises:
+        InputError: If a backend is unknown, or something in ``out`` is damaged or was trained with other settings.
+    """
+    return _collect(_plan(names, quick, seeds, out), {})
+
+
+def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
+    kept = {run.name: row for run in plan.runs if (row := _kept(run)) is not None}
+    used = list(kept.values())
+    here = describe_here(plan.names[0])["machine"]
+    versions: dict[str, list[str]] = {}
+    for row in used:
+        for name, version in (row["versions"] or {}).items():
+            if str(version) not in versions.setdefault(name, []):
+                versions[name].append(str(version))
+    machines = [dict(row["machine"] or {}) for row in used]
+    threads = sorted({str(machine.pop("OMP_NUM_THREADS", None)) for machine in machines})
+    here.pop("OMP_NUM_THREADS")
+    chosen = "".join(f" --backend {name}" for name in plan.names) if set(plan.names) != set(backends.BACKENDS) else ""
+    return {
+        "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
+        "quick": plan.quick,
+        "backends": list(plan.names),
+        "seeds": list(plan.seeds),
+        "corpus": {"name": plan.text.name, "sha256": plan.text.sha256},
+        "machine": describe_machine(),
+        "began": min((row["created"] for row in used if row["created"]), default=None),
+        "ended": max((row["saved"] for row in used if row["saved"]), default=None),
+        "versions": versions,
+        "threads": [value for value in threads if value != "None"],
+        "elsewhere": sum(any(machine[key] != here[key] for key in machine if key in here) for machine in machines),
+        "configurations": [
+            _configuration_row(key, configuration, plan, kept, problems)
+            for key, configuration in CONFIGURATIONS.items()
+        ],
+    }
+
+
+def _configuration_row(
+    key: str, configuration: Configuration, plan: _Plan, kept: Mapping[str, dict[str, Any]], problems: Mapping[str, str]
+) -> dict[str, Any]:
+    epochs = min(configuration.quick, configuration.settings.epochs) if plan.quick else configuration.settings.epochs
+    rows = []
+    for run in plan.of(configuration):
+        row = kept.get(run.name)
+        values = [] if row is None else row["perplexity"]
+        status = "not run" if row is None else row["status"]
+        last = values[-LAST_EPOCHS:] if status == "complete" else []
+        points = [epoch for epoch in {*configuration.book, epochs} if epoch <= len(values)]
+        rows.append({
+            "backend": run.backend,
+            "seed": run.settings.seed,
+            "status": status,
+            "epoch": len(values),
+            "perplexity": {str(epoch): values[epoch - 1] for epoch in sorted(points)},
+            "last_epochs": [min(last), max(last)] if last else None,
+            "problem": problems.get(run.name) or backends.problem(run.backend) if status not in _FINAL else None,
+        })  # fmt: skip
+    return {
+        "name": key,
+        "title": configuration.title,
+        "epochs": epochs,
+        "book": {str(epoch): printed for epoch, printed in configuration.book.items()},
+        "remark": configuration.remark,
+        "missing": plan.missing(configuration),
+        "runs": rows,
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the name of this machine's processor, its processors that may be used, its memory and its system."""
+    where = environment()
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no such call
+        memory = None
+    return {"processor": _processor(), "cpus": where["cpus"], "memory": memory, "system": _system()}
+
+
+def _processor() -> str:
+    """Return the name of the processor as its maker gives it, where the system tells."""
+    name = ""
+    if platform.system() == "Linux":
+        try:
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    elif platform.system() == "Darwin":
+        answer = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        name = answer.stdout.strip()
+    return name or platform.processor() or platform.machine() or "an unknown processor"
+
+
+def _system() -> str:
+    name = platform.system()
+    if name == "Linux":
+        try:
+            name = platform.freedesktop_os_release()["PRETTY_NAME"]
+        except (OSError, KeyError):
+            name = "Linux"
+    else:
+        name = f"{name} {platform.mac_ver()[0] if name == 'Darwin' else platform.release()}".strip()
+    return f"{name}, {platform.machine()}"
+
+
+# The table
+
+
+def table(document: Mapping[str, Any]) -> str:
+    """Return what :func:`reproduce` or :func:`collect` returned as Markdown: a head, the table, and remarks.
+
+    A cell has the smallest and the largest perplexity over the seeds, and in brackets how many seeds these are.
+    """
+    names = document["backends"]
+    lines = [*_head(document), ""]
+    lines.append("| " + " | ".join(["", "", "the book", *names]) + " |")
+    lines.append("|" + "---|" * (3 + len(names)))
+    for configuration in document["configurations"]:
+        lines += _rows(configuration, document)
+    if notes := _notes(document):
+        lines += ["", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def _head(document: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if document["corpus"]["name"] != "time-machine":
+        lines += [
+            "**Not the book's text.** *The Time Machine* is not here, and the bundled story stood in for it: these "
+            "figures are not comparable with the book's.",
+            "",
+        ]
+    if document["quick"]:
+        lines += [
+            "**A quick run**, of a few epochs and one seed: it shows that all of it works. The book's figures are of "
+            "many more epochs.",
+            "",
+        ]
+    machine = document["machine"]
+    where = [machine["processor"], f"{machine['cpus']} cores"]
+    if machine["memory"] is not None:
+        where.append(f"{machine['memory'] / 2**30:.0f} GiB of memory")
+    where.append(machine["system"])
+    where += [f"OMP_NUM_THREADS={value}" for value in document["threads"]]
+    versions = [f"{name} {' and '.join(found)}" for name, found in document["versions"].items()]
+    if document["began"] is not None:
+        # Of a time like 2026-11-21T10:51:30+0000 the minutes
+        began, ended = (document[key][:16].replace("T", " ") for key in ("began", "ended"))
+        when = f"from {began} to {ended}"
+    else:
+        when = "with no run yet"
+    seeds = ", ".join(map(str, document["seeds"]))
+    lines += [
+        f"Made by `{document['command']}` {when}. Machine: {'; '.join(where)}. Versions: {', '.join(versions)}. "
+        f"Text: {document['corpus']['name']}, SHA-256 {document['corpus']['sha256'][:12]}.",
+        "",
+        f"Training perplexities, the smallest to the largest over the seeds ({seeds}); in brackets is how many seeds "
+        "these are. A row of several epochs has the smallest and largest of all of them.",
+    ]
+    return lines
+
+
+def _rows(configuration: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
+    names, epochs, book = document["backends"], configuration["epochs"], configuration["book"]
+    title = configuration["title"]
+    if configuration["missing"] is not None:
+        printed = ", ".join(book.values())
+        yield _line([title, f"epochs {', '.join(book)}", printed, configuration["missing"], *[""] * (len(names) - 1)])
+        return
+    last_of_book = max(book, key=int)
+    points = sorted({*(int(epoch) for epoch in book if int(epoch) <= epochs), epochs})
+    for epoch in points:
+        printed = book.get(str(epoch), f"{book[last_of_book]} at epoch {last_of_book}")
+        cells = [_cell(configuration, document, name, epoch) for name in names]
+        yield _line([title if epoch == points[0] else "", f"epoch {epoch}", printed, *cells])
+    cells = [_cell(configuration, document, name, None) for name in names]
+    yield _line(["", f"epochs {max(1, epochs - LAST_EPOCHS + 1)} to {epochs}", "", *cells])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(configuration: Mapping[str, Any], document: Mapping[str, Any], backend: str, epoch: int | None) -> str:
+    """Return the range of a backend at an epoch, or for None at the last epochs, and what else there is to say."""
+    rows = [row for row in configuration["runs"] if row["backend"] == backend]
+    if epoch is None:
+        values = [value for row in rows for value in row["last_epochs"] or ()]
+        count = sum(row["last_epochs"] is not None for row in rows)
+    else:
+        values = [row["perplexity"][str(epoch)] for row in rows if str(epoch) in row["perplexity"]]
+        count = len(values)
+    said = [f"{_range(values)} ({count})"] if values else []
+    if epoch == configuration["epochs"]:  # once a configuration
+        fates: dict[str, list[str]] = {}
+        for row in rows:
+            if row["status"] != "complete":
+                fates.setdefault(_fate(row), []).append(str(row["seed"]))
+        for fate, seeds in fates.items():
+            of_all = len(seeds) == len(rows)
+            said.append(fate if of_all else f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {fate}")
+    return "; ".join(said).replace("|", "\\|") or "-"
+
+
+def _fate(row: Mapping[str, Any]) -> str:
+    """Return what became of a run that is not complete."""
+    if row["status"] == "diverged":
+        return f"diverged at epoch {row['epoch'] + 1}"
+    if row["problem"]:
+        return str(row["problem"])
+    return "not run" if row["status"] == "not run" else f"at epoch {row['epoch']} so far"
+
+
+def _range(values: Sequence[float]) -> str:
+    smallest, largest = (_figure(value) for value in (min(values), max(values)))
+    return smallest if smallest == largest else f"{smallest} to {largest}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _notes(document: Mapping[str, Any]) -> list[str]:
+    notes = [f"- {configuration['remark']}" for configuration in document["configurations"] if configuration["remark"]]
+    if document["elsewhere"]:
+        notes.append(f"- {document['elsewhere']} of the trainings were made on another machine than the one above.")
+    return notes
+
+
+# The file that has the table
+
+
+def write(document: Mapping[str, Any], path: str | Path) -> None:
+    """Put the table into a Markdown file, between its two marks, and leave all else in it as it is.
+
+    A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
+
+    Args:
+        document: What :func:`reproduce` or :func:`collect` returned.
+        path: The file.
+
+    Raises:
+        InputError: If the file cannot be read or written, or does not have each mark once.
+    """
+    path = Path(path)
+    before, after = _split(path)
+    new_line = "\r\n" if "\r\n" in before else "\n"
+    content = before + f"\n{table(document)}".replace("\n", new_line) + after
+    write_atomically(path, content.encode("utf-8"))
+
+
+def _split(path: Path) -> tuple[str, str]:
+    """Return what a file has up to the end of its first mark, and from the beginning of its second one."""
+    try:
+        content = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise InputFileError(
+                f"cannot write the table to {str(path)!r}: there is no folder {str(path.parent)!r}; name another file"
+            ) from None
+        return f"# Results\n\n{BEGIN}", f"{END}\n"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputFileError(f"cannot put the table into {str(path)!r}: {reason}; name another file") from None
+    if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
+        raise InputError(
+            f"{str(path)!r} does not say where the table goes: put a line {BEGIN!r} and, below it, a line {END!r} "
+            "into it, each once; or name another file"
+        )
+    return content[: content.index(BEGIN) + len(BEGIN)], content[content.index(END) :]
+
+
+def _default_results(plan: _Plan) -> Path:
+    full = set(plan.names) == set(backends.BACKENDS) and not plan.quick and plan.text.name == "time-machine"
+    return RESULTS if full and RESULTS.is_file() else plan.out / RESULTS.name

@@ -1,0 +1,190 @@
+"""A model's weights as the file that the framework's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+"""
+
+import io
+import json
+import tempfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from d2lrnn import layouts
+from d2lrnn.errors import InputError
+from d2lrnn.tensorflow import interop
+from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
+
+__all__ = ["decode", "encode"]
+
+_RECURRENT = ("SimpleRNN", "GRU", "LSTM")
+_MODULES = ("layers", "initializers", "regularizers", "constraints")
+_WANTED = (
+    "a keras.Sequential of Input((None, vocab_size)), recurrent layers with return_sequences=True, "
+    "and a Dense(vocab_size)"
+)
+_MAX_CONFIG = 1 << 20  # bytes of the description of a model; those of our models have a few thousand
+
+
+def encode(kind, weights):
+    """Return the content of a file that ``keras.models.load_model`` reads, without any custom object.
+
+    It is a ``keras.Sequential`` of Keras's own layers, which takes one-hot vectors (batch_size, num_steps, vocab_size)
+    and returns logits (batch_size, num_steps, vocab_size). The model's name is the kind: ``'rnn-scratch'`` is the same
+    layers as ``'rnn'``.
+
+    Args:
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        weights: Canonical weights.
+
+    Raises:
+        InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
+    """
+    weights, (vocab_size, num_hiddens, num_layers, bidirectional) = layouts.complete(kind, weights)
+    layer_kind = "rnn" if kind == "rnn-scratch" else kind
+    with tf.device("CPU:0"):
+        layers = stacked_layers(layer_kind, vocab_size, num_hiddens, num_layers, bidirectional, return_state=False)
+        dense = tf.keras.layers.Dense(vocab_size)
+        model = tf.keras.Sequential([tf.keras.Input((None, vocab_size)), *layers, dense], name=kind)
+        interop.set_weights(_net(layers, dense), weights)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            return path.read_bytes()
+
+
+def decode(content, kind=None):
+    """Return the kind and the canonical weights of a model, from the content of a file of ``model.save``.
+
+    The file holds a ``keras.Sequential`` as :func:`encode` describes it. What it is made of is looked at before Keras
+    builds it, so no code that a file may hold is run.
+
+    Args:
+        content: The bytes of the file.
+        kind: The kind of the model; ``'rnn'`` and ``'rnn-scratch'`` are the same to Keras.
+
+    Raises:
+        InputError: If it is no such file, is damaged, or its model has no canonical form.
+    """
+    _check_config(*_read_config(content))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        try:
+            with warnings.catch_warnings(), tf.device("CPU:0"):
+                warnings.simplefilter("ignore")  # of an optimizer, or a version, that does not matter to weights
+                model = tf.keras.models.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds for files that are not its own
+            raise InputError(
+                f"Keras cannot load the model ({type(error).__name__}): save it with model.save of the same Keras, "
+                "for 2 and 3 do not read each other's files, and copy the file completely"
+            ) from None
+    if not model.built:
+        raise InputError(f"the model has no weights yet: save {_WANTED}")
+    *layers, dense = model.layers
+    net = _net(layers, dense)
+    found = interop.kind_of(net)
+    alone = found == "rnn" and len(layers) == 1 and len(directions(layers[0])) == 1
+    if alone and model.name == "rnn-scratch":
+        kind = layouts.choose_kind(kind, ["rnn-scratch"], ["rnn"])
+    else:
+        kind = layouts.choose_kind(kind, [found], ["rnn-scratch"] if alone else [])
+    return kind, layouts.complete(kind, interop.get_weights(net))[0]
+
+
+def _net(layers, dense):
+    """Return the layers of a Keras model as a model whose weights the uniform door knows."""
+    net = RNNModel(layers, dense.units)
+    net.dense = dense
+    return net
+
+
+def _read_config(content):
+    """Return Keras's description of the model in a file, and how many bytes the file's parts have."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+            if archive.getinfo("config.json").file_size > _MAX_CONFIG:
+                raise InputError(f"the description of the model is too long: save {_WANTED}")
+            return json.loads(archive.read("config.json")), size
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive makes zipfile raise many kinds
+        raise InputError(
+            f"this is no model in Keras's format .keras ({type(error).__name__}): save it with model.save, "
+            "and copy the file completely"
+        ) from None
+
+
+def _check_config(config, size):
+    """Check that a description is that of layers we know, whose weights a file of this size can hold.
+
+    Raises:
+        InputError: If it is not.
+    """
+    try:
+        if config["class_name"] != "Sequential":
+            raise InputError(f"the model is a {config['class_name']}: save {_WANTED}")
+        _check_modules(config["config"])
+        layers = [(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
+        inputs, numbers = 0, 0
+        if layers and layers[0][0] == "InputLayer":
+            _, first = layers.pop(0)
+            inputs = (first.get("batch_shape") or first["batch_input_shape"])[-1]
+        for place, (name, layer) in enumerate(layers, start=1):
+            numbers += _count(place, name, layer, inputs, place == len(layers))
+            inputs = _width(name, layer)
+        if len(layers) < 2 or 4 * numbers > size:
+            raise InputError(f"the file does not hold the weights of a recurrent and a dense layer: save {_WANTED}")
+    except InputError:
+        raise
+    except Exception as error:  # whatever may be missing in a description that another program made
+        raise InputError(
+            f"the description of the model is not Keras's ({type(error).__name__}): save {_WANTED}"
+        ) from None
+
+
+def _check_modules(value):
+    """Check that whatever Keras will make from a description is one of its own classes, and no function."""
+    if isinstance(value, dict):
+        name = value.get("class_name")
+        own = value.get("module") in (None, "keras", *(f"keras.{module}" for module in _MODULES))
+        if not own or name == "function" or not isinstance(name, (str, type(None))) or name == "__lambda__":
+            raise InputError(f"the model is made with {name!r}, which is not one of Keras's layers: save {_WANTED}")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_modules(part)
+
+
+def _recurrent_parts(name, layer):
+    """Return the names and the settings of what a layer consists of: two layers if it is bidirectional, else itself."""
+    if name != "Bidirectional":
+        return [(name, layer)]
+    parts = [layer["layer"], *filter(None, [layer.get("backward_layer")])]
+    return [(part["class_name"], part["config"]) for part in parts]
+
+
+def _width(name, layer):
+    return _recurrent_parts(name, layer)[0][1]["units"] * (2 if name == "Bidirectional" else 1)
+
+
+def _count(place, name, layer, inputs, last):
+    """Return how many weights a layer has at least.
+
+    Raises:
+        InputError: If it has no canonical form in this place.
+    """
+    if last:
+        if name != "Dense" or layer["activation"] != "linear" or not layer["use_bias"]:
+            how = " with an activation or without a bias" if name == "Dense" else ""
+            raise InputError(f"the last layer is a {name}{how}, which has no canonical form: save {_WANTED}")
+        return inputs * layer["units"]
+    parts = _recurrent_parts(name, layer)
+    if not {part for part, _ in parts} <= set(_RECURRENT):
+        raise InputError(f"layer {place} is a {name}, which has no canonical form there: save {_WANTED}")
+    if not all(settings["return_sequences"] for _, settings in parts):
+        raise InputError(f"the {name} returns its last step only: make it with return_sequences=True")
+    if any(settings.get("time_major") for _, settings in parts):  # Keras 2 only
+        raise InputError(f"the {name} takes the steps first: make it with time_major=False")
+    return sum((inputs + settings["units"]) * settings["units"] for _, settings in parts)

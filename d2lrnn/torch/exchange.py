@@ -1,0 +1,80 @@
+"""A model's weights as the file that the framework's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+"""
+
+import io
+import warnings
+
+import torch
+
+from d2lrnn import layouts
+from d2lrnn.errors import InputError
+from d2lrnn.torch import interop
+
+__all__ = ["decode", "encode"]
+
+
+def encode(kind, weights):
+    """Return the content of a file that ``torch.load`` reads: the ``state_dict`` of a model of ``build_model``.
+
+    The names are ``rnn.weight_ih_l0`` and so on, ``linear.weight`` and ``linear.bias``, and for
+    ``'rnn-scratch'`` those of the book's parameters, ``W_xh``, ``W_hh``, ``b_h``, ``W_hq``, ``b_q``.
+
+    Args:
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        weights: Canonical weights.
+
+    Raises:
+        InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
+    """
+    weights, (*sizes, bidirectional) = layouts.complete(kind, weights)
+    net, _ = interop.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
+    interop.set_weights(net, weights)
+    if kind == "rnn-scratch":
+        tensors = dict(zip(layouts.scratch_parameters(), net.params, strict=True))
+    else:
+        tensors = net.state_dict()
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach() for name, tensor in tensors.items()}, buffer)
+    return buffer.getvalue()
+
+
+def decode(content, kind=None):
+    """Return the kind and the canonical weights of a model, from the content of a file of ``torch.save``.
+
+    The file holds a ``state_dict``: a dict of tensors, see :func:`d2lrnn.layouts.from_tensors` for which. No code that
+    a file may hold is run.
+
+    Args:
+        content: The bytes of the file.
+        kind: The kind of the model, where the file cannot tell.
+
+    Raises:
+        InputError: If it is no such file, is damaged, or its model has no canonical form.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old forms, which are read all the same
+            tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch raises many kinds for files that are not its own
+        raise InputError(
+            f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
+            "save net.state_dict() with torch.save, and copy the file completely"
+        ) from None
+    if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
+        raise InputError(f"the file holds a {type(tensors).__name__}, no dict of tensors: save net.state_dict()")
+    return layouts.from_tensors({name: _array(name, value, len(content)) for name, value in tensors.items()}, kind)
+
+
+def _array(name, tensor, size):
+    """Return a tensor as an array; ``size`` is that of the file."""
+    if not isinstance(tensor, torch.Tensor):
+        raise InputError(f"{name!r} of the file is a {type(tensor).__name__}, no tensor: save net.state_dict() alone")
+    if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_meta:
+        raise InputError(f"weight {name!r} is {tensor.dtype}, {tensor.layout}: it must be dense, of floating point")
+    # A view may repeat a few stored numbers over any shape
+    if tensor.numel() * tensor.element_size() > size:
+        raise InputError(f"weight {name!r} has more numbers than the file: save a copy of it, made by clone()")
+    # NumPy has no bfloat16; float32 holds all its numbers
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()

@@ -1,0 +1,178 @@
+"""Runs and files of weights turned into one another, through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from d2lrnn import canonical, cli, exchange, run
+from d2lrnn.checkpoint import RunFolder, State
+from d2lrnn.convert import convert
+from d2lrnn.data import Vocab
+from d2lrnn.errors import InputError
+from d2lrnn.monitor import History
+from d2lrnn.settings import Settings
+
+VOCAB = Vocab("the sea and the sky")
+
+
+def make_run(path, backend="torch", kind="rnn", best=True):
+    settings = Settings(model=kind, num_hiddens=6, epochs=5, seed=1, prefixes=("the",))
+    weights, other = (canonical.initial_weights(kind, len(VOCAB), 6, seed=seed) for seed in (1, 2))
+    state = State(
+        weights, History([1, 2], [9.0, 8.0], [1.0, 1.0], [7.0, 9.0] if best else [], [1.0, 1.0]),
+        np.random.default_rng(3).bit_generator.state, other if best else None, "epoch 2\n",
+    )  # fmt: skip
+    config = {"backend": backend, "corpus": {"name": "story", "sha256": "ab"}, "created": "then", "seconds": 3.5}
+    with RunFolder.create(path, config, settings, VOCAB) as folder:
+        folder.save(state, "interrupted", best_epoch=1)
+    return path
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_a_run_becomes_a_run_of_another_backend_in_the_same_state(tmp_path, capfd):
+    source = make_run(tmp_path / "one")
+    assert cli.main(["convert", str(source), "--backend", "mxnet", "--out", str(tmp_path / "two")]) == 0
+    assert capfd.readouterr().out == f"rnn, 1 x 6 units, {len(VOCAB)} tokens: {tmp_path / 'two'}\n"
+    one, two = RunFolder.open(source), RunFolder.open(tmp_path / "two")
+    assert (two.backend, two.status, two.config["seconds"]) == ("mxnet", "interrupted", 3.5)
+    assert two.config["converted_from"] == {"backend": "torch", "epochs": 2}
+    assert (two.settings, two.vocab.idx_to_token) == (one.settings, one.vocab.idx_to_token)
+    assert (two.state.history, two.state.random_state) == (one.state.history, one.state.random_state)
+    assert_same_weights(two.state.weights, one.state.weights)
+    assert_same_weights(two.state.best, one.state.best)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_run_becomes_a_file_and_the_file_a_run(tmp_path, best):
+    source = make_run(tmp_path / "one")
+    file = tmp_path / "weights.safetensors"
+    made = convert(source, file, best=best)
+    assert (made["out"], made["kind"], made["num_hiddens"]) == (str(file), "rnn", 6)
+    kind, weights = exchange.read_file(file)
+    assert kind == "rnn"
+    assert_same_weights(weights, RunFolder.open(source).weights(best))
+    for name, vocab in (("two", source), ("three", source / "vocab.json")):
+        convert(file, tmp_path / name, backend="tensorflow", vocab=vocab)
+        two = RunFolder.open(tmp_path / name)
+        assert (two.backend, two.status, two.epoch) == ("tensorflow", "converted", 0)
+        assert two.vocab.idx_to_token == VOCAB.idx_to_token
+        assert_same_weights(two.weights(), weights)
+    assert cli.main(["show", str(tmp_path / "two"), "--png", str(tmp_path / "runs.png")]) == 0
+
+
+def test_a_run_made_of_a_file_has_no_text_to_train_on(tmp_path, monkeypatch):
+    convert(make_run(tmp_path / "one"), tmp_path / "w.safetensors")
+    convert(tmp_path / "w.safetensors", tmp_path / "two", backend="torch", vocab=tmp_path / "one")
+    monkeypatch.setattr(run.backends, "problem", lambda name: None)
+    with pytest.raises(InputError, match="was made from a file of weights and has no text to train on"):
+        run.resume(tmp_path / "two")
+
+
+def test_the_weights_of_a_run_folder_are_a_file_that_tells_its_kind(tmp_path):
+    make_run(tmp_path / "one", kind="rnn-relu")
+    assert exchange.read_file(tmp_path / "one" / "weights.safetensors")[0] == "rnn-relu"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["one", "--out", "two"], "'two' is to be a run folder: name its framework with --backend"),
+        (["one", "--out", "two.bin"], "'two.bin' is to be a run folder"),
+        (["one", "--out", "w.pt", "--backend", "mxnet"], "a .pt file is torch's own, and --backend says mxnet"),
+        (["one", "--out", "one", "--backend", "mxnet"], "there is a run in 'one' already"),
+        (["one", "--out", "two", "--backend", "mxnet", "--best"], "keeps all its weights"),
+        (["one", "--out", "w.safetensors", "--model", "gru"], "is of the model 'rnn', not 'gru'"),
+        (["nowhere", "--out", "two", "--backend", "mxnet"], "there is no 'nowhere': give a run folder, or a file"),
+        (["nowhere.pt", "--out", "w.safetensors"], "'nowhere.pt'"),
+        ([".", "--out", "two", "--backend", "mxnet"], "'.' is not a run folder"),
+        (["reset", "--out", "two", "--backend", "mxnet"],
+         "'gru-reset-before' cannot be converted exactly to MXNet, which has no layer that computes it"),
+        (["reset.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one"], "cannot be converted exactly"),
+        (["one.safetensors", "--out", "two", "--backend", "torch"], "holds no vocabulary: name the run folder"),
+        (["one.safetensors", "--out", "two", "--backend", "torch", "--vocab", "nothing"], "cannot read the vocabulary"),
+        (["one.safetensors", "--out", "two", "--backend", "torch", "--vocab", "small.json"],
+         "has 2 tokens, and the model in 'one.safetensors' is for"),
+        (["one.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one/config.json"],
+         "holds no vocabulary"),
+        (["both.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one"], "reads a text from both ends"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_converted_is_said_in_a_line(tmp_path, monkeypatch, capfd, args, message):
+    monkeypatch.chdir(tmp_path)
+    make_run("one")
+    make_run("reset", "tensorflow", "gru-reset-before")
+    for name in ("one", "reset"):
+        convert(name, f"{name}.safetensors")
+    both = canonical.initial_weights("rnn", len(VOCAB), 6, bidirectional=True, seed=1)
+    exchange.write_file("both.safetensors", "rnn", both)
+    (tmp_path / "small.json").write_text(json.dumps({"tokens": ["<unk>", "a"]}))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert cli.main(["convert", *args]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_framework_goes_on_with_the_run_of_another(backend, tmp_path):
+    # The minibatches are those that were to come, and the weights the same: the loss goes on where it was
+    settings = Settings(corpus="story", max_tokens=2000, num_hiddens=12, batch_size=8, num_steps=20, seed=3, epochs=4)
+    run.train(backend.name, settings, out=tmp_path / "whole", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(backend.name, settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
+    convert(tmp_path / "cut", tmp_path / "again", backend=backend.name)
+    run.resume(tmp_path / "again", quiet=True)
+    one, other = (RunFolder.open(tmp_path / name).state for name in ("again", "whole"))
+    assert one.history.perplexity == other.history.perplexity
+    assert_same_weights(one.weights, other.weights)
+
+
+def interrupt_after_two(number, epoch):
+    if number == 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["rnn-scratch", "rnn", "rnn-relu", "gru", "lstm"])
+def test_round_trips_of_runs_through_the_frameworks_own_file(backend, tmp_path, kind):
+    ending = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras"}[backend.name]
+    source = make_run(tmp_path / "one", backend.name, kind)
+    convert(source, tmp_path / f"model{ending}")
+    convert(tmp_path / f"model{ending}", tmp_path / "two", backend=backend.name, kind=kind, vocab=source)
+    assert_same_weights(RunFolder.open(tmp_path / "two").weights(), RunFolder.open(source).weights())
+    assert run.predict(tmp_path / "two", ["the"], 20) == run.predict(source, ["the"], 20)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("source", ["torch", "mxnet", "tensorflow"])
+@pytest.mark.parametrize("kind", ["rnn-scratch", "rnn", "rnn-relu", "gru", "lstm"])
+def test_a_run_of_each_backend_is_continued_with_the_same_text_in_all(tmp_path, source, kind):
+    settings = Settings(
+        model=kind, corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=6,
+    )  # fmt: skip
+    run.train(source, settings, out=tmp_path / "run", quiet=True)
+    texts = {name: run.predict(tmp_path / "run", backend=name) for name in ("torch", "mxnet", "tensorflow")}
+    drawn = {
+        name: run.predict(tmp_path / "run", ["the "], 200, backend=name, temperature=0.8, seed=5) for name in texts
+    }
+    assert texts["torch"] == texts["mxnet"] == texts["tensorflow"]
+    assert drawn["torch"] == drawn["mxnet"] == drawn["tensorflow"]
+    assert all(len(text) == len(prefix) + 50 for prefix, text in texts["torch"].items())
+    assert len(set(drawn["torch"]["the "])) > 5
+
+
+@pytest.mark.parity
+def test_another_framework_goes_on_with_the_training(tmp_path):
+    settings = Settings(corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=8)
+    run.train("torch", settings, out=tmp_path / "whole", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        run.train("torch", settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
+    convert(tmp_path / "cut", tmp_path / "mxnet", backend="mxnet")
+    run.resume(tmp_path / "mxnet", quiet=True)
+    whole, cut = (RunFolder.open(tmp_path / name).state.history for name in ("whole", "mxnet"))
+    np.testing.assert_allclose(cut.perplexity, whole.perplexity, rtol=1e-3)
