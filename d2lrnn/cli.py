@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, report, run, show
+from d2lrnn import __version__, backends, compare, report, reproduce, run, show
 from d2lrnn.canonical import KINDS
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA
@@ -237,6 +237,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(command)
     command.set_defaults(run=_show)
 
+    command = commands.add_parser("reproduce", help="the perplexities that the book prints, and ours over three seeds")
+    command.add_argument("--backend", choices=list(backends.BACKENDS), help="the framework (default: all)")
+    command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
+    command.add_argument("--out", default=reproduce.OUT, metavar="DIR",
+                         help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
+    command.add_argument("--results", metavar="FILE", help="the Markdown file to put the table into")
+    _add_json(command)
+    command.set_defaults(run=_reproduce)
+
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
@@ -351,6 +360,28 @@ def _convert(args: argparse.Namespace) -> int:
     sizes = f"{made['num_layers']} x {made['num_hiddens']} units, {made['vocab_size']} tokens"
     print(f"{made['kind']}, {sizes}: {made['out']}")
     return 0
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    names = [args.backend] if args.backend else list(backends.BACKENDS)
+    with _terminated_like_interrupted():
+        document = reproduce.reproduce(
+            names, quick=args.quick, out=args.out, results=args.results, on_event=_tell_of_trainings
+        )
+    if args.json:
+        _print_json(document)
+    else:
+        print(reproduce.table(document))
+        print(f"\nwritten to {document['results']}")
+    return 0
+
+
+def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
+    """Say on the error stream which training begins, and what went wrong with one."""
+    if event["event"] == "start":
+        print(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs", file=sys.stderr, flush=True)
+    elif event["event"] == "end" and event["problem"]:
+        print(f"{name}: {event['problem']}", file=sys.stderr, flush=True)
 
 
 def _show(args: argparse.Namespace) -> int:

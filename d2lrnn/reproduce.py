@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import subprocess
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -529,19 +530,17 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 def _head(document: Mapping[str, Any]) -> list[str]:
-    lines = []
+    paragraphs = []
     if document["corpus"]["name"] != "time-machine":
-        lines += [
+        paragraphs.append(
             "**Not the book's text.** *The Time Machine* is not here, and the bundled story stood in for it: these "
-            "figures are not comparable with the book's.",
-            "",
-        ]
+            "figures are not comparable with the book's."
+        )
     if document["quick"]:
-        lines += [
+        paragraphs.append(
             "**A quick run**, of a few epochs and one seed: it shows that all of it works. The book's figures are of "
-            "many more epochs.",
-            "",
-        ]
+            "many more epochs."
+        )
     machine = document["machine"]
     where = [machine["processor"], f"{machine['cpus']} cores"]
     if machine["memory"] is not None:
@@ -555,15 +554,21 @@ def _head(document: Mapping[str, Any]) -> list[str]:
         when = f"from {began} to {ended}"
     else:
         when = "with no run yet"
-    seeds = ", ".join(map(str, document["seeds"]))
-    lines += [
+    paragraphs.append(
         f"Made by `{document['command']}` {when}. Machine: {'; '.join(where)}. Versions: {', '.join(versions)}. "
-        f"Text: {document['corpus']['name']}, SHA-256 {document['corpus']['sha256'][:12]}.",
-        "",
-        f"Training perplexities, the smallest to the largest over the seeds ({seeds}); in brackets is how many seeds "
-        "these are. A row of several epochs has the smallest and largest of all of them.",
-    ]
-    return lines
+        f"Text: {document['corpus']['name']}, SHA-256 {document['corpus']['sha256'][:12]}."
+    )
+    *others, last = map(str, document["seeds"])
+    seeds = f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"
+    paragraphs.append(
+        f"Training perplexities of {seeds}: the smallest to the largest over the seeds, and in brackets how many seeds "
+        "these are. A row of several epochs has the smallest and the largest of all of them."
+    )
+    return "\n\n".join(_wrapped(paragraph) for paragraph in paragraphs).splitlines()
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _rows(configuration: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
@@ -579,6 +584,8 @@ def _rows(configuration: Mapping[str, Any], document: Mapping[str, Any]) -> Iter
         printed = book.get(str(epoch), f"{book[last_of_book]} at epoch {last_of_book}")
         cells = [_cell(configuration, document, name, epoch) for name in names]
         yield _line([title if epoch == points[0] else "", f"epoch {epoch}", printed, *cells])
+    if document["quick"]:
+        return  # so few epochs only go down
     cells = [_cell(configuration, document, name, None) for name in names]
     yield _line(["", f"epochs {max(1, epochs - LAST_EPOCHS + 1)} to {epochs}", "", *cells])
 
@@ -627,10 +634,10 @@ def _figure(value: float) -> str:
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:
-    notes = [f"- {configuration['remark']}" for configuration in document["configurations"] if configuration["remark"]]
+    notes = [configuration["remark"] for configuration in document["configurations"] if configuration["remark"]]
     if document["elsewhere"]:
-        notes.append(f"- {document['elsewhere']} of the trainings were made on another machine than the one above.")
-    return notes
+        notes.append(f"{document['elsewhere']} of the trainings were made on another machine than the one above.")
+    return [_wrapped(f"- {note}", "  ") for note in notes]
 
 
 # The file that has the table

@@ -40,7 +40,10 @@ def last_line(err):
     return err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("args", [["--help"], ["train", "--help"], ["compare", "--help"], ["backends", "--help"]])
+COMMANDS = ["backends", "train", "resume", "predict", "convert", "show", "compare", "reproduce"]
+
+
+@pytest.mark.parametrize("args", [["--help"], *([command, "--help"] for command in COMMANDS)])
 def test_help(run, args):
     code, out, _ = run(*args)
     assert code == 0
