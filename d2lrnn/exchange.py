@@ -62,7 +62,6 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
     form = _format(path)
     if kind is not None:
         canonical.check_kind(kind)
-    decode = {"canonical": _decode, "mxnet": _decode_params}.get(form) or _backend(form).decode
     try:
         # A device or a pipe may never end
         if not path.is_file():
@@ -74,6 +73,7 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputFileError(f"cannot read {str(path)!r} ({reason}): give a file of weights") from None
+    decode = {"canonical": _decode, "mxnet": _decode_params}.get(form) or _backend(form).decode
     try:
         kind, weights = decode(content, kind)
     except InputError as error:

@@ -100,6 +100,7 @@ def execute_notebook(framework: str, name: str, executed: Path = EXECUTED) -> Re
     for path in (target, failed):
         path.unlink(missing_ok=True)
     notebook = nbformat.read(NOTEBOOKS / framework / target.name, as_version=4)
+    notebook.metadata["d2lrnn"] = fingerprint(framework)  # now: the package may be edited while the notebook runs
     start = time.perf_counter()
     error = None
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +117,6 @@ def execute_notebook(framework: str, name: str, executed: Path = EXECUTED) -> Re
             client.execute(env=env)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as reason:
             error = str(reason)
-    notebook.metadata["d2lrnn"] = fingerprint(framework)
     place = target if error is None else failed
     part = place.with_suffix(".part")  # so that a notebook is there whole, or not at all
     nbformat.write(notebook, part)
