@@ -66,6 +66,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         InputError: If it cannot be written; there is then no trace of it.
     """
     with _explained(f"cannot write {str(path)!r}", "free some space, or choose another place"):
+        if not path.parent.is_dir():
+            raise InputError(
+                f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}; make it, or name another one"
+            )
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import math
 import signal
@@ -27,7 +28,7 @@ from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterr
 from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS
-from d2lrnn.settings import SAMPLINGS, Settings
+from d2lrnn.settings import SAMPLINGS, Settings, check_text
 
 _DEFAULTS = Settings()
 _TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
@@ -61,7 +62,13 @@ def _positive(text: str) -> float:
 
 
 def _temperature(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else _positive(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return number
 
 
 def _fraction(text: str) -> float:
@@ -232,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_convert)
 
     command = commands.add_parser("show", help="a table and the curves of several runs")
-    command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders")
+    command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders, or folders with runs in them")
     command.add_argument("--png", default="runs.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
     _add_json(command)
     command.set_defaults(run=_show)
@@ -274,7 +281,9 @@ def _print_json(document: dict[str, Any]) -> None:
             return [finite(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    print(json.dumps(finite(document), ensure_ascii=False, indent=2, allow_nan=False))
+    # Where the output is not UTF-8, what it lacks is spelled with JSON's own escapes
+    plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+    print(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False))
 
 
 def _backends(args: argparse.Namespace) -> int:
@@ -405,7 +414,12 @@ def _show(args: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(console.width, _TABLE_WIDTH))
-    console.print(table)
+    if console.width >= _NARROWEST_TABLE:
+        console.print(table)
+    else:  # a block for each run
+        for values in zip(*(column.cells for column in table.columns), strict=True):
+            lines = zip((str(column.header) for column in table.columns), values, strict=True)
+            console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
     console.print(f"curves: {args.png}", highlight=False, markup=False)
     return 0
 
@@ -532,12 +546,20 @@ def _show_warning(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 if a backend of a comparison failed, 2 for bad input."""
-    args = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(given)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", D2LRNNWarning)
         try:
-            return int(args.run(args))
+            for argument in given:
+                check_text(argument)
+            code = int(args.run(args))
+            sys.stdout.flush()
+            return code
         except D2LRNNError as error:
             print(f"d2lrnn: error: {error}", file=sys.stderr)
             return 2
@@ -549,6 +571,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Whoever read our output has gone, as in 'd2lrnn backends | head -1'
             sys.stderr.close()
             return 0
+        except OSError as error:
+            print(f"d2lrnn: error: {error.strerror or error}; is the disk full?", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                sys.stdout.close()  # or Python would try once more, and complain
+            return 2
 
 
 if __name__ == "__main__":

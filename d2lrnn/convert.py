@@ -11,7 +11,7 @@ import numpy as np
 
 from d2lrnn import backends, canonical, exchange
 from d2lrnn.canonical import Weights
-from d2lrnn.checkpoint import VOCAB, RunFolder, State, parse_vocab
+from d2lrnn.checkpoint import CONFIG, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.monitor import History
@@ -63,6 +63,8 @@ def convert(
                 f"({', '.join(backends.BACKENDS)}), or give --out one of the endings {', '.join(exchange.FORMATS)}"
             )
         backends.check_name(backend)
+    if to_file and (target.parent / CONFIG).exists():
+        raise InputError(f"{str(target.parent)!r} is a run folder, which holds what its run wrote: name another place")
     if source.is_dir():
         folder = RunFolder.open(source)
         weights, own = folder.weights(best), folder.settings.model
@@ -134,6 +136,10 @@ def _file_as_run(
         )
     tokens = _read_vocab(Path(vocab))
     vocab_size, num_hiddens, num_layers, bidirectional = canonical.sizes(kind, weights)
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise InputError(
+            f"the model in {str(source)!r} has weights that are NaN or infinite, so it can continue no text"
+        )
     if bidirectional:
         raise InputError(
             f"the model in {str(source)!r} reads a text from both ends and cannot continue one, so it makes no run: "

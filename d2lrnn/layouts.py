@@ -58,7 +58,8 @@ def choose_kind(kind: str | None, found: Iterable[str], also: Iterable[str] = ()
         return found[0]
     canonical.check_kind(kind)
     if kind not in (*found, *also):
-        raise InputError(f"the weights are those of {' or '.join(map(repr, found))}, not of {kind!r}: leave out kind=")
+        what = "leave kind= (--model) out" if len(found) == 1 else "say which of these by kind= (--model)"
+        raise InputError(f"the weights are those of {' or '.join(map(repr, found))}, not of {kind!r}: {what}")
     return kind
 
 

@@ -26,6 +26,7 @@ from d2lrnn.errors import (
     D2LRNNWarning,
     DivergenceError,
     InputError,
+    InputFileError,
     TrainingInterrupted,
     require_positive,
 )
@@ -201,8 +202,12 @@ def resume(
     with RunFolder.reopen(path) as folder, _telling_how_to_go_on(folder):
         settings = replace(folder.settings, corpus=corpus_source(text))
         left = max(0, settings.epochs - folder.epoch)
-        if folder.status == "stopped early" and folder.state is not None:
-            left = 0
+        if folder.state is not None and epochs is None:
+            begin = folder.config.get("patience_from", 0)
+            if left and patience_is_out(settings, folder.state.history, begin):
+                left = 0
+                if folder.status != "stopped early":  # it was killed between that epoch and the end
+                    folder.mark("stopped early")
         if epochs is not None:
             settings, left = replace(settings, epochs=folder.epoch + epochs), epochs
             # Patience begins anew: it may have just run out, and these are asked for
@@ -247,7 +252,10 @@ def _same_text(folder: RunFolder, corpus: str | Path | None) -> Text:
             f"the run in {str(folder.path)!r} was made from a file of weights and has no text to train on: "
             "it can be continued with 'd2lrnn predict', and trained on from Python"
         )
-    text = read_text(corpus if corpus is not None else folder.settings.corpus)
+    try:
+        text = read_text(corpus if corpus is not None else folder.settings.corpus)
+    except InputFileError as error:
+        raise InputFileError(f"{error} (if the run's text has moved, name its new place with --corpus)") from None
     if text.sha256 != described.get("sha256"):
         raise InputError(
             f"the text {text.name!r} is not the one that the run in {str(folder.path)!r} began with (its SHA-256 is "
@@ -346,6 +354,19 @@ def _train(
     return result
 
 
+def patience_is_out(settings: Settings, history: History, begin: int = 0) -> bool:
+    """Tell whether the held-out perplexity has not improved for as many epochs as patience lasts.
+
+    Args:
+        settings: With ``patience``, or None in it for never.
+        history: The epochs so far.
+        begin: Only the epochs after this one count.
+    """
+    if settings.patience is None or not len(history):
+        return False
+    return len(history) - (best_epoch(history, begin) or begin) >= settings.patience
+
+
 class _Recorder:
     """Follows a training epoch by epoch, writes its checkpoints, and ends it when patience has run out.
 
@@ -380,12 +401,14 @@ class _Recorder:
     def __call__(self, number: int, epoch: Epoch) -> bool:
         """Record an epoch; return whether training should end."""
         self.history.add(number, epoch)
+        # Before anything that may be interrupted: an epoch is the last one or is not, however the training ends
+        begin: int = self.folder.config.get("patience_from", 0) if self.folder is not None else 0
+        self.stopped_early = patience_is_out(self.settings, self.history, begin)
         if self.folder is not None:
             self._remember(number)
             if number % self.checkpoint_every == 0 and number < self.settings.epochs:
                 self._checkpoint()
         stop = self.callback is not None and self.callback(number, epoch) is True
-        self.stopped_early = self._patience_is_out(number)
         return stop or self.stopped_early
 
     def _remember(self, number: int) -> None:
@@ -399,12 +422,6 @@ class _Recorder:
             lines = [f"epoch {number}, perplexity {self.history.perplexity[-1]:.3f}"]
             samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
         self.state = State(weights, self.history.copy(), dict(self.random_state()), best, samples)
-
-    def _patience_is_out(self, number: int) -> bool:
-        if self.settings.patience is None:
-            return False
-        begin: int = self.folder.config.get("patience_from", 0) if self.folder is not None else 0
-        return number - (best_epoch(self.history, begin) or begin) >= self.settings.patience
 
     def _checkpoint(self) -> None:
         """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""

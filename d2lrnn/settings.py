@@ -19,6 +19,19 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def check_text(text: str) -> str:
+    """Return a text as given.
+
+    Raises:
+        InputError: If it cannot be written as UTF-8, as a file's name in another encoding cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r} is not UTF-8 and could not be kept or printed: rename it") from None
+    return text
+
+
 # What JSON may give for each of the types below. A bool is an int in Python, and no number here.
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
@@ -84,6 +97,8 @@ class Settings:
             InputError: If a setting cannot be used.
         """
         check_kind(self.model, self.num_layers)
+        for text in (self.corpus, *self.prefixes):
+            check_text(text)
         require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
         require_positive(num_steps=self.num_steps, epochs=self.epochs)
         for name, value in (("lr", self.lr), ("theta", self.theta)):

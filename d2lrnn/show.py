@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from d2lrnn.checkpoint import RunFolder, best_epoch, write_atomically
+from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
+from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.monitor import History
 
 
 def show(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     """Read run folders, and return a row for each, ready for JSON.
 
+    A folder that is no run but has runs in it stands for these. What cannot be read is left out, with a warning,
+    as long as something else can be.
+
     Raises:
-        InputError: If one of them is not a run folder, or is damaged.
+        InputError: If none of them can be read.
     """
-    return [_row(RunFolder.open(path)) for path in paths]
+    rows: list[dict[str, Any]] = []
+    problems: list[InputError] = []
+    for run in [run for path in paths for run in _runs(Path(path))]:
+        try:
+            rows.append(_row(RunFolder.open(run)))
+        except InputError as error:
+            problems.append(error)
+    if not rows:
+        raise problems[0] if problems else InputError("no run folder is named: name one")
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", D2LRNNWarning, stacklevel=2)
+    return rows
+
+
+def _runs(path: Path) -> list[Path]:
+    """Return a folder, or the runs in it if it has some and is none itself."""
+    try:
+        if not (path / CONFIG).exists() and path.is_dir():
+            return sorted(entry.parent for entry in path.glob(f"*/{CONFIG}")) or [path]
+    except (OSError, ValueError):  # opening it will say what is wrong
+        pass
+    return [path]
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -95,9 +121,9 @@ def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
     """
     figure, axes = _figure(9, 4.5)
     for row in rows:
-        history = row["history"]
-        (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=row["out"])
+        history, name = row["history"], row["out"].encode("utf-8", "replace").decode()
+        (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=name)
         if valid := history["valid_perplexity"]:
-            axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{row['out']}, held out")
+            axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{name}, held out")
     path = Path(path)
     write_atomically(path, _finish(figure, axes, path.suffix.lower().lstrip(".")))

@@ -100,6 +100,9 @@ def test_the_weights_of_a_run_folder_are_a_file_that_tells_its_kind(tmp_path):
          "has 2 tokens, and the model in 'one.safetensors' is for"),
         (["one.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one/config.json"],
          "holds no vocabulary"),
+        (["nan.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one"], "that are NaN or infinite"),
+        (["reset", "--out", "one/weights.safetensors"], "'one' is a run folder, which holds what its run wrote"),
+        (["one", "--out", "nowhere/x.safetensors"], "there is no folder 'nowhere'; make it"),
         (["both.safetensors", "--out", "two", "--backend", "torch", "--vocab", "one"], "reads a text from both ends"),
     ],
 )  # fmt: skip
@@ -111,6 +114,9 @@ def test_what_cannot_be_converted_is_said_in_a_line(tmp_path, monkeypatch, capfd
         convert(name, f"{name}.safetensors")
     both = canonical.initial_weights("rnn", len(VOCAB), 6, bidirectional=True, seed=1)
     exchange.write_file("both.safetensors", "rnn", both)
+    bad = canonical.initial_weights("rnn", len(VOCAB), 6, seed=1)
+    bad["output.b_q"][0] = np.nan
+    exchange.write_file("nan.safetensors", "rnn", bad)
     (tmp_path / "small.json").write_text(json.dumps({"tokens": ["<unk>", "a"]}))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert cli.main(["convert", *args]) == 2

@@ -520,11 +520,15 @@ def test_execute_runs_what_is_stale_and_fails_with_a_cell(sandbox, backend):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
 def test_ctrl_c_ends_it_at_once_in_one_line(sandbox, backend):
-    write(sandbox / "notebooks", TINY.replace('print("the same in all")', "import time; time.sleep(300)"))
+    started = sandbox / "started"
+    cell = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(300)"
+    write(sandbox / "notebooks", TINY.replace('print("the same in all")', cell))
     generator(sandbox, "write")
     command = [sys.executable, "-u", sandbox / "notebooks" / "generator", "execute", "--frameworks", backend.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(6)
+        while not started.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         printed, complaints = process.communicate(timeout=20)
     assert (process.returncode, complaints) == (130, "")

@@ -1,10 +1,13 @@
 """Runs that last: trained, interrupted, gone on with, continued in any backend, and shown, through the command line."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +139,24 @@ def test_training_stops_early_where_patience_runs_out(backend, tmp_path):
     assert best + 2 + 2 <= len(more["history"]["epoch"])
 
 
+def test_a_run_that_is_cut_where_its_patience_ends_is_not_trained_on(backend, tmp_path):
+    options = {"valid_fraction": 0.2, "patience": 2, "epochs": 60, "lr": 8.0}
+    last = len(train(backend, tmp_path / "whole", **options)["history"]["epoch"])
+    with pytest.raises(TrainingInterrupted):
+        train(backend, tmp_path / "cut", callback=interrupt_after(last), **options)
+
+    def copy(number, epoch):
+        if number == last:
+            shutil.copytree(tmp_path / "run", tmp_path / "killed")  # what kill -9 would leave at this moment
+
+    run.train(backend.name, settings(**options), out=tmp_path / "run", checkpoint_every=1, quiet=True, callback=copy)
+    assert RunFolder.open(tmp_path / "killed").status == "unfinished"
+    for name in ("cut", "killed"):
+        assert resume(tmp_path / name)["status"] == "stopped early"
+        assert_same_run(tmp_path / name, tmp_path / "whole")
+        assert RunFolder.open(tmp_path / name).status == "stopped early"
+
+
 def test_patience_without_a_folder(backend):
     result = run.train(backend.name, settings(valid_fraction=0.2, patience=1, epochs=60, lr=8.0), quiet=True, out=None)
     values = result["history"]["valid_perplexity"]
@@ -186,7 +207,7 @@ def test_another_text_is_not_trained_on(backend, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is not the one that the run in .* began with"):
         resume(tmp_path / "run")
     text.rename(tmp_path / "moved.txt")
-    with pytest.raises(InputError, match=r"novel\.txt"):
+    with pytest.raises(InputError, match=r"novel\.txt.* name its new place with --corpus"):
         resume(tmp_path / "run")
     assert content(tmp_path / "run") == before
     (tmp_path / "moved.txt").write_text("the sea the sky the land " * 40)
@@ -354,12 +375,79 @@ def test_bad_input_is_one_line_and_exit_code_2(capfd, monkeypatch, tmp_path, arg
 
 
 def test_a_run_of_a_missing_framework_names_the_others(tmp_path, monkeypatch):
-    chosen = settings(model="rnn")
-    vocab = Vocab("abc")
-    weights = canonical.initial_weights("rnn", len(vocab), chosen.num_hiddens, seed=0)
-    with RunFolder.create(tmp_path / "run", {"backend": "mxnet"}, chosen, vocab) as folder:
-        state = State(weights, History([1], [2.0], [2.0], [], [1.0]), np.random.default_rng(0).bit_generator.state)
-        folder.save(state, "interrupted")
-    monkeypatch.setattr(backends, "problem", lambda name: None if name == "torch" else f"{name} is not installed: pip")
-    with pytest.raises(ImportError, match="mxnet is not installed: pip; or continue the run .*: --backend torch"):
-        run.predict(tmp_path / "run", ["a"])
+    path = make_folder(tmp_path / "run")
+    monkeypatch.setattr(backends, "problem", lambda name: None if name == "mxnet" else f"{name} is not installed: pip")
+    with pytest.raises(ImportError, match="torch is not installed: pip; or continue the run .*: --backend mxnet"):
+        run.predict(path, ["a"])
+
+
+# What the places around may do to it
+
+
+def make_folder(path, kind="rnn", text="abc"):
+    chosen = settings(model=kind, prefixes=(text[:1],))
+    vocab = Vocab(text)
+    weights = canonical.initial_weights(kind, len(vocab), chosen.num_hiddens, seed=0)
+    config = {"backend": "torch", "corpus": {"name": text}}
+    with RunFolder.create(path, config, chosen, vocab) as folder:
+        history = History([1], [2.0], [2.0], [], [1.0])
+        folder.save(State(weights, history, dict(np.random.default_rng(0).bit_generator.state)), "interrupted")
+    return path
+
+
+def test_show_takes_a_folder_of_runs_and_leaves_out_what_is_none(command, tmp_path):
+    for name in ("runs/one", "runs/many/two", "runs/many/three"):
+        make_folder(tmp_path / name)
+    (tmp_path / "runs" / "empty").mkdir()
+    result = command("show", *sorted((tmp_path / "runs").iterdir()), "--json")
+    assert [row["out"].rsplit("/", 1)[1] for row in json.loads(result.stdout)["runs"]] == ["three", "two", "one"]
+    assert result.returncode == 0
+    assert "warning: left out: " in result.stderr
+    assert "runs/empty' is not a run folder" in result.stderr
+    assert command("show", "runs/empty").returncode == 2
+
+
+def test_show_in_a_narrow_terminal(tmp_path, monkeypatch, capfd):
+    from d2lrnn import cli
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr(cli, "_TABLE_WIDTH", 40)
+    assert cli.main(["show", str(make_folder(tmp_path / "a")), "--png", str(tmp_path / "a.png")]) == 0
+    out = capfd.readouterr().out
+    assert "epochs: 1 of 6\n" in out
+    assert "┃" not in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_output_of_another_encoding(command, tmp_path, encoding):
+    make_folder(tmp_path / "verses", text="山水😀")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = command("show", "verses", "--json", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["runs"][0]["corpus"] == "山水😀"
+    assert command("show", "verses", env=environment).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
+def test_an_output_that_cannot_be_written(tmp_path):
+    make_folder(tmp_path / "run")
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "d2lrnn.cli", "show", "run", "--json"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr == "d2lrnn: error: No space left on device; is the disk full?\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+@pytest.mark.parametrize("option", ["--corpus", "--prefix", "--out"])
+def test_names_that_are_not_utf_8_are_refused(command, tmp_path, option):
+    result = command("train", "--backend", "torch", *TINY_ARGS, option, "caf\udce9")
+    assert result.returncode == 2
+    assert result.stderr == "d2lrnn: error: 'caf\\udce9' is not UTF-8 and could not be kept or printed: rename it\n"
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="is not UTF-8"):
+        settings(prefixes=("caf\udce9",)).check()

@@ -138,6 +138,11 @@ def _check_config(config, size):
             inputs = _width(name, layer)
         if len(layers) < 2 or 4 * numbers > size:
             raise InputError(f"the file does not hold the weights of a recurrent and a dense layer: save {_WANTED}")
+        # An optimizer may have a few numbers for each weight; what is far more would only fill the memory
+        if size > 40 * numbers + 2**24:
+            raise InputError(
+                f"the file's parts have {size} bytes, and its {numbers} weights need far less: save {_WANTED}"
+            )
     except InputError:
         raise
     except Exception as error:  # whatever may be missing in a description that another program made
