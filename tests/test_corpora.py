@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import socket
 import threading
 import zipfile
@@ -154,6 +155,13 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 def test_a_missing_file_is_an_error_that_lists_the_corpora(name):
     with pytest.raises(InputFileError, match=f"no corpus or file called '{name}'.*time-machine, story, verses"):
         read_text(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_that_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(InputFileError, match="is no file but a device or a pipe: give a readable text file"):
+        read_text(tmp_path / "pipe.txt")
 
 
 def test_a_missing_file_is_also_pythons_own_error():

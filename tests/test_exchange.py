@@ -552,6 +552,22 @@ def huge(config):
 
 
 @pytest.mark.only("tensorflow")
+def test_a_keras_file_that_would_fill_the_memory_is_refused_before_it_is_unpacked(backend, tmp_path):
+    weights = canonical.initial_weights("gru", 5, 4, seed=0)
+    exchange.write_file(tmp_path / "good.keras", "gru", weights)
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in good.namelist():
+            zeros = bytes(2**25) if name == "model.weights.h5" else b""
+            bomb.writestr(name, good.read(name) + zeros)
+    assert (tmp_path / "bomb.keras").stat().st_size < 2**17
+    with pytest.raises(InputError, match=r"parts have \d+ bytes, and its \d+ weights need far less"):
+        exchange.read_file(tmp_path / "bomb.keras")
+
+
+@pytest.mark.only("tensorflow")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

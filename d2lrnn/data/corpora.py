@@ -104,6 +104,8 @@ def read_file(path: str | Path) -> str:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputFileError(f"{str(path)!r} is no file but a device or a pipe: give a readable text file")
         raw = path.read_bytes()
+    except InputFileError:
+        raise
     except (FileNotFoundError, RuntimeError):  # a RuntimeError where ~name names nobody
         names = ", ".join(CORPORA)
         raise InputFileError(
