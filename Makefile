@@ -50,7 +50,7 @@ site: $(BOOTSTRAP)/tox
 
 build/compare.json: Makefile $(shell find d2lrnn -name '*.py')
 	@mkdir -p build
-	@$(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png > build/measured
+	@$(BIN)/d2lrnn compare $(COMPARE) --json --png build/compare.png --html build/report.html > build/measured
 	@mv build/measured build/compare.json
 
 # The built site in a real browser
