@@ -17,7 +17,7 @@ ALL = $(TOX) run -q -e parity --notest
 # Few enough epochs to end within three minutes on two cores; the book trains for 500.
 COMPARE = --epochs 100 --seed 1
 
-.PHONY: compare test lint notebooks lessons site test-site clean
+.PHONY: compare test lint notebooks lessons site test-site bench clean
 
 compare: $(BOOTSTRAP)/tox
 	@$(ALL)
@@ -57,6 +57,13 @@ build/compare.json: Makefile $(shell find d2lrnn -name '*.py')
 test-site: $(BOOTSTRAP)/tox
 	@$(ALL)
 	@$(BIN)/python -m pytest tests -m site
+
+# Speed and memory, against the book's own package and against the machine's limit, into benchmarks/RESULTS.md. It takes
+# half an hour of a machine that does nothing else. To see in minutes that it works: make bench BENCH="--quick --out build"
+bench: $(BOOTSTRAP)/tox
+	@$(ALL)
+	@$(TOX) run -q -e book
+	@$(BIN)/python benchmarks/bench.py --book-python .tox/book/bin/python $(BENCH)
 
 $(BOOTSTRAP)/tox:
 	@test -n "$(PYTHON)" || { echo "d2lrnn needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..."; exit 2; }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from d2lrnn.data.text import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
+
+
+def most_probable(logits: npt.NDArray[Any]) -> int:
+    """Return the index of the largest of the logits, the first of equals."""
+    return int(np.argmax(logits))
 
 
 def token_chooser(
@@ -42,7 +47,7 @@ def token_chooser(
         raise InputError(f"temperature must be a finite number of at least 0, not {temperature!r}")
     greedy = temperature is None and top_k is None and seed is None
     if greedy or temperature == 0:
-        return lambda logits: int(np.argmax(logits))
+        return most_probable
     rng = np.random.default_rng(seed)
     scale = 1.0 if temperature is None else temperature
 
@@ -90,6 +95,8 @@ def generate(
     vocab: Vocab,
     step: Callable[[int], npt.NDArray[Any]],
     choose: Chooser,
+    *,
+    most_probable_tokens: Callable[[int, int], Iterable[int]] | None = None,
 ) -> str:
     """Warm up on a prefix and continue it token by token (book section 8.5.4).
 
@@ -100,6 +107,9 @@ def generate(
         vocab: The model's vocabulary.
         step: Feeds one token's index to the model and returns the logits of the next, shape (vocab_size,).
         choose: Returns an index for logits; see :func:`token_chooser`.
+        most_probable_tokens: Where a backend can choose the most probable token by itself: feeds one token's index, and
+            then each time the token that it has chosen, and returns as many as the second argument says. It is used
+            where ``choose`` is :func:`most_probable`.
 
     Returns:
         The prefix and its continuation, joined as characters for a string and by spaces for a list. A token that the
@@ -115,7 +125,10 @@ def generate(
     for index in before[:-1]:  # the warm-up: only the state matters
         step(index)
     last = before[-1]
-    for _ in range(num_preds):
-        last = choose(step(last))
-        outputs.append(last)
+    if choose is most_probable and most_probable_tokens is not None:
+        outputs += map(int, most_probable_tokens(last, num_preds))
+    else:
+        for _ in range(num_preds):
+            last = choose(step(last))
+            outputs.append(last)
     return ("" if isinstance(prefix, str) else " ").join(str(token) for token in vocab.to_tokens(outputs))

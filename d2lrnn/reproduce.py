@@ -655,14 +655,24 @@ def write(document: Mapping[str, Any], path: str | Path) -> None:
     Raises:
         InputError: If the file cannot be read or written, or does not have each mark once.
     """
+    put_between(path, table(document))
+
+
+def put_between(path: str | Path, content: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put content into a Markdown file, between two marks, and leave all else in it as it is.
+
+    A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
+
+    Raises:
+        InputError: If the file cannot be read or written, or does not have each mark once.
+    """
     path = Path(path)
-    before, after = _split(path)
+    before, after = _split(path, begin, end)
     new_line = "\r\n" if "\r\n" in before else "\n"
-    content = before + f"\n{table(document)}".replace("\n", new_line) + after
-    write_atomically(path, content.encode("utf-8"))
+    write_atomically(path, (before + f"\n{content}".replace("\n", new_line) + after).encode("utf-8"))
 
 
-def _split(path: Path) -> tuple[str, str]:
+def _split(path: Path, begin: str = BEGIN, end: str = END) -> tuple[str, str]:
     """Return what a file has up to the end of its first mark, and from the beginning of its second one."""
     try:
         content = path.read_bytes().decode("utf-8")
@@ -671,16 +681,16 @@ def _split(path: Path) -> tuple[str, str]:
             raise InputFileError(
                 f"cannot write the table to {str(path)!r}: there is no folder {str(path.parent)!r}; name another file"
             ) from None
-        return f"# Results\n\n{BEGIN}", f"{END}\n"
+        return f"# Results\n\n{begin}", f"{end}\n"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"cannot put the table into {str(path)!r}: {reason}; name another file") from None
-    if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
+    if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
         raise InputError(
-            f"{str(path)!r} does not say where the table goes: put a line {BEGIN!r} and, below it, a line {END!r} "
+            f"{str(path)!r} does not say where the table goes: put a line {begin!r} and, below it, a line {end!r} "
             "into it, each once; or name another file"
         )
-    return content[: content.index(BEGIN) + len(BEGIN)], content[content.index(END) :]
+    return content[: content.index(begin) + len(begin)], content[content.index(end) :]
 
 
 def _default_results(plan: _Plan) -> Path:

@@ -54,6 +54,7 @@ BOOK = {
     "read_time_machine": "()",
     "recurrent_layer": "(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False)",
     "rnn": "(inputs, state, params)",
+    "rnn_fast": "(inputs, state, params)",
     "seq_data_iter_random": "(corpus, batch_size, num_steps, *, seed=None)",
     "seq_data_iter_sequential": "(corpus, batch_size, num_steps, *, seed=None, shift=True)",
     "set_axes": "(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)",

@@ -1,6 +1,6 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, init, nd, np, npx
 
 from d2lrnn.helpers import Timer
 from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
@@ -29,7 +29,8 @@ def sgd(params, lr, batch_size):
     """
     for param in params:
         if param.grad is not None:
-            param[:] = param - lr * param.grad / batch_size
+            weight, grad = param.as_nd_ndarray(), param.grad.as_nd_ndarray()
+            nd.sgd_update(weight, grad, lr=lr, rescale_grad=1 / batch_size, wd=0, out=weight)
 
 
 def grad_clipping(net, theta):
@@ -45,7 +46,8 @@ def grad_clipping(net, theta):
     grads = [param.grad for param in parameters(net) if param.grad is not None]
     if not grads:
         return np.zeros(())
-    norm = np.sqrt(sum((grad**2).sum() for grad in grads))
+    squares = nd.multi_sum_sq(*(grad.as_nd_ndarray() for grad in grads), num_arrays=len(grads))  # one for each gradient
+    norm = np.sqrt(squares.as_np_ndarray().sum())
     scale = np.minimum(float(theta) / norm, 1.0)
     for grad in grads:
         grad[:] *= scale

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
+from d2lrnn.tensorflow.fast import layer_fast
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {
@@ -91,18 +92,11 @@ class RNNModel(tf.keras.layers.Layer):
         new_state, begin = [], 0
         for layer in self.rnn_layers:
             end = begin + self._num_states(layer)
-            X, *layer_state = self._run(layer, X, state[begin:end])
+            X, *layer_state = layer_fast(layer, X, state[begin:end])
             new_state, begin = new_state + layer_state, end
         # The dense layer takes every step of every sequence as an example
         output = self.dense(tf.reshape(X, (-1, X.shape[-1])))
         return output, new_state
-
-    def _run(self, layer, X, state):
-        """Run a layer over X (num_steps, batch_size, inputs) and return its output in the same order, and its state."""
-        if getattr(layer, "time_major", False):
-            return layer(X, initial_state=state)
-        Y, *new_state = layer(tf.transpose(X, (1, 0, 2)), initial_state=state)
-        return tf.transpose(Y, (1, 0, 2)), *new_state
 
     def _num_states(self, layer):
         return sum(len(_first_state(part.cell, 1)) for part in directions(layer))

@@ -7,7 +7,7 @@ from d2lrnn.errors import InputError
 from d2lrnn.helpers import Timer
 from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
 from d2lrnn.tensorflow.device import book_name
-from d2lrnn.tensorflow.prediction import compiled, predict_ch8
+from d2lrnn.tensorflow.prediction import compiled, pays_for_xla, predict_ch8
 
 
 def parameters(net):
@@ -116,7 +116,7 @@ def _training_step(net, loss, updater, theta):
     # In the scope of a strategy, run on its device; elsewhere this is the default strategy, which just calls
     strategy = tf.distribute.get_strategy()
     key = ("step", loss, updater, theta, strategy)
-    return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)))
+    return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)), xla=pays_for_xla(net))
 
 
 def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):

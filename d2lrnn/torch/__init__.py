@@ -41,6 +41,7 @@ from d2lrnn.torch.data import (  # noqa: E402
     seq_data_iter_sequential,
 )
 from d2lrnn.torch.device import cpu, gpu, num_gpus, try_all_gpus, try_gpu  # noqa: E402
+from d2lrnn.torch.fast import rnn_fast  # noqa: E402
 from d2lrnn.torch.prediction import predict_ch8  # noqa: E402
 from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn  # noqa: E402
 from d2lrnn.torch.training import (  # noqa: E402
@@ -102,6 +103,7 @@ __all__ = [
     "read_time_machine",
     "recurrent_layer",
     "rnn",
+    "rnn_fast",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
     "set_axes",

@@ -1,5 +1,7 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+import contextlib
+
 import torch
 from torch import nn
 
@@ -31,7 +33,7 @@ def sgd(params, lr, batch_size):
     with torch.no_grad():
         for param in params:
             if param.grad is not None:
-                param -= lr * param.grad / batch_size
+                param.sub_(param.grad, alpha=lr / batch_size)
                 param.grad.zero_()
 
 
@@ -48,7 +50,7 @@ def grad_clipping(net, theta):
     grads = [param.grad for param in parameters(net) if param.grad is not None]
     if not grads:
         return torch.zeros(())
-    norm = torch.sqrt(sum(torch.sum(grad**2) for grad in grads))
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
     scale = torch.clamp(float(theta) / norm, max=1.0)
     for grad in grads:
         grad *= scale
@@ -90,6 +92,21 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
+@contextlib.contextmanager
+def _small_numbers_as_zeros():
+    """Take numbers too small for float32's normal range (below 1.2e-38) for zeros while this lasts.
+
+    Gradients get there once hidden states saturate, and a processor multiplies such numbers many times slower.
+    """
+    already = bool(torch.tensor(1e-39) * 0.5 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(already)
+
+
+@_small_numbers_as_zeros()
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
     losses, norms, sizes = [], [], []
