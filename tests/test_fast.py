@@ -319,6 +319,28 @@ def test_one_state_for_all_sequences_is_refused_or_read_as_the_loop_reads_it(bac
 
 
 @pytest.mark.only("torch")
+@pytest.mark.parametrize("which", range(5), ids=["W_xh", "W_hh", "b_h", "W_hq", "b_q"])
+def test_second_derivatives(backend, rng, which):
+    """Of a loss that is linear in the logits too, where a gradient that is cut off would pass for zero."""
+    torch, (X, _, arrays) = backend.framework, draw(rng, 3, batch_size=2, num_hiddens=4)
+    H, *params = (torch.tensor(array, dtype=torch.float64) for array in arrays)
+    X = torch.nn.functional.one_hot(torch.tensor(X), V).double()
+    direction = torch.ones_like(params[which])
+    results = []
+    for forward in (backend.d2l.rnn, backend.d2l.rnn_fast):
+
+        def logits(value, forward=forward):
+            return forward(X, (H,), [*params[:which], value, *params[which + 1 :]])[0]
+
+        _, linear = torch.autograd.functional.jvp(lambda value: logits(value).sum(), params[which], direction)
+        _, cubic = torch.autograd.functional.hvp(lambda value: (logits(value) ** 3).sum(), params[which], direction)
+        results.append((linear, cubic))
+    for loop, fast in zip(*results, strict=True):
+        assert loop.any()
+        torch.testing.assert_close(fast, loop, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.only("torch")
 def test_the_new_state_is_no_part_of_what_backpropagation_needs(backend, rng):
     """A reader may write into it, and who keeps it does not keep all hidden states."""
     X, Y, arrays = draw(rng, T)

@@ -30,6 +30,7 @@ def rnn_fast(inputs, state, params):
     (H,) = state
     vocab_size, num_hiddens = W_xh.shape
     X = npx.one_hot(inputs, vocab_size) if inputs.ndim == 2 else inputs
+    H = np.broadcast_to(H, (X.shape[1], num_hiddens))
     # The operator has a second bias, for the state
     vector = np.concatenate([W_xh.T.reshape(-1), W_hh.T.reshape(-1), b_h, np.zeros_like(b_h)])
     Hs, H = npx.rnn(

@@ -128,7 +128,8 @@ def rnn_fast(inputs, state, params):
     (H,) = state
     inputs = tf.convert_to_tensor(inputs)
     indices = inputs.shape.rank == 2
-    A = _rows(W_xh + b_h, inputs) if indices else tf.tensordot(inputs, W_xh, 1) + b_h
+    H = tf.broadcast_to(H, (tf.shape(inputs)[1], H.shape[-1]))
+    A = _rows(W_xh + b_h, tf.cast(inputs, tf.int32)) if indices else tf.tensordot(inputs, W_xh, 1) + b_h
     Hs = _recurrence(A, H, W_hh, "tanh")  # (num_steps, batch_size, num_hiddens)
     return tf.matmul(_flat(Hs), W_hq) + b_q, (Hs[-1],)
 
