@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backends
+from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.errors import D2LRNNError
 from d2lrnn.reproduce import describe_machine, put_between
@@ -40,6 +41,7 @@ from d2lrnn.reproduce import describe_machine, put_between
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 BOOK = "d2l 0.17.6"
+SECTIONS = ("book", "limit", "plain", "growth")
 
 # Of the book's sections 8.5 and 8.6
 BATCH_SIZE, NUM_STEPS, MAX_TOKENS = 32, 35, 10000
@@ -86,10 +88,9 @@ class Program:
     def __init__(self, side: str, backend: str, python: str, threads: int | None = None, **settings: Any) -> None:
         self.name = f"{side} {backend}"
         # Not the threads of whoever calls, and no module path: the book's side must not find d2lrnn
-        taken = ("PYTHONPATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-        environment = {key: value for key, value in os.environ.items() if key not in taken}
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *names)}
         if threads is not None:
-            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
             environment |= dict.fromkeys(names, str(threads))
         self._folder = tempfile.TemporaryDirectory()
         self._errors = Path(self._folder.name, "errors.txt").open("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -99,7 +100,11 @@ class Program:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
         )  # fmt: skip
         defaults = {"batch_size": BATCH_SIZE, "num_steps": NUM_STEPS, "max_tokens": MAX_TOKENS, "seed": 0}
-        self.ready = self.ask(**(defaults | settings), folder=self._folder.name)
+        try:
+            self.ready = self.ask(**(defaults | settings), folder=self._folder.name)
+        except SystemExit:
+            self.close()
+            raise
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
@@ -122,10 +127,16 @@ class Program:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the process end, and wait for it."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
         self._errors.close()
         self._folder.cleanup()
 
@@ -300,11 +311,13 @@ class Bench:
         shown = {"tokens": tokens, **settings} | {"text": None}
         say(f"growth: {backend}, {', '.join(f'{key} {value}' for key, value in shown.items() if value is not None)}")
         settings = {"model": "scratch", "num_hiddens": self.effort.units[0]} | settings
-        with self._program("ours", backend, **settings) as ours:
+        long = (tokens or 0) > 10**6  # one epoch takes minutes
+        with self._program("ours", backend, threads=1, **settings) as ours:
             ready = ours.ready["peak_memory"]
-            ours.ask(do="train", seconds=self.effort.seconds / 3)
+            if not long:
+                ours.ask(do="train", seconds=self.effort.seconds / 3)
             speeds, peak = [], 0
-            for _ in range(1 if (tokens or 0) > 10**6 else self.effort.rounds):
+            for _ in range(1 if long else min(3, self.effort.rounds)):
                 answer = ours.ask(do="train", seconds=self.effort.seconds / 2)
                 speeds.append(answer["tokens"] / answer["seconds"])
                 peak = answer["peak_memory"]
@@ -344,122 +357,124 @@ def _met(value: float, target: float | None) -> str:
     return "" if target is None else f"{target:g}, {'met' if value >= target else 'not met'}"
 
 
-def tables(document: Mapping[str, Any]) -> str:
-    """Return all that was measured as Markdown."""
-    effort, parts = document["effort"], []
-    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    machine = document["machine"]
+def section(name: str, measured: Mapping[str, Any]) -> str:
+    """Return what was measured on one question as Markdown."""
+    about, rows = measured["about"], measured["rows"]
+    parts = {"book": _book, "limit": _limit, "plain": _plain, "growth": _growth}[name](rows, about)
+    machine = about["machine"]
     memory = f"; {machine['memory'] / 2**30:.0f} GiB of memory" if machine["memory"] else ""
-    parts.append(
+    versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
+    parts.append([
+        f"Measured in {about['minutes']:.0f} minutes, to {about['finished'][:16].replace('T', ' ')}. Machine: "
+        f"{machine['processor']}; {machine['cpus']} cores{memory}; {machine['system']}. Versions: {versions}. Text: "
+        f"{about['text']}."
+    ])  # fmt: skip
+    if about["quick"]:
+        parts.append(["**A quick run**, which shows that it works. Its figures mean nothing."])
+    return "\n\n".join("\n".join(_wrapped(line) for line in lines) for lines in parts) + "\n"
+
+
+def _book(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        ["### Against the book's package"],
+        ["![Ratios to the book's package](speed.svg)"],
         [
-            f"Made by `make bench` on {document['finished'][:10]}, in {document['minutes']:.0f} minutes. "
-            f"Machine: {machine['processor']}; {machine['cpus']} cores{memory}; {machine['system']}. "
-            f"Versions: {versions}. Text: {document['text']}."
-        ]
-    )
-    if document["quick"]:
-        parts.append(["**A quick run**, which shows that all of it works. Its figures mean nothing."])
-    if document["book"] is None:
-        parts.append([f"The book's package was left out: {document['book_problem']}."])
-    else:
-        parts.append(["### Against the book's package"])
-        parts.append(["![Ratios to the book's package](speed.svg)"] if document["plot"] else [])
-        parts.append([
             f"{BOOK}, unmodified, with the threads that each framework takes by itself. The ratio says how many times "
-            f"better d2lrnn is: the median of {effort['rounds']} alternations (of {effort['startups']} for the time to "
-            f"the first epoch and the memory), and in brackets the smallest and the largest."
-        ])  # fmt: skip
-        parts.append(_book_table(document["book"]))
-    parts.append(["### Against the limit"])
-    parts.append([
-        "Training from scratch. The limit is the rate of float32 products of two matrices of 1,024 x 1,024, measured "
-        "in turns with the training; a step counts 6 (V h + h h + h V) operations a token, V being the vocabulary and "
-        "h the units. *Own* is the framework's rate, *best* that of the fastest of the frameworks with as many threads."
-    ])  # fmt: skip
-    parts.append(_limit_table(document["limit"]))
-    parts.append(["### Against the frameworks' own ways"])
-    parts.append([
-        "The same concise model as users write it without either package: `keras.Model.fit` with `SimpleRNN`, and the "
-        "loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
-    ])  # fmt: skip
-    parts.append(
+            f"better d2lrnn is: the median of {about['rounds']} alternations (of {about['startups']} for the time from "
+            "the process's start to its first epoch, and for the memory after it), and in brackets the smallest and "
+            "the largest."
+        ],
+        _table(
+            ["", "", "", "the book", "d2lrnn", "", "ratio", "target"],
+            [
+                [r["backend"], f"{r['model']}, {r['units']} units", r["quantity"], _figure(r["book"]),
+                 _figure(r["ours"]), r["unit"], _ratio(r), _met(r["ratio"], r["target"])]
+                for r in rows
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def _limit(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[list[str]]:
+    most = max(row["threads"] for row in rows)
+
+    def target(row: Mapping[str, Any]) -> float | None:
+        return TARGETS[row["backend"]]["limit"] if (row["units"], row["threads"]) == (512, most) else None
+
+    return [
+        ["### Against the limit"],
+        [
+            "Training from scratch. The limit is the rate of float32 products of two matrices of 1,024 x 1,024, "
+            "measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, V being the "
+            "vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the frameworks "
+            "with as many threads; the target is of the worse of the two."
+        ],
+        _table(
+            ["", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best", "target"],
+            [
+                [r["backend"], str(r["units"]), str(r["threads"]), _figure(r["ours"]),
+                 _figure(r["ours"] * r["operations"] / 1e9), _figure(r["rate"] / 1e9), f"**{r['part']:.0%}**",
+                 f"{r['part_of_best']:.0%}", _met(min(r["part"], r["part_of_best"]), target(r))]
+                for r in rows
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def _plain(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        ["### Against the frameworks' own ways"],
+        [
+            "The same concise model as users write it without either package: `keras.Model.fit` with `SimpleRNN`, and "
+            "the loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
+        ],
         _table(
             ["", "units", "theirs", "d2lrnn", "ratio"],
-            [
-                [r["backend"], str(r["units"]), _figure(r["plain"]), _figure(r["ours"]), _ratio(r)]
-                for r in document["plain"]
-            ],
-        )
-    )
-    parts.append(["### Growth"])
-    parts.append([
-        f"Training from scratch on a generated text, at {document['growth']['corpus'][0]['num_hiddens']} units. "
-        "*Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that after "
-        "training. The nanoseconds a token are those of training."
-    ])  # fmt: skip
-    parts.append(
+            [[r["backend"], str(r["units"]), _figure(r["plain"]), _figure(r["ours"]), _ratio(r)] for r in rows],
+        ),
+    ]
+
+
+def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        ["### Growth"],
+        [
+            f"Training from scratch on a generated text, at {rows['corpus'][0]['num_hiddens']} units, with one thread, "
+            "so that what else the machine does matters least. *Loaded* is the peak memory once the text is read, "
+            "cleaned and turned into indices, *trained* that after training."
+        ],
         _table(
             ["", "tokens", "tokens/s", "ns/token", "loaded, MiB", "trained, MiB"],
             [
                 [r["backend"], f"{r['tokens']:,}", _figure(r["speed"]), _figure(1e9 / r["speed"]), _figure(r["loaded"]),
                  _figure(r["peak"])]
-                for r in document["growth"]["corpus"]
+                for r in rows["corpus"]
             ],
-        )
-    )  # fmt: skip
-    parts.append(["The same with more sequences, more steps and more units:"])
-    parts.append(
+        ),
+        ["The same with more sequences, more steps and more units:"],
         _table(
             ["", "batch", "steps", "units", "tokens/s", "ms/minibatch", "trained, MiB"],
             [
                 [r["backend"], str(r["batch_size"]), str(r["num_steps"]), str(r["num_hiddens"]), _figure(r["speed"]),
                  _figure(1e3 * r["batch_size"] * r["num_steps"] / r["speed"]), _figure(r["peak"])]
-                for r in document["growth"]["sizes"]
+                for r in rows["sizes"]
             ],
-        )
-    )  # fmt: skip
-    return "\n\n".join("\n".join(_wrapped(line) for line in lines) for lines in parts if lines) + "\n"
+        ),
+    ]  # fmt: skip
 
 
 def _wrapped(line: str) -> str:
     return line if line.startswith(("|", "#", "!")) else textwrap.fill(line, 120, break_on_hyphens=False)
 
 
-def _book_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return _table(
-        ["", "", "", "the book", "d2lrnn", "", "ratio", "target"],
-        [
-            [r["backend"], f"{r['model']}, {r['units']} units", r["quantity"], _figure(r["book"]), _figure(r["ours"]),
-             r["unit"], _ratio(r), _met(r["ratio"], r["target"])]
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-def _limit_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    def target(row: Mapping[str, Any]) -> float | None:
-        most = max(other["threads"] for other in rows)
-        return TARGETS[row["backend"]]["limit"] if (row["units"], row["threads"]) == (512, most) else None
-
-    return _table(
-        ["", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best", "target"],
-        [
-            [r["backend"], str(r["units"]), str(r["threads"]), _figure(r["ours"]),
-             _figure(r["ours"] * r["operations"] / 1e9), _figure(r["rate"] / 1e9), f"**{r['part']:.0%}**",
-             f"{r['part_of_best']:.0%}", _met(min(r["part"], r["part_of_best"]), target(r))]
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-def plot(document: Mapping[str, Any], path: Path) -> None:
+def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the ratios to the book's package, with their ranges and their targets."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [row for row in document["book"] if row["quantity"] in ("training", "generation")]
+    rows = [row for row in rows if row["quantity"] in ("training", "generation")]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9}):
         figure, axes = pyplot.subplots(figsize=(7, 0.36 * len(rows) + 0.9), layout="constrained")
         for y, row in enumerate(rows):
@@ -483,16 +498,15 @@ def drift(document: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[st
     """Say how the ratios differ from those of an earlier run."""
 
     def ratios(of: Mapping[str, Any]) -> dict[str, float]:
-        found = {f"{r['backend']}, {r['model']}, {r['quantity']}": r["ratio"] for r in of["book"] or ()}
-        found |= {f"{r['backend']}, {r['units']} units, its own way": r["ratio"] for r in of["plain"]}
-        return found
+        rows = [row for name in ("book", "plain") if name in of for row in of[name]["rows"]]
+        return {f"{r['backend']}, {r['units']} units, {r.get('quantity', 'its own way')}": r["ratio"] for r in rows}
 
     earlier = ratios(before)
     changes = {key: value / earlier[key] - 1 for key, value in ratios(document).items() if key in earlier}
     if changes:
         far = {key: change for key, change in changes.items() if abs(change) > 0.15}
         near = len(changes) - len(far)
-        yield f"Ratios against those of {before['finished'][:16]}: {near} of {len(changes)} within 15 %"
+        yield f"Ratios against those that were kept before: {near} of {len(changes)} within 15 %"
         yield from (f"  {key}: {change:+.0%}" for key, change in far.items())
 
 
@@ -522,8 +536,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure how fast d2lrnn is. make bench does all of the set-up.")
     parser.add_argument("--book-python", metavar="PATH", help=f"the interpreter of an environment that has {BOOK}")
     parser.add_argument("--backend", action="append", choices=backends.BACKENDS, help="only this one (repeatable)")
+    parser.add_argument(
+        "--only", action="append", choices=SECTIONS, help="measure this question anew, and keep the others (repeatable)"
+    )
     parser.add_argument("--quick", action="store_true", help="minutes instead of half an hour, to see that it works")
-    parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where RESULTS.md is, or is to be")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where RESULTS.md is, or is to be")
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL
     names = [name for name in arguments.backend or backends.BACKENDS if backends.problem(name) is None]
@@ -531,40 +548,52 @@ def main() -> int:
         raise SystemExit("no backend is installed here: make bench installs all three")
     if problem := _book_problem(arguments.book_python):
         say(f"without the book's package: {problem}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
+    wanted = [name for name in arguments.only or SECTIONS if name != "book" or problem is None]
+    if not wanted:
+        raise SystemExit("nothing is left to measure")
+    out = arguments.out or (Path("build", "bench") if arguments.quick else HERE)
+    kept = out / "speed.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"cannot keep results in {str(out)!r}: {error}; name another folder with --out") from None
+    document: dict[str, Any] = dict(before)
+    _write(document, out)  # to see now rather than after half an hour that it cannot be
     source = read_text("time-machine")
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "timemachine.txt")
         text.write_text(source.content, encoding="utf-8")
-        bench = Bench(names, effort, text, None if problem else arguments.book_python)
-        document: dict[str, Any] = {
-            "quick": arguments.quick,
-            "effort": {"rounds": effort.rounds, "startups": effort.startups},
-            "machine": describe_machine(),
-            "versions": _versions(),
-            "text": f"{source.name}, SHA-256 {source.sha256[:12]}",
-            "book_problem": problem,
-            "book": None if problem else bench.book(),
-            "limit": bench.limit(),
-            "plain": bench.plain(),
-            "growth": bench.growth(),
-        }
-    document["finished"] = datetime.now().astimezone().isoformat(timespec="seconds")
-    document["minutes"] = (time.perf_counter() - began) / 60
-    document["plot"] = bool(document["book"])
-    if document["plot"]:
-        plot(document, arguments.out / "speed.svg")
-    measured = tables(document)
-    print(measured)
-    kept = arguments.out / "speed.json"
-    if kept.is_file():
-        for line in drift(document, json.loads(kept.read_text(encoding="utf-8"))):
-            print(line)
-    put_between(arguments.out / "RESULTS.md", measured, BEGIN, END)
-    kept.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {arguments.out / 'RESULTS.md'}, speed.json" + (", speed.svg" if document["plot"] else ""))
+        bench = Bench(names, effort, text, arguments.book_python)
+        for name in wanted:
+            began = time.perf_counter()
+            rows = getattr(bench, name)()
+            about = {
+                "finished": datetime.now().astimezone().isoformat(timespec="minutes"),
+                "minutes": (time.perf_counter() - began) / 60,
+                "quick": arguments.quick,
+                "rounds": effort.rounds,
+                "startups": effort.startups,
+                "machine": describe_machine(),
+                "versions": _versions(),
+                "text": f"{source.name}, SHA-256 {source.sha256[:12]}",
+            }
+            document = {**document, name: {"about": about, "rows": rows}}
+            # After every section, so that nothing is lost that took so long
+            _write(document, out)
+            print(section(name, document[name]))
+    for line in drift(document, before):
+        print(line)
+    print(f"written: RESULTS.md and speed.json in {str(out)!r}")
     return 0
+
+
+def _write(document: Mapping[str, Any], folder: Path) -> None:
+    if "book" in document:
+        plot(document["book"]["rows"], folder / "speed.svg")
+    parts = [section(name, document[name]) for name in SECTIONS if name in document]
+    put_between(folder / "RESULTS.md", "\n".join(parts), BEGIN, END)
+    write_atomically(folder / "speed.json", (json.dumps(document, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
@@ -573,4 +602,4 @@ if __name__ == "__main__":
     except D2LRNNError as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
-        raise SystemExit("stopped; nothing was written") from None
+        raise SystemExit("stopped; what was measured so far is kept") from None

@@ -28,7 +28,7 @@ def check_losses(losses: Sequence[Any]) -> None:
     Raises:
         InputError: If it had none.
     """
-    if not losses:
+    if not len(losses):
         raise InputError("train_iter has no minibatches (left): give a loader, which starts anew in each epoch")
 
 

@@ -1,6 +1,6 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
-from mxnet import autograd, gluon, init, nd, np, npx
+from mxnet import autograd, gluon, init, np, npx
 
 from d2lrnn.helpers import Timer
 from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
@@ -29,8 +29,7 @@ def sgd(params, lr, batch_size):
     """
     for param in params:
         if param.grad is not None:
-            weight, grad = param.as_nd_ndarray(), param.grad.as_nd_ndarray()
-            nd.sgd_update(weight, grad, lr=lr, rescale_grad=1 / batch_size, wd=0, out=weight)
+            param[:] = param - lr * param.grad / batch_size
 
 
 def grad_clipping(net, theta):
@@ -46,8 +45,7 @@ def grad_clipping(net, theta):
     grads = [param.grad for param in parameters(net) if param.grad is not None]
     if not grads:
         return np.zeros(())
-    squares = nd.multi_sum_sq(*(grad.as_nd_ndarray() for grad in grads), num_arrays=len(grads))  # one for each gradient
-    norm = np.sqrt(squares.as_np_ndarray().sum())
+    norm = np.sqrt(sum(np.square(grad).sum() for grad in grads))
     scale = np.minimum(float(theta) / norm, 1.0)
     for grad in grads:
         grad[:] *= scale
@@ -98,9 +96,32 @@ def _prepare(net, device):
                 param.reset_ctx(device)
 
 
+class _Scalars:
+    """Collects a scalar tensor of each minibatch, on the device.
+
+    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
+    """
+
+    def __init__(self):
+        self._last, self._before = [], []
+
+    def __len__(self):
+        return len(self._last) + len(self._before)
+
+    def append(self, value):
+        self._last.append(value)
+        if len(self._last) == 64:
+            self._before, self._last = [*self._before, np.stack(self._last)], []
+
+    def numpy(self):
+        """Wait for the device, and return an array."""
+        last = [np.stack(self._last)] if self._last else []
+        return np.concatenate(self._before + last).asnumpy()
+
+
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = [], [], []
+    losses, norms, sizes = _Scalars(), _Scalars(), []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
@@ -121,7 +142,7 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     check_losses(losses)
     # No minibatch waits for the device; this does
     npx.waitall()
-    losses, norms = (np.stack(values).asnumpy() for values in (losses, norms))
+    losses, norms = losses.numpy(), norms.numpy()
     return Epoch(losses, sizes, timer.stop(), norms)
 
 

@@ -83,6 +83,12 @@ def compiled(net, key, function, *, xla=False):
     def run(*args):
         try:
             return graph(*args)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            if not xla:
+                raise
+            # XLA lacks an operation, of the reader's own loss say; TensorFlow's graph has them all
+            del cache[key]
+            return compiled(net, key[0], function)(*args)
         except _NOT_A_GRAPH as error:
             result = function(*args)  # if it fails here too, this is the error to see
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -119,9 +119,32 @@ def _training_step(net, loss, updater, theta):
     return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)), xla=pays_for_xla(net))
 
 
+class _Scalars:
+    """Collects a scalar tensor of each minibatch, on the device.
+
+    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
+    """
+
+    def __init__(self):
+        self._last, self._before = [], []
+
+    def __len__(self):
+        return len(self._last) + len(self._before)
+
+    def append(self, value):
+        self._last.append(value)
+        if len(self._last) == 64:
+            self._before, self._last = [*self._before, tf.stack(self._last)], []
+
+    def numpy(self):
+        """Wait for the device, and return an array."""
+        last = [tf.stack(self._last)] if self._last else []
+        return tf.concat(self._before + last, axis=0).numpy()
+
+
 def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = [], [], []
+    losses, norms, sizes = _Scalars(), _Scalars(), []
     step = _training_step(net, loss, updater, theta)
     for X, Y in train_iter:
         if state is None or use_random_iter:
@@ -134,7 +157,7 @@ def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
         sizes.append(int(np.prod(Y.shape)))  # of the shape, because size() reads from the device
     check_losses(losses)
     # No minibatch waits for the device; this does
-    losses, norms = (tf.stack(values).numpy() for values in (losses, norms))
+    losses, norms = losses.numpy(), norms.numpy()
     return Epoch(losses, sizes, timer.stop(), norms)
 
 

@@ -14,6 +14,7 @@ import platform
 
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 # Hidden units from which on layer_fast is faster than nn.RNN, whose loop over the steps is not Python's. Measured: 0.82
@@ -59,7 +60,14 @@ def _product_with(W):
     onednn = _ONEDNN_PRODUCT is not None and torch.backends.mkldnn.enabled
     if onednn and W.device.type == "cpu" and W.dtype == torch.float32:
         W_t = W.t()
-        return lambda A, X: _ONEDNN_PRODUCT(X, A, W_t, None, "add")
+
+        def plus_product(A, X):
+            # It does not check what it is given
+            if len(X) and (*A.shape, X.shape[1]) == (len(X), *W_t.shape):
+                return _ONEDNN_PRODUCT(X, A, W_t, None, "add")
+            return torch.addmm(A, X, W)
+
+        return plus_product
     return lambda A, X: torch.addmm(A, X, W)
 
 
@@ -83,7 +91,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dHs):
         Hs, H_0, W_hh = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not is_eager():
             return *_differentiable_gradients(dHs, Hs, H_0, W_hh, ctx.activation), None
         _, slope, _ = ACTIVATIONS[ctx.activation]
         plus_product, batch_size = _product_with(W_hh.t()), len(H_0)
@@ -124,6 +132,8 @@ def rnn_fast(inputs, state, params):
     """
     W_xh, W_hh, b_h, W_hq, b_q = params
     (H,) = state
+    if not len(inputs):
+        raise ValueError("a sequence without steps has no logits: inputs must have at least one")
     H = H.expand(inputs.shape[1], -1)
     if inputs.dim() == 2:
         A = F.embedding(inputs.reshape(-1), W_xh + b_h)  # (num_steps * batch_size, num_hiddens)
@@ -154,7 +164,7 @@ def layer_fast(layer, X, state):
     Y, new_state = X.reshape(num_steps * batch_size, -1), []
     for H, (W_ih, W_hh, b_ih, b_hh) in zip(state, layer.all_weights, strict=True):
         A = torch.addmm(b_ih + b_hh, Y, W_ih.t())  # (num_steps * batch_size, num_hiddens)
-        Y = _Recurrence.apply(A, H, W_hh.t(), layer.nonlinearity)
+        Y = _Recurrence.apply(A, H, W_hh.t(), layer.mode.removeprefix("RNN_").lower())
         new_state.append(Y[-batch_size:])
     return Y.reshape(num_steps, batch_size, -1), torch.stack(new_state)
 
@@ -167,13 +177,17 @@ def is_plain(layer):
 
 
 def has_hooks(module):
-    """Return whether a module has hooks, which only a call of the module itself runs."""
-    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
+    """Return whether a module has hooks, or a forward function of its own, which only a call of the module runs."""
+    own = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(own) or nn.modules.module._has_any_global_hook() or "forward" in vars(module)
 
 
 def is_eager():
-    """Return whether operators run just as they are called: not traced, compiled, or in another precision."""
-    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"))
+    """Return whether operators run just as they are called: not traced, compiled, transformed, or made less precise."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        return False
+    # torch.func's transformations, and derivatives in forward mode
+    return torch._C._functorch.peek_interpreter_stack() is None and forward_ad._current_level < 0
 
 
 def step_fast(params, state, activation="tanh"):

@@ -33,7 +33,7 @@ def sgd(params, lr, batch_size):
     with torch.no_grad():
         for param in params:
             if param.grad is not None:
-                param.sub_(param.grad, alpha=lr / batch_size)
+                param -= lr * param.grad / batch_size
                 param.grad.zero_()
 
 
@@ -92,6 +92,29 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
+class _Scalars:
+    """Collects a scalar tensor of each minibatch, on the device.
+
+    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
+    """
+
+    def __init__(self):
+        self._last, self._before = [], []
+
+    def __len__(self):
+        return len(self._last) + len(self._before)
+
+    def append(self, value):
+        self._last.append(value)
+        if len(self._last) == 64:
+            self._before, self._last = [*self._before, torch.stack(self._last)], []
+
+    def numpy(self):
+        """Wait for the device, and return an array."""
+        last = [torch.stack(self._last)] if self._last else []
+        return torch.cat(self._before + last).cpu().numpy()
+
+
 @contextlib.contextmanager
 def _small_numbers_as_zeros():
     """Take numbers too small for float32's normal range (below 1.2e-38) for zeros while this lasts.
@@ -109,7 +132,7 @@ def _small_numbers_as_zeros():
 @_small_numbers_as_zeros()
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = [], [], []
+    losses, norms, sizes = _Scalars(), _Scalars(), []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
@@ -134,7 +157,7 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
         sizes.append(size(y))
     check_losses(losses)
     # No minibatch waits for the device; this does
-    losses, norms = (torch.stack(values).cpu().numpy() for values in (losses, norms))
+    losses, norms = losses.numpy(), norms.numpy()
     return Epoch(losses, sizes, timer.stop(), norms)
 
 

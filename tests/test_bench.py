@@ -1,0 +1,114 @@
+"""What make bench does with its measurements. That it measures at all is seen by running it (--quick)."""
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from d2lrnn.reproduce import describe_machine, put_between
+
+BENCH = Path(__file__).parents[1] / "benchmarks" / "bench.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench", BENCH)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["bench"]
+
+
+def measured(rows):
+    about = {
+        "finished": "2026-11-21T12:00+00:00", "minutes": 1.0, "quick": False, "rounds": 3, "startups": 2,
+        "machine": describe_machine(), "versions": {"python": "3"}, "text": "a text",
+    }  # fmt: skip
+    return {"about": about, "rows": rows}
+
+
+def against_the_book(bench, book, ours):
+    ratios = [b / a for a, b in zip(book, ours, strict=True)]
+    return bench.Bench._row(
+        "torch", "scratch", "training", "tokens/s", {"values": {"book": book, "ours": ours}, "ratios": {"ours": ratios}}
+    )
+
+
+class Measured:
+    """Stands for a program: each measurement is the next of its values."""
+
+    def __init__(self, values, log, name):
+        self.values, self.log, self.name = iter(values), log, name
+
+    def measure(self):
+        self.log.append(self.name)
+        return next(self.values)
+
+
+def test_the_sides_take_turns_and_each_pair_of_neighbours_makes_a_ratio(bench):
+    log = []
+    sides = {"book": Measured([1, 2, 4], log, "book"), "ours": Measured([2, 6, 4], log, "ours")}
+    found = bench.alternate(3, sides, Measured.measure)
+    assert log == ["ours", "book", "book", "ours", "ours", "book"]
+    assert found == {"values": {"book": [1, 2, 4], "ours": [2, 6, 4]}, "ratios": {"ours": [2, 3, 1]}}
+
+
+def test_the_ratio_is_the_median_of_the_ratios_and_not_the_ratio_of_the_medians(bench):
+    row = against_the_book(bench, [10, 20, 40], [30, 30, 30])
+    assert (row["ratio"], row["lowest"], row["highest"]) == (1.5, 0.75, 3.0)
+    assert (row["book"], row["ours"], row["times"], row["target"]) == (20, 30, 3, 1.5)
+
+
+@pytest.mark.parametrize(("ours", "said"), [(1.49, "not met"), (1.5, "met")])
+def test_a_table_says_whether_a_target_is_met(bench, ours, said):
+    text = bench.section("book", measured([against_the_book(bench, [1.0], [ours])]))
+    assert re.search(rf"\*\*{ours:.2f}\*\* .* \| 1.5, {said} \|", text)
+
+
+def test_a_table_of_the_limit_holds_the_worse_of_both_parts_against_the_target(bench):
+    row = {
+        "backend": "torch", "units": 512, "threads": 2, "ours": 1e5, "rate": 2e11, "part": 0.9, "part_of_best": 0.44,
+        "operations": 1.7e6,
+    }  # fmt: skip
+    assert "0.45, not met" in bench.section("limit", measured([row]))
+    assert "0.45, met" in bench.section("limit", measured([row | {"part_of_best": 0.46}]))
+
+
+def test_a_second_run_says_which_ratios_moved(bench):
+    before = {"book": measured([against_the_book(bench, [1.0], [2.0])])}
+    near = {"book": measured([against_the_book(bench, [1.0], [2.2])])}
+    far = {"book": measured([against_the_book(bench, [1.0], [1.6])])}
+    assert list(bench.drift(near, before)) == ["Ratios against those that were kept before: 1 of 1 within 15 %"]
+    assert [line.strip() for line in bench.drift(far, before)][1] == "torch, 512 units, training: -20%"
+    assert not list(bench.drift(near, {}))
+
+
+def test_a_generated_text_has_as_many_characters_as_it_is_asked_for(bench, tmp_path):
+    from d2lrnn.data import load_corpus
+
+    path = bench._generated_text(tmp_path / "text.txt", 10_000)
+    corpus, vocab = load_corpus(path, clean="book")
+    assert abs(len(corpus) - 10_000) < 100
+    assert len(vocab) > 10
+
+
+def test_a_program_that_dies_is_quoted(bench, tmp_path, monkeypatch):
+    (tmp_path / "sides.py").write_text("raise SystemExit('no such thing here')", encoding="utf-8")
+    monkeypatch.setattr(bench, "HERE", tmp_path)
+    with pytest.raises(SystemExit, match="'ours torch' ended with this:\nno such thing here"):
+        bench.Program("ours", "torch", sys.executable)
+
+
+def test_the_committed_tables_are_what_was_measured(bench, tmp_path):
+    kept = json.loads(BENCH.with_name("speed.json").read_text(encoding="utf-8"))
+    assert set(kept) == set(bench.SECTIONS)
+    assert not any(section["about"]["quick"] for section in kept.values())
+    results = BENCH.with_name("RESULTS.md").read_text(encoding="utf-8")
+    path = tmp_path / "RESULTS.md"
+    path.write_text(results, encoding="utf-8")
+    put_between(path, "\n".join(bench.section(name, kept[name]) for name in bench.SECTIONS), bench.BEGIN, bench.END)
+    assert path.read_text(encoding="utf-8") == results
