@@ -110,7 +110,10 @@ class _Scalars:
 
     def append(self, value):
         self._last.append(value)
-        if len(self._last) == 64:
+        if len(self._last) == 16:
+            if self._before:
+                # MXNet queues what it is told without end; the minibatches before these 16 must be done by now
+                self._before[-1].wait_to_read()
             self._before, self._last = [*self._before, np.stack(self._last)], []
 
     def numpy(self):

@@ -106,7 +106,7 @@ class _Scalars:
 
     def append(self, value):
         self._last.append(value)
-        if len(self._last) == 64:
+        if len(self._last) == 16:
             self._before, self._last = [*self._before, torch.stack(self._last)], []
 
     def numpy(self):
