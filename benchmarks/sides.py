@@ -22,6 +22,7 @@ import shutil
 import sys
 import time
 import types
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ LEARNING_RATE = 1.0  # of sections 8.5 and 8.6; a float, because Keras 3 takes n
 MATMUL_SIZE = 1024
 
 
-class Side:
-    """One program: it trains for an epoch, generates, and multiplies matrices with its framework.
+class Side(ABC):
+    """One program: it trains for an epoch.
 
     Args:
         settings: ``model`` ('scratch' or 'concise'), ``num_hiddens``, ``batch_size``, ``num_steps``, ``max_tokens``,
@@ -40,13 +41,9 @@ class Side:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
 
+    @abstractmethod
     def epoch(self) -> int:
         """Train for an epoch and return how many tokens it had."""
-        raise NotImplementedError
-
-    def generate(self, length: int) -> str:
-        """Continue a prefix by ``length`` characters."""
-        raise NotImplementedError
 
 
 def import_framework(backend: str) -> None:
@@ -97,22 +94,27 @@ class Chapter(Side):
         self.train_iter, self.vocab = self.load()
         {"torch": self._torch, "mxnet": self._mxnet, "tensorflow": self._tensorflow}[backend]()
 
+    @abstractmethod
     def load(self) -> Any:
         """Return the minibatches and the vocabulary."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tensorflow_layer(self, num_hiddens: int) -> Any:
         """Return the layer of section 8.6 in TensorFlow, where it is another one in Keras 3."""
-        raise NotImplementedError
+
+    def _scratch(self, device: Any) -> Any:
+        """Return the net of section 8.5 and what updates it, in PyTorch's and MXNet's call form."""
+        d2l, lesson, n = self.d2l, self.lesson, self.settings["num_hiddens"]
+        net = d2l.RNNModelScratch(len(self.vocab), n, device, lesson.get_params, lesson.init_rnn_state, lesson.rnn)
+        return net, lambda batch_size: d2l.sgd(net.params, LEARNING_RATE, batch_size)
 
     def _torch(self) -> None:
         import torch
 
-        d2l, lesson, V, n = self.d2l, self.lesson, len(self.vocab), self.settings["num_hiddens"]
+        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
         device = d2l.try_gpu()
         if self.settings["model"] == "scratch":
-            net = d2l.RNNModelScratch(V, n, device, lesson.get_params, lesson.init_rnn_state, lesson.rnn)
-            updater = lambda batch_size: d2l.sgd(net.params, LEARNING_RATE, batch_size)  # noqa: E731
+            net, updater = self._scratch(device)
         else:
             net = d2l.RNNModel(torch.nn.RNN(V, n), vocab_size=V).to(device)
             updater = torch.optim.SGD(net.parameters(), LEARNING_RATE)
@@ -122,11 +124,10 @@ class Chapter(Side):
     def _mxnet(self) -> None:
         from mxnet import gluon, init
 
-        d2l, lesson, V, n = self.d2l, self.lesson, len(self.vocab), self.settings["num_hiddens"]
+        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
         device = d2l.try_gpu()
         if self.settings["model"] == "scratch":
-            net = d2l.RNNModelScratch(V, n, device, lesson.get_params, lesson.init_rnn_state, lesson.rnn)
-            updater = lambda batch_size: d2l.sgd(net.params, LEARNING_RATE, batch_size)  # noqa: E731
+            net, updater = self._scratch(device)
         else:
             net = d2l.RNNModel(gluon.rnn.RNN(n), V)
             net.initialize(ctx=device, force_reinit=True, init=init.Normal(0.01))

@@ -319,6 +319,17 @@ def test_one_state_for_all_sequences_is_refused_or_read_as_the_loop_reads_it(bac
 
 
 @pytest.mark.only("torch")
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_sequence_without_steps_is_refused(backend, rng, one_hot):
+    """oneDNN checks nothing that it is given, and would end the process."""
+    torch, (_, _, arrays) = backend.framework, draw(rng, 1)
+    H, *params = map(torch.tensor, arrays)
+    inputs = torch.zeros(0, B, V) if one_hot else torch.zeros(0, B, dtype=torch.long)
+    with pytest.raises(ValueError, match="without steps"):
+        backend.d2l.rnn_fast(inputs, (H,), params)
+
+
+@pytest.mark.only("torch")
 @pytest.mark.parametrize("which", range(5), ids=["W_xh", "W_hh", "b_h", "W_hq", "b_q"])
 def test_second_derivatives(backend, rng, which):
     """Of a loss that is linear in the logits too, where a gradient that is cut off would pass for zero."""
@@ -434,17 +445,21 @@ def test_small_numbers_are_zeros_only_while_an_epoch_lasts(backend, before, ends
 # Clipping and the step, in place
 
 
+def set_gradients(backend, net, gradients):
+    for param, gradient in zip(net.params, gradients, strict=True):
+        if backend.name == "torch":
+            param.grad = backend.tensor(gradient)
+        else:
+            param.grad[:] = backend.tensor(gradient)
+
+
 @pytest.fixture
 def with_gradients(backend, rng):
     """Return a net from scratch whose gradients are drawn, and arrays of its parameters and gradients."""
     net = backend.scratch(V, H)
     randomise(backend, net, rng)
     gradients = [rng.normal(0, 0.1, tuple(param.shape)).astype("float32") for param in net.params]
-    for param, gradient in zip(net.params, gradients, strict=True):
-        if backend.name == "torch":
-            param.grad = backend.tensor(gradient)
-        else:
-            param.grad[:] = backend.tensor(gradient)
+    set_gradients(backend, net, gradients)
     return net, [backend.numpy(param).copy() for param in net.params], gradients
 
 
@@ -456,6 +471,16 @@ def test_clipping_is_that_of_the_norm_of_all_gradients(backend, with_gradients, 
     assert float(backend.d2l.grad_clipping(net, theta)) == pytest.approx(norm, rel=1e-6)
     for param, gradient in zip(net.params, gradients, strict=True):
         np.testing.assert_allclose(backend.numpy(param.grad), gradient * min(1, theta / norm), rtol=1e-6)
+
+
+@pytest.mark.only("torch", "mxnet")
+def test_the_norm_of_many_numbers_is_exact(backend, rng):
+    """Adding a million squares up one by one in float32 is off by more than a step's rounding (multi_sum_sq does)."""
+    net = backend.scratch(V, 1024)
+    gradients = [rng.uniform(0.5, 1.5, tuple(param.shape)).astype("float32") for param in net.params]
+    set_gradients(backend, net, gradients)
+    norm = np.sqrt(sum(np.sum(gradient.astype(float) ** 2) for gradient in gradients))
+    assert float(backend.d2l.grad_clipping(net, 1e9)) == pytest.approx(norm, rel=1e-6)
 
 
 @pytest.mark.only("torch", "mxnet")
@@ -1022,3 +1047,22 @@ def test_another_choice_is_made_token_by_token(choose):
     text = generate("the", 3, VOCAB, step, choose, most_probable_tokens=fail)
     assert text == "the" + 3 * VOCAB.to_tokens(7)
     assert fed == [*VOCAB[list("the")], 7, 7]
+
+
+@pytest.mark.only("tensorflow")
+def test_a_loss_that_xla_lacks_trains_in_the_frameworks_own_graph(backend, monkeypatch):
+    monkeypatch.setattr(module(backend, "prediction"), "LEAST_HIDDENS_FOR_XLA", 1)
+    tf, d2l = backend.framework, backend.d2l
+    train_iter, vocab = d2l.load_data("story", 16, 20, False, 3000, seed=0)
+    cross_entropy = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    seen = []
+
+    def loss(y, y_hat):
+        tf.py_function(seen.append, [y[0]], [])  # Python, in the middle of a graph
+        return cross_entropy(y, y_hat)
+
+    net = d2l.RNNModelScratch(len(vocab), H, d2l.init_rnn_state, d2l.rnn, d2l.get_params, seed=0)
+    first, _ = d2l.train_epoch_ch8(net, train_iter, loss, tf.keras.optimizers.SGD(1.0), False)
+    second, _ = d2l.train_epoch_ch8(net, train_iter, loss, tf.keras.optimizers.SGD(1.0), False)
+    assert second < first
+    assert len(seen) == 2 * len(list(train_iter))

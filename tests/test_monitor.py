@@ -12,7 +12,7 @@ import pytest
 
 from d2lrnn.data import SeqDataLoader
 from d2lrnn.errors import DivergenceError, InputError
-from d2lrnn.monitor import Epoch, History, Monitor, bits_per_character, check_training, perplexity
+from d2lrnn.monitor import Epoch, History, Monitor, Scalars, bits_per_character, check_training, perplexity
 
 
 def epoch(*losses, seconds=2.0):
@@ -173,3 +173,20 @@ def test_a_terminal_shows_a_live_bar_on_the_error_stream():
     assert process.returncode == 0
     assert "perplexity 1.00, 700 tokens/s" in shown.decode()
     assert out == "after 1\nafter 2\nafter 3\nperplexity 1.0, 700.0 tokens/sec on cpu\n"
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 40])
+def test_scalars_come_back_in_their_order_and_few_tensors_are_kept(count):
+    stacked, waited = [], []
+
+    def stack(values):
+        stacked.append(list(values))
+        return np.array(values)
+
+    scalars = Scalars(stack, np.asarray, wait=waited.append)
+    for value in range(count):
+        scalars.append(value)
+        assert len(scalars) == value + 1
+    assert len(stacked) == count // 16
+    assert len(waited) == max(0, count // 16 - 1)
+    assert scalars.numpy().tolist() == list(range(count))

@@ -3,7 +3,16 @@
 from mxnet import autograd, gluon, init, np, npx
 
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
+from d2lrnn.monitor import (
+    BOOK_NUM_PREDS,
+    BOOK_PREFIXES,
+    Epoch,
+    Monitor,
+    Scalars,
+    check_losses,
+    check_training,
+    perplexity,
+)
 from d2lrnn.mxnet.prediction import predict_ch8
 
 
@@ -96,35 +105,14 @@ def _prepare(net, device):
                 param.reset_ctx(device)
 
 
-class _Scalars:
-    """Collects a scalar tensor of each minibatch, on the device.
-
-    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
-    """
-
-    def __init__(self):
-        self._last, self._before = [], []
-
-    def __len__(self):
-        return len(self._last) + len(self._before)
-
-    def append(self, value):
-        self._last.append(value)
-        if len(self._last) == 16:
-            if self._before:
-                # MXNet queues what it is told without end; the minibatches before these 16 must be done by now
-                self._before[-1].wait_to_read()
-            self._before, self._last = [*self._before, np.stack(self._last)], []
-
-    def numpy(self):
-        """Wait for the device, and return an array."""
-        last = [np.stack(self._last)] if self._last else []
-        return np.concatenate(self._before + last).asnumpy()
+def _scalars():
+    # MXNet queues operations without end, and keeps what they need: those of all but the last minibatches must be done
+    return Scalars(np.stack, lambda tensor: tensor.asnumpy(), wait=lambda tensor: tensor.wait_to_read())
 
 
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = _Scalars(), _Scalars(), []
+    losses, norms, sizes = _scalars(), _scalars(), []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before

@@ -5,7 +5,16 @@ import tensorflow as tf
 
 from d2lrnn.errors import InputError
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
+from d2lrnn.monitor import (
+    BOOK_NUM_PREDS,
+    BOOK_PREFIXES,
+    Epoch,
+    Monitor,
+    Scalars,
+    check_losses,
+    check_training,
+    perplexity,
+)
 from d2lrnn.tensorflow.device import book_name
 from d2lrnn.tensorflow.prediction import compiled, pays_for_xla, predict_ch8
 
@@ -119,32 +128,13 @@ def _training_step(net, loss, updater, theta):
     return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)), xla=pays_for_xla(net))
 
 
-class _Scalars:
-    """Collects a scalar tensor of each minibatch, on the device.
-
-    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
-    """
-
-    def __init__(self):
-        self._last, self._before = [], []
-
-    def __len__(self):
-        return len(self._last) + len(self._before)
-
-    def append(self, value):
-        self._last.append(value)
-        if len(self._last) == 16:
-            self._before, self._last = [*self._before, tf.stack(self._last)], []
-
-    def numpy(self):
-        """Wait for the device, and return an array."""
-        last = [tf.stack(self._last)] if self._last else []
-        return tf.concat(self._before + last, axis=0).numpy()
+def _scalars():
+    return Scalars(tf.stack, lambda tensor: tensor.numpy())
 
 
 def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = _Scalars(), _Scalars(), []
+    losses, norms, sizes = _scalars(), _scalars(), []
     step = _training_step(net, loss, updater, theta)
     for X, Y in train_iter:
         if state is None or use_random_iter:

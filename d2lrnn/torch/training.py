@@ -6,7 +6,16 @@ import torch
 from torch import nn
 
 from d2lrnn.helpers import Timer
-from d2lrnn.monitor import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, Monitor, check_losses, check_training, perplexity
+from d2lrnn.monitor import (
+    BOOK_NUM_PREDS,
+    BOOK_PREFIXES,
+    Epoch,
+    Monitor,
+    Scalars,
+    check_losses,
+    check_training,
+    perplexity,
+)
 from d2lrnn.torch.prediction import predict_ch8
 
 
@@ -92,27 +101,8 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
-class _Scalars:
-    """Collects a scalar tensor of each minibatch, on the device.
-
-    A tensor for each of them until the epoch ends would leave memory in pieces: gigabytes in a long epoch.
-    """
-
-    def __init__(self):
-        self._last, self._before = [], []
-
-    def __len__(self):
-        return len(self._last) + len(self._before)
-
-    def append(self, value):
-        self._last.append(value)
-        if len(self._last) == 16:
-            self._before, self._last = [*self._before, torch.stack(self._last)], []
-
-    def numpy(self):
-        """Wait for the device, and return an array."""
-        last = [torch.stack(self._last)] if self._last else []
-        return torch.cat(self._before + last).cpu().numpy()
+def _scalars():
+    return Scalars(torch.stack, lambda tensor: tensor.cpu().numpy())
 
 
 @contextlib.contextmanager
@@ -132,7 +122,7 @@ def _small_numbers_as_zeros():
 @_small_numbers_as_zeros()
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
-    losses, norms, sizes = _Scalars(), _Scalars(), []
+    losses, norms, sizes = _scalars(), _scalars(), []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
