@@ -6,7 +6,6 @@ from mxnet.gluon import rnn as rnn_layers
 
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet.fast import layer_fast
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {
@@ -59,7 +58,7 @@ class RNNModel(nn.Block):
     def forward(self, inputs, state):
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
         X = npx.one_hot(inputs.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
-        Y, state = layer_fast(self.rnn, X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
+        Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
         output = self.dense(Y.reshape(-1, Y.shape[-1]))
         return output, state

@@ -1,43 +1,8 @@
 """Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
 
-from mxnet import np
-from mxnet.gluon import nn
+from mxnet import autograd, np
 
 from d2lrnn.generation import generate, token_chooser
-from d2lrnn.mxnet.concise import RNNModel
-from d2lrnn.mxnet.fast import has_hooks, is_plain, step_fast
-from d2lrnn.mxnet.scratch import RNNModelScratch, rnn
-
-
-def _plain_params(net):
-    """Return the parameters of the function ``rnn`` where a net computes it, and its activation; else None."""
-    if type(net) is RNNModelScratch and net.forward_fn is rnn:
-        return net.params, "tanh"
-    if type(net) is not RNNModel or has_hooks(net) or has_hooks(net.dense):
-        return None
-    if type(net.dense) is nn.Dense and net.dense.act is None and is_plain(net.rnn) and net.rnn._num_layers == 1:
-        layer = net.rnn.l0_i2h_weight, net.rnn.l0_h2h_weight, net.rnn.l0_i2h_bias, net.rnn.l0_h2h_bias
-        params = *layer, net.dense.weight, net.dense.bias
-        if None in params or any(size < 1 for param in params for size in param.shape):
-            return None  # Gluon settles shapes at the first input
-        W_ih, W_hh, b_ih, b_hh, weight, bias = (param.data() for param in params)
-        return (W_ih.T, W_hh.T, b_ih + b_hh, weight.T, bias), net.rnn._mode.removeprefix("rnn_")
-    return None
-
-
-def _step_function(net, device):
-    """Return a function that feeds a token's index to a net and returns the logits (vocab_size,) of the next."""
-    state = net.begin_state(batch_size=1, ctx=device)
-    if plain := _plain_params(net):
-        params, activation = plain
-        return step_fast(params, state, activation)
-
-    def step(index):
-        nonlocal state
-        y, state = net(np.array([[index]], dtype="int32", ctx=device), state)
-        return y[0].asnumpy()
-
-    return step
 
 
 def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None):
@@ -61,4 +26,12 @@ def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_
         InputError: If num_preds or the temperature is negative, or top_k is not positive.
     """
     choose = token_chooser(temperature, top_k, seed)
-    return generate(prefix, num_preds, vocab, _step_function(net, device), choose)
+    state = net.begin_state(batch_size=1, ctx=device)
+
+    def next_logits(index):
+        nonlocal state
+        y, state = net(np.array([[index]], dtype="int32", ctx=device), state)
+        return y[0].asnumpy()
+
+    with autograd.pause(train_mode=False):  # without dropout, wherever this is called
+        return generate(prefix, num_preds, vocab, next_logits, choose)

@@ -3,8 +3,6 @@
 import numpy
 from mxnet import np, npx
 
-from d2lrnn.mxnet.fast import rnn_fast
-
 
 def get_params(vocab_size, num_hiddens, device, *, seed=None):
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, with gradients attached.
@@ -75,8 +73,7 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`. For ``rnn`` itself its faster equal runs,
-            :func:`~d2lrnn.mxnet.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.mxnet.fast.rnn_fast`.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:
@@ -91,8 +88,6 @@ class RNNModelScratch:
 
     def __call__(self, X, state):
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
-        if self.forward_fn is rnn:
-            return rnn_fast(X.T, state, self.params)
         X = npx.one_hot(X.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
         return self.forward_fn(X, state, self.params)
 

@@ -1,7 +1,10 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+import warnings
+
 from mxnet import autograd, gluon, init, np, npx
 
+from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.helpers import Timer
 from d2lrnn.monitor import (
     BOOK_NUM_PREDS,
@@ -69,9 +72,10 @@ def detach(state):
 def evaluate_loss(net, data_iter, loss):
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
     total, count = 0.0, 0
-    for X, y in data_iter:
-        l = loss(net(X), y)
-        total, count = total + l.sum(), count + l.size
+    with autograd.pause(train_mode=False):
+        for X, y in data_iter:
+            l = loss(net(X), y)
+            total, count = total + l.sum(), count + l.size
     return float(total) / count
 
 
@@ -85,11 +89,12 @@ def evaluate_perplexity(net, data_iter, device):
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     state, total, count = None, 0.0, 0
-    for X, Y in data_iter:
-        if state is None:
-            state = net.begin_state(batch_size=X.shape[0], ctx=device)
-        y_hat, state = net(X.as_in_ctx(device), state)
-        total, count = total + loss(y_hat, Y.T.reshape(-1).as_in_ctx(device)).sum(), count + Y.size
+    with autograd.pause(train_mode=False):
+        for X, Y in data_iter:
+            if state is None:
+                state = net.begin_state(batch_size=X.shape[0], ctx=device)
+            y_hat, state = net(X.as_in_ctx(device), state)
+            total, count = total + loss(y_hat, Y.T.reshape(-1).as_in_ctx(device)).sum(), count + Y.size
     return perplexity(float(total) / count)
 
 
@@ -110,6 +115,25 @@ def _scalars():
     return Scalars(np.stack, lambda tensor: tensor.asnumpy(), wait=lambda tensor: tensor.wait_to_read())
 
 
+def _warn_of_dropout(net, device):
+    """Warn of a recurrent layer whose dropout has no effect: on a CPU MXNet 1.9.1 leaves it out without a word.
+
+    It hands the layer to oneDNN, which knows no dropout. Kept from that (MXNET_USE_MKLDNN_RNN=0) it drops out, and its
+    gradients are wrong wherever there is a layer below another.
+    """
+    blocks = []
+    if isinstance(net, gluon.Block) and device.device_type == "cpu":
+        net.apply(blocks.append)
+    for block in blocks:
+        if isinstance(block, gluon.rnn.rnn_layer._RNNLayer) and block._dropout:
+            warnings.warn(
+                f"the dropout={block._dropout:g} of {type(block).__name__} has no effect: MXNet 1.9.1 leaves it out on "
+                "a CPU; put gluon.nn.Dropout between layers",
+                D2LRNNWarning,
+                stacklevel=3,
+            )
+
+
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
@@ -121,7 +145,7 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
             state = detach(state)
         y = Y.T.reshape(-1)  # (num_steps * batch_size,), time-major as the logits are
         X, y = X.as_in_ctx(device), y.as_in_ctx(device)
-        with autograd.record():
+        with autograd.record(train_mode=True):
             y_hat, state = net(X, state)
             l = loss(y_hat, y).mean()
         l.backward()
@@ -156,6 +180,7 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, 
         InputError: If the iterator samples randomly and use_random_iter is False.
     """
     check_training(train_iter, use_random_iter, theta=theta)
+    _warn_of_dropout(net, device)
     epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
     return epoch.perplexity, epoch.tokens_per_second
 
@@ -203,6 +228,7 @@ def train_ch8(
             that epoch.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
+    _warn_of_dropout(net, device)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
         _prepare(net, device)

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow.fast import layer_fast
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {
@@ -66,6 +65,14 @@ def _first_state(cell, batch_size, dtype=tf.float32):
     return list(state) if isinstance(state, (list, tuple)) else [state]
 
 
+def _run_layer(layer, X, state):
+    """Return a layer's outputs, time-major, and state, for inputs (num_steps, batch_size, inputs)."""
+    if getattr(layer, "time_major", False):
+        return layer(X, initial_state=state)
+    Y, *new_state = layer(tf.transpose(X, (1, 0, 2)), initial_state=state)
+    return [tf.transpose(Y, (1, 0, 2)), *new_state]
+
+
 class RNNModel(tf.keras.layers.Layer):
     """A language model: one-hot vectors, recurrent layers, and a dense output layer.
 
@@ -92,7 +99,7 @@ class RNNModel(tf.keras.layers.Layer):
         new_state, begin = [], 0
         for layer in self.rnn_layers:
             end = begin + self._num_states(layer)
-            X, *layer_state = layer_fast(layer, X, state[begin:end])
+            X, *layer_state = _run_layer(layer, X, state[begin:end])
             new_state, begin = new_state + layer_state, end
         # The dense layer takes every step of every sequence as an example
         output = self.dense(tf.reshape(X, (-1, X.shape[-1])))

@@ -13,6 +13,7 @@ from d2lrnn.tensorflow import prediction, training
 from d2lrnn.tensorflow.concise import LAYERS, RNNModel, directions, recurrent_layer
 from d2lrnn.tensorflow.data import SeqDataLoader
 from d2lrnn.tensorflow.device import device_name, device_names, get_device
+from d2lrnn.tensorflow.fast import rnn_fast
 from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 
 __all__ = [
@@ -51,7 +52,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     device = get_device(device)
     with device.scope():
         if kind == "rnn-scratch":
-            net = RNNModelScratch(vocab_size, num_hiddens, init_rnn_state, rnn, get_params)
+            net = RNNModelScratch(vocab_size, num_hiddens, init_rnn_state, rnn_fast, get_params)
         else:
             # Keras has one bias where it can, so there is none to freeze
             layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
@@ -77,7 +78,7 @@ def kind_of(net):
     Raises:
         InputError: If the canonical weights would not say all of what it computes; the message says why.
     """
-    if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
+    if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
         raise InputError(

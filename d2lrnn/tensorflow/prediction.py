@@ -1,18 +1,15 @@
 """Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
 
-import contextlib
-import functools
 import warnings
 
 import tensorflow as tf
 
 from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.generation import generate, token_chooser
-from d2lrnn.tensorflow.concise import RNNModel
-from d2lrnn.tensorflow.fast import is_plain, loops, step_fast
-from d2lrnn.tensorflow.scratch import RNNModelScratch, rnn
+from d2lrnn.tensorflow.fast import loops
 
-# What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say.
+# What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say; and when XLA
+# lacks an operation.
 _NOT_A_GRAPH = (
     tf.errors.OperatorNotAllowedInGraphError,
     NotImplementedError,
@@ -20,88 +17,124 @@ _NOT_A_GRAPH = (
     TypeError,
     ValueError,
 )
+_NOT_IN_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 
 
-# Hidden units from which on XLA's graph is faster than TensorFlow's. Measured: 0.9 times as fast at 256, 1.5 at 512,
-# 1.8 at 1,024 units. XLA is kept to where this was measured: the plain net, on a CPU.
-LEAST_HIDDENS_FOR_XLA = 384
+def kept(net, name, made_of, make):
+    """Return what ``make`` returns, which the net keeps under a name until something that it was made of has changed.
 
-
-@functools.cache
-def _xla_works():
-    try:
-        return int(tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1))) == 2
-    except tf.errors.OpError:  # a build without it
-        return False
-
-
-def _plain_params(net):
-    """Return the parameters of the function ``rnn`` where a net computes it, and its activation; else None."""
-    if type(net) is RNNModelScratch and net.forward_fn is rnn:
-        return net.trainable_variables, "tanh"
-    if type(net) is not RNNModel or type(net.dense) is not tf.keras.layers.Dense or not net.dense.built:
-        return None
-    linear = net.dense.use_bias and net.dense.activation is tf.keras.activations.linear
-    if linear and len(net.rnn_layers) == 1 and is_plain(net.rnn_layers[0]):
-        cell = net.rnn_layers[0].cell
-        params = cell.kernel, cell.recurrent_kernel, cell.bias, net.dense.kernel, net.dense.bias
-        return params, cell.activation.__name__
-    return None
-
-
-def pays_for_xla(net):
-    """Return whether a net's training step should be compiled by XLA."""
-    if type(net) is RNNModelScratch and net.forward_fn is rnn:
-        num_hiddens = net.num_hiddens
-    elif type(net) is RNNModel and all(map(is_plain, net.rnn_layers)):
-        num_hiddens = net.rnn_layers[0].cell.units
-    else:
-        return False
-    on_cpu = all("CPU" in tf.convert_to_tensor(param).device for param in net.trainable_variables)
-    return num_hiddens >= LEAST_HIDDENS_FOR_XLA and on_cpu and _xla_works()
-
-
-def compiled(net, key, function, *, xla=False):
-    """Return a function compiled into a graph, by XLA if wanted, made once for a net and a key and kept with that net.
-
-    A reader's own forward function that cannot become a graph runs operator by operator, with a warning.
+    Args:
+        net: The net.
+        name: The name. There is only ever one thing under it.
+        made_of: A list of what it was made of, besides what the net itself is made of.
+        make: A function without arguments.
     """
-    cache = net.__dict__.get("_d2lrnn_compiled")
-    if cache is None:
-        cache = {}
-        object.__setattr__(net, "_d2lrnn_compiled", cache)  # past Keras, which would track it as a sublayer
-    key = key, getattr(net, "forward_fn", None)  # which a reader may exchange
-    if key in cache:
-        return cache[key]
+    things = net.__dict__.get("_d2lrnn_kept")
+    if things is None:
+        things = {}
+        object.__setattr__(net, "_d2lrnn_kept", things)  # past Keras, which would track it as a sublayer
+    made_of = [*made_of, *_parts(net)]
+    before, thing = things.pop(name, ([], None))  # what is no longer of use goes before the new one is made
+    if not _are_same(before, made_of):
+        thing = make()
+    things[name] = made_of, thing
+    return thing
 
-    def traced(*args):
-        with loops() if xla else contextlib.nullcontext():
-            return function(*args)
 
-    graph = tf.function(traced, autograph=False, jit_compile=True if xla else None)
+def _parts(thing, seen=()):
+    """Return, as a list, what a net is made of as its reader sees it: functions, options, variables, layers and theirs.
 
-    def run(*args):
+    A graph is made once, of what was there then. This is how it is noticed that something has been exchanged.
+    """
+    if isinstance(thing, dict):
+        thing = list(thing.items())
+    if isinstance(thing, (list, tuple)):
+        return [len(thing), *(part for item in thing for part in _parts(item, seen))]
+    if not hasattr(thing, "trainable_variables") or any(thing is other for other in seen):
+        return [thing]
+    parts = [thing, type(thing), *_parts(list(thing.trainable_variables))]
+    for name, value in vars(thing).items():
+        if not name.startswith("_"):  # Keras counts and caches there
+            parts += [name, *_parts(value, [*seen, thing])]
+    return parts
+
+
+def _are_same(before, now):
+    def same(a, b):
+        return a is b or (isinstance(a, (str, int, float)) and type(a) is type(b) and a == b)
+
+    return len(before) == len(now) and all(map(same, before, now))
+
+
+def compiled(net, name, function, made_of=(), *, jit_compile=False):
+    """Return a function that runs as a graph, which its net keeps until something in it has changed (:func:`kept`).
+
+    A function that cannot become a graph, as a reader's own may not, runs operator by operator. Where XLA lacks an
+    operation, TensorFlow's own graph runs. Either is warned about once for a net.
+
+    Args:
+        net: The net.
+        name: What the function does.
+        function: The function.
+        made_of: What it depends on besides the net.
+        jit_compile: Let XLA compile the graph.
+    """
+    return kept(net, name, [*made_of, jit_compile], lambda: _Compiled(net, function, jit_compile))
+
+
+class _Compiled:
+    """A function that runs as a graph, or in another way from the first time on that it turns out to be none."""
+
+    def __init__(self, net, function, jit_compile):
+        self._net, self._function, self._jit_compile = net, function, jit_compile
+        self._run = self._by_xla() if jit_compile else self._by_tensorflow()
+
+    def _by_tensorflow(self):
+        return tf.function(self._function, autograph=False)
+
+    def _by_xla(self):
+        def function(*args):
+            with loops():
+                return self._function(*args)
+
+        return tf.function(function, autograph=False, jit_compile=True)
+
+    def __call__(self, *args):
         try:
-            return graph(*args)
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            if not xla:
+            return self._run(*args)
+        except _NOT_IN_XLA as error:
+            if not self._jit_compile:
                 raise
-            # XLA lacks an operation, of the reader's own loss say; TensorFlow's graph has them all
-            del cache[key]
-            return compiled(net, key[0], function)(*args)
+            return self._run_instead(self._by_tensorflow(), "without XLA", error, args)
         except _NOT_A_GRAPH as error:
-            result = function(*args)  # if it fails here too, this is the error to see
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warnings.warn(
-                f"{type(net).__name__} cannot be compiled and runs slowly, operator by operator: {reason}",
-                D2LRNNWarning,
-                stacklevel=2,
-            )
-            cache[key] = function
-            return result
+            if self._run is self._function:
+                raise
+            return self._run_instead(self._function, "slowly, operator by operator", error, args)
 
-    cache[key] = run
-    return run
+    def _run_instead(self, run, how, error, args):
+        result = run(*args)  # if it fails here too, this is the error to see
+        self._run, self._jit_compile = run, False
+        told = kept(self._net, "told", [], set)
+        if how not in told:
+            told.add(how)
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            name = type(self._net).__name__
+            warnings.warn(f"{name} cannot be compiled and runs {how}: {reason}", D2LRNNWarning, stacklevel=3)
+        return result
+
+
+def call(net, X, state, *, training):
+    """Return what a net makes of a minibatch, in the mode for training or in that for evaluation.
+
+    Args:
+        net: A model of either kind. Keras's layers are told the mode; a net of plain functions has none.
+        X: Indices, shape (batch_size, num_steps).
+        state: The net's state.
+        training: Whether what acts in training only, such as dropout, acts.
+    """
+    if isinstance(net, tf.keras.layers.Layer):
+        return net(X, state, training=training)
+    return net(X, state)
 
 
 def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, seed=None):
@@ -126,43 +159,33 @@ def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, 
     choose = token_chooser(temperature, top_k, seed)
     state = net.begin_state(batch_size=1, dtype=tf.float32)
 
-    one = compiled(net, "one step", lambda index, state: _step_function(net)(index, state))
-    many = compiled(net, "many steps", lambda index, state, count: _most_probable_tokens(net, index, state, count))
+    def step(index, state):
+        y, new_state = call(net, tf.reshape(index, (1, 1)), state, training=False)
+        return y[0], tf.nest.pack_sequence_as(state, tf.nest.flatten(new_state))
 
-    def step(index):
+    def most_probable_tokens(index, state, count):
+        """Return ``count`` tokens, each the most probable one after the one before.
+
+        As one graph: a call a token from Python costs more than what is computed.
+        """
+
+        def body(i, index, state, indices):
+            y, state = step(index, state)
+            index = tf.argmax(y, output_type=tf.int32)
+            return i + 1, index, state, indices.write(i, index)
+
+        indices = tf.TensorArray(tf.int32, count, element_shape=())
+        return tf.while_loop(lambda i, *_: i < count, body, (0, index, state, indices))[3].stack()
+
+    one = compiled(net, "one step", step)
+    many = compiled(net, "many steps", most_probable_tokens)
+
+    def next_logits(index):
         nonlocal state
         y, state = one(tf.constant(index), state)
         return y.numpy()
 
-    def most_probable_tokens(index, count):
-        return many(tf.constant(index), state, tf.constant(count)).numpy()
-
-    return generate(prefix, num_preds, vocab, step, choose, most_probable_tokens=most_probable_tokens)
-
-
-def _step_function(net):
-    """Return a function that feeds a token's index to a net and returns the logits (vocab_size,) and the new state."""
-    if plain := _plain_params(net):
-        return step_fast(*plain)
-
-    def step(index, state):
-        y, new_state = net(tf.reshape(index, (1, 1)), state)
-        return y[0], tf.nest.pack_sequence_as(state, tf.nest.flatten(new_state))
-
-    return step
-
-
-def _most_probable_tokens(net, index, state, count):
-    """Return ``count`` tokens, each the most probable one after the one before.
-
-    As one graph: a call a token from Python costs more than what is computed.
-    """
-    step = _step_function(net)
-
-    def body(i, index, state, indices):
-        y, state = step(index, state)
-        index = tf.argmax(y, output_type=tf.int32)
-        return i + 1, index, state, indices.write(i, index)
-
-    indices = tf.TensorArray(tf.int32, count, element_shape=())
-    return tf.while_loop(lambda i, *_: i < count, body, (0, index, state, indices))[3].stack()
+    return generate(
+        prefix, num_preds, vocab, next_logits, choose,
+        most_probable_tokens=lambda index, count: many(tf.constant(index), state, tf.constant(count)).numpy(),
+    )  # fmt: skip

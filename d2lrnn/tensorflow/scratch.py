@@ -3,8 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from d2lrnn.tensorflow.fast import rnn_fast
-
 
 def get_params(vocab_size, num_hiddens, *, seed=None):
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, as variables.
@@ -69,9 +67,9 @@ class RNNModelScratch:
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`. Training compiles it into a graph, where ``inputs`` is the list of
-            the steps instead of one tensor, because a graph cannot be built by iterating over a tensor. For ``rnn``
-            itself its faster equal runs, :func:`~d2lrnn.tensorflow.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.tensorflow.fast.rnn_fast`.
+            Training compiles it into a graph, where ``inputs`` is the list of the steps instead of one tensor, because
+            a graph cannot be built by iterating over a tensor.
         get_params: A function such as :func:`get_params`.
         seed: Handed to ``get_params`` if it is given.
 
@@ -87,8 +85,6 @@ class RNNModelScratch:
 
     def __call__(self, X, state):
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
-        if self.forward_fn is rnn:
-            return rnn_fast(tf.transpose(X), state, self.trainable_variables)
         X = tf.one_hot(tf.transpose(X), self.vocab_size)  # (num_steps, batch_size, vocab_size)
         inputs = X if tf.executing_eagerly() else tf.unstack(X)
         return self.forward_fn(inputs, state, self.trainable_variables)

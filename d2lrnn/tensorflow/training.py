@@ -16,7 +16,7 @@ from d2lrnn.monitor import (
     perplexity,
 )
 from d2lrnn.tensorflow.device import book_name
-from d2lrnn.tensorflow.prediction import compiled, pays_for_xla, predict_ch8
+from d2lrnn.tensorflow.prediction import call, compiled, kept, predict_ch8
 
 
 def parameters(net):
@@ -64,7 +64,7 @@ def _clip(grads, theta):
     if all(grad is None for grad in grads):
         return grads, tf.zeros(())
     norm = tf.sqrt(sum(tf.reduce_sum(grad**2) for grad in grads if grad is not None))
-    scale = tf.minimum(float(theta) / norm, 1.0)
+    scale = tf.minimum(tf.cast(theta, norm.dtype) / norm, 1.0)
     return [None if grad is None else grad * scale for grad in grads], norm
 
 
@@ -85,7 +85,7 @@ def evaluate_perplexity(net, data_iter):
         data_iter: Minibatches ``(X, Y)``, each continuing the one before.
     """
     state, total, count = None, 0.0, 0
-    forward = compiled(net, "forward", lambda X, state: net(X, state))
+    forward = compiled(net, "forward", lambda X, state: call(net, X, state, training=False))
     for X, Y in data_iter:
         if state is None:
             state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
@@ -104,13 +104,13 @@ def _scope(strategy, params):
     return tf.device(book_name(strategy))
 
 
-def _training_step(net, loss, updater, theta):
-    """Return the function that trains on one minibatch, compiled once for a net, loss, updater and radius."""
+def _training_step(net, loss, updater, jit_compile):
+    """Return the function that trains on one minibatch, compiled once for a net, loss and updater."""
 
-    def step(X, Y, state):
+    def step(X, Y, state, theta):
         y = tf.reshape(tf.transpose(Y), (-1,))  # (num_steps * batch_size,), time-major as the logits are
         with tf.GradientTape() as tape:
-            y_hat, state = net(X, state)
+            y_hat, state = call(net, X, state, training=True)
             l = tf.reduce_mean(loss(y, y_hat))
         params = parameters(net)
         grads, norm = _clip(tape.gradient(l, params), theta)
@@ -124,24 +124,36 @@ def _training_step(net, loss, updater, theta):
 
     # In the scope of a strategy, run on its device; elsewhere this is the default strategy, which just calls
     strategy = tf.distribute.get_strategy()
-    key = ("step", loss, updater, theta, strategy)
-    return compiled(net, key, lambda X, Y, state: strategy.run(step, args=(X, Y, state)), xla=pays_for_xla(net))
+    return compiled(
+        net, "step", lambda *args: strategy.run(step, args=args), [loss, updater, strategy], jit_compile=jit_compile
+    )
+
+
+def _loss_and_updater(net, params, lr):
+    """Return the loss and the updater of ``train_ch8``, which the net keeps so that its graph serves again."""
+    # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
+    loss = kept(net, "loss", [], lambda: tf.keras.losses.SparseCategoricalCrossentropy(True, reduction="none"))
+    # Keras 3 takes no int as learning rate
+    updater = kept(net, "updater", [tf.distribute.get_strategy()], lambda: tf.keras.optimizers.SGD(lr))
+    updater.learning_rate = lr
+    return loss, updater
 
 
 def _scalars():
     return Scalars(tf.stack, lambda tensor: tensor.numpy())
 
 
-def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
+def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile):
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
-    step = _training_step(net, loss, updater, theta)
+    step = _training_step(net, loss, updater, jit_compile)
+    theta = tf.constant(theta, tf.float32)  # a number would be a part of the graph
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before.
             # A state from the step before is a constant: the tape of that step is gone.
             state = net.begin_state(batch_size=X.shape[0], dtype=tf.float32)
-        l, norm, state = step(X, Y, state)
+        l, norm, state = step(X, Y, state, theta)
         losses.append(l)
         norms.append(norm)
         sizes.append(int(np.prod(Y.shape)))  # of the shape, because size() reads from the device
@@ -151,7 +163,7 @@ def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta):
     return Epoch(losses, sizes, timer.stop(), norms)
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.0):
+def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.0, jit_compile=False):
     """Train a model for one epoch. The step is compiled into a graph when it is first taken.
 
     Args:
@@ -161,6 +173,7 @@ def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.
         updater: A Keras optimizer, or a function of ``batch_size`` and the gradients that updates the parameters.
         use_random_iter: Begin every minibatch from a state of zeros, as random sampling needs.
         theta: Radius of gradient clipping.
+        jit_compile: Let XLA compile the step. That takes seconds, and pays in a long training of a large net.
 
     Returns:
         The perplexity, and the speed in tokens per second.
@@ -169,7 +182,7 @@ def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.
         InputError: If the iterator samples randomly and use_random_iter is False.
     """
     check_training(train_iter, use_random_iter, theta=theta)
-    epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta)
+    epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile)
     return epoch.perplexity, epoch.tokens_per_second
 
 
@@ -188,6 +201,7 @@ def train_ch8(
     quiet=False,
     callback=None,
     history=None,
+    jit_compile=False,
 ):
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
@@ -206,6 +220,7 @@ def train_ch8(
         callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`; training ends if it
             returns True.
         history: What an earlier training of this net returned. Epochs are numbered from where it ends.
+        jit_compile: Let XLA compile the training step, as in :func:`train_epoch_ch8`.
 
     Returns:
         The :class:`~d2lrnn.monitor.History`, with the earlier one at its beginning.
@@ -227,13 +242,11 @@ def train_ch8(
             net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
     params = parameters(net)
     with _scope(strategy, params):
-        # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
-        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")
-        updater = tf.keras.optimizers.SGD(float(lr))  # Keras 3 takes no int
+        loss, updater = _loss_and_updater(net, params, float(lr))
         with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
             for number in monitor.epochs:
                 good = [tf.identity(param) for param in params]
-                epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta)
+                epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile)
                 finite = all(bool(tf.reduce_all(tf.math.is_finite(param))) for param in params)
                 if epoch.first_bad_step or not finite:
                     for param, value in zip(params, good, strict=True):

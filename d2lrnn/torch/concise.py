@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
-from d2lrnn.torch.fast import layer_fast
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {
@@ -61,7 +60,7 @@ class RNNModel(nn.Module):
     def forward(self, inputs, state):
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
         X = F.one_hot(inputs.T.long(), self.vocab_size).to(torch.float32)  # (num_steps, batch_size, vocab_size)
-        Y, state = layer_fast(self.rnn, X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
+        Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
         output = self.linear(Y.reshape((-1, Y.shape[-1])))
         return output, state

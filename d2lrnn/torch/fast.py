@@ -1,10 +1,11 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
 :func:`~d2lrnn.torch.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
-gradients, and is what ``RNNModelScratch`` runs in its place. Three things make the difference:
+gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Three things make the
+difference:
 
 - Of ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
-  lookup in W_xh (a product with a one-hot vector picks a row), and one product with W_hq.
+  product with W_xh, and one with W_hq.
 - Backpropagation through time (book section 8.7) is written out: per step one product for the gradient of the state,
   and for W_hh a single product over all steps, where automatic differentiation makes one a step and adds them up.
 - Products of a small minibatch run through oneDNN, which uses the processor's widest instructions on any make.
@@ -13,28 +14,6 @@ gradients, and is what ``RNNModelScratch`` runs in its place. Three things make 
 import platform
 
 import torch
-from torch import nn
-from torch.autograd import forward_ad
-from torch.nn import functional as F
-
-# Hidden units from which on layer_fast is faster than nn.RNN, whose loop over the steps is not Python's. Measured: 0.82
-# times as fast at 64 units, 0.98 at 128, 1.1 at 192, 1.25 at 256.
-LEAST_HIDDENS_FOR_LAYER = 192
-
-# Of each activation: itself, into ``out``; and the gradient of its input from that of its output, by the output, into
-# ``out`` and as an operation that can be differentiated
-ACTIVATIONS = {
-    "tanh": (
-        torch.tanh,
-        lambda grad, Y, out: torch.ops.aten.tanh_backward.grad_input(grad, Y, grad_input=out),
-        lambda grad, Y: grad * (1 - Y * Y),
-    ),
-    "relu": (
-        lambda X, out: torch.clamp(X, min=0, out=out),
-        lambda grad, Y, out: torch.ops.aten.threshold_backward.grad_input(grad, Y, 0, grad_input=out),
-        lambda grad, Y: grad * (Y > 0),
-    ),
-}
 
 
 def _onednn_product():
@@ -72,47 +51,44 @@ def _product_with(W):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The hidden states H_t = activation(A_t + H_{t-1} W_hh), with backpropagation through time by hand.
+    """The hidden states H_t = tanh(A_t + H_{t-1} W_hh), with backpropagation through time by hand.
 
-    ``A`` and the result have shape (num_steps * batch_size, num_hiddens), time-major; the result is written over ``A``.
+    ``A`` and the result have shape (num_steps * batch_size, num_hiddens), time-major.
     """
 
     @staticmethod
-    def forward(ctx, A, H_0, W_hh, activation):
-        apply, *_ = ACTIVATIONS[activation]
-        plus_product, H = _product_with(W_hh), H_0
-        for A_t in A.split(len(H_0)):
-            H = apply(plus_product(A_t, H), out=A_t)
-        ctx.mark_dirty(A)
-        ctx.save_for_backward(A, H_0, W_hh)
-        ctx.activation = activation
-        return A
+    def forward(ctx, A, H_0, W_hh):
+        plus_product, batch_size = _product_with(W_hh), len(H_0)
+        Hs, H = torch.empty_like(A), H_0
+        for A_t, out in zip(A.split(batch_size), Hs.split(batch_size), strict=True):
+            H = torch.tanh(plus_product(A_t, H), out=out)
+        ctx.save_for_backward(Hs, H_0, W_hh)
+        return Hs
 
     @staticmethod
     def backward(ctx, dHs):
         Hs, H_0, W_hh = ctx.saved_tensors
-        if torch.is_grad_enabled() or not is_eager():
-            return *_differentiable_gradients(dHs, Hs, H_0, W_hh, ctx.activation), None
-        _, slope, _ = ACTIVATIONS[ctx.activation]
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(dHs, Hs, H_0, W_hh)
         plus_product, batch_size = _product_with(W_hh.t()), len(H_0)
+        tanh_backward = torch.ops.aten.tanh_backward.grad_input
         dAs, dA = torch.empty_like(Hs), None
         for dH, H, out in zip(*(reversed(values.split(batch_size)) for values in (dHs, Hs, dAs)), strict=True):
             # The state's gradient comes from the output of its step, and through the step after it
-            dA = slope(dH if dA is None else plus_product(dH, dA), H, out)
+            dA = tanh_backward(dH if dA is None else plus_product(dH, dA), H, grad_input=out)
         dH_0 = torch.mm(dA, W_hh.t()) if ctx.needs_input_grad[1] else None
         # All products of a step's state with the next step's gradient, added up
         dW_hh = torch.mm(H_0.t(), dAs[:batch_size])
         if len(Hs) > batch_size:
             dW_hh = _product_with(dAs[batch_size:])(dW_hh, Hs[:-batch_size].t())
-        return dAs, dH_0, dW_hh, None
+        return dAs, dH_0, dW_hh
 
 
-def _differentiable_gradients(dHs, Hs, H_0, W_hh, activation):
+def _differentiable_gradients(dHs, Hs, H_0, W_hh):
     """Return the gradients of A, H_0 and W_hh by operations that can be differentiated again."""
-    *_, slope = ACTIVATIONS[activation]
     batch_size, dAs = len(H_0), []
     for dH, H in zip(*(reversed(values.split(batch_size)) for values in (dHs, Hs)), strict=True):
-        dAs.append(slope(dH + dAs[-1] @ W_hh.t() if dAs else dH, H))
+        dAs.append((dH + dAs[-1] @ W_hh.t() if dAs else dH) * (1 - H * H))
     dA = torch.cat(dAs[::-1])
     before = torch.cat([H_0, Hs[:-batch_size]])
     return dA, dAs[-1] @ W_hh.t(), before.t() @ dA
@@ -122,8 +98,7 @@ def rnn_fast(inputs, state, params):
     """Run the recurrent network over a sequence, as :func:`~d2lrnn.torch.scratch.rnn` does.
 
     Args:
-        inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size), or just the indices, shape
-            (num_steps, batch_size).
+        inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size).
         state: A tuple of the hidden state, shape (batch_size, num_hiddens).
         params: What :func:`~d2lrnn.torch.scratch.get_params` returned.
 
@@ -135,79 +110,6 @@ def rnn_fast(inputs, state, params):
     if not len(inputs):
         raise ValueError("a sequence without steps has no logits: inputs must have at least one")
     H = H.expand(inputs.shape[1], -1)
-    if inputs.dim() == 2:
-        A = F.embedding(inputs.reshape(-1), W_xh + b_h)  # (num_steps * batch_size, num_hiddens)
-    else:
-        A = torch.addmm(b_h, inputs.reshape(-1, inputs.shape[-1]), W_xh)
-    Hs = _Recurrence.apply(A, H, W_hh, "tanh")  # (num_steps * batch_size, num_hiddens)
+    A = torch.addmm(b_h, inputs.reshape(-1, inputs.shape[-1]), W_xh)  # (num_steps * batch_size, num_hiddens)
+    Hs = _Recurrence.apply(A, H.to(A.dtype), W_hh.to(A.dtype))  # another type than theirs in mixed precision
     return torch.addmm(b_q, Hs, W_hq), (Hs[-len(H) :].clone(),)
-
-
-def layer_fast(layer, X, state):
-    """Run a recurrent layer of the framework over a sequence, and a plain ``nn.RNN`` on a CPU as :func:`rnn_fast` does.
-
-    Args:
-        layer: ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, time-major.
-        X: Inputs, shape (num_steps, batch_size, inputs).
-        state: The layer's state.
-
-    Returns:
-        What ``layer(X, state)`` returns.
-    """
-    # On a GPU the layer is one call of cuDNN, and without gradients there is little to win
-    pays = X.device.type == "cpu" and torch.is_grad_enabled() and layer.hidden_size >= LEAST_HIDDENS_FOR_LAYER
-    if not (pays and is_eager() and is_plain(layer)) or state is None:
-        return layer(X, state)
-    if state.shape != (layer.num_layers, X.shape[1], layer.hidden_size):
-        return layer(X, state)  # which says what is wrong with it
-    num_steps, batch_size, _ = X.shape
-    Y, new_state = X.reshape(num_steps * batch_size, -1), []
-    for H, (W_ih, W_hh, b_ih, b_hh) in zip(state, layer.all_weights, strict=True):
-        A = torch.addmm(b_ih + b_hh, Y, W_ih.t())  # (num_steps * batch_size, num_hiddens)
-        Y = _Recurrence.apply(A, H, W_hh.t(), layer.mode.removeprefix("RNN_").lower())
-        new_state.append(Y[-batch_size:])
-    return Y.reshape(num_steps, batch_size, -1), torch.stack(new_state)
-
-
-def is_plain(layer):
-    """Return whether a layer is an ``nn.RNN`` of which nothing is changed, read in one direction."""
-    if type(layer) is not nn.RNN or not layer.bias or layer.bidirectional or layer.batch_first or layer.dropout:
-        return False
-    return not has_hooks(layer)
-
-
-def has_hooks(module):
-    """Return whether a module has hooks, or a forward function of its own, which only a call of the module runs."""
-    own = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
-    return any(own) or nn.modules.module._has_any_global_hook() or "forward" in vars(module)
-
-
-def is_eager():
-    """Return whether operators run just as they are called: not traced, compiled, transformed, or made less precise."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
-        return False
-    # torch.func's transformations, and derivatives in forward mode
-    return torch._C._functorch.peek_interpreter_stack() is None and forward_ad._current_level < 0
-
-
-def step_fast(params, state, activation="tanh"):
-    """Return a function that feeds one token to the network and returns the logits of the next, without gradients.
-
-    Args:
-        params: What :func:`~d2lrnn.torch.scratch.get_params` returned.
-        state: The first hidden state, shape (1, num_hiddens), in a tuple or as the layer has it.
-        activation: ``'tanh'`` or ``'relu'``.
-
-    Returns:
-        A function of an index that returns an array of shape (vocab_size,). It keeps the state.
-    """
-    W_xh, W_hh, b_h, W_hq, b_q = (param.detach() for param in params)
-    apply, *_ = ACTIVATIONS[activation]
-    H = state[0].detach().clone()
-    rows = (W_xh + b_h).split(1)  # of each token, what it adds to the hidden layer
-
-    def step(index):
-        apply(torch.addmm(rows[index], H, W_hh), out=H)
-        return torch.addmm(b_q, H, W_hq).cpu().numpy()[0]
-
-    return step

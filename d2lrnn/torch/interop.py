@@ -14,6 +14,7 @@ from d2lrnn.torch import prediction, training
 from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
 from d2lrnn.torch.data import SeqDataLoader
 from d2lrnn.torch.device import device_name, device_names, get_device
+from d2lrnn.torch.fast import rnn_fast
 from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 
 __all__ = [
@@ -51,7 +52,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
     device = get_device(device)
     if kind == "rnn-scratch":
-        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn)
+        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
     else:
         layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
         net = RNNModel(layer, vocab_size).to(device)
@@ -73,7 +74,7 @@ def kind_of(net):
     Raises:
         InputError: If the canonical weights would not say all of what it computes; the message says why.
     """
-    if isinstance(net, RNNModelScratch) and net.forward_fn is rnn:
+    if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
         raise InputError(

@@ -16,7 +16,7 @@ from d2lrnn.monitor import (
     check_training,
     perplexity,
 )
-from d2lrnn.torch.prediction import predict_ch8
+from d2lrnn.torch.prediction import mode, predict_ch8
 
 
 def parameters(net):
@@ -74,7 +74,7 @@ def detach(state):
 def evaluate_loss(net, data_iter, loss):
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
     total, count = 0.0, 0
-    with torch.no_grad():
+    with torch.no_grad(), mode(net, training=False):
         for X, y in data_iter:
             out = net(X)
             l = loss(out, y.reshape(out.shape))
@@ -92,7 +92,7 @@ def evaluate_perplexity(net, data_iter, device):
     """
     loss = nn.CrossEntropyLoss(reduction="sum")
     state, total, count = None, 0.0, 0
-    with torch.no_grad():
+    with torch.no_grad(), mode(net, training=False):
         for X, Y in data_iter:
             if state is None:
                 state = net.begin_state(batch_size=X.shape[0], device=device)
@@ -121,6 +121,11 @@ def _small_numbers_as_zeros():
 
 @_small_numbers_as_zeros()
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+    with mode(net, training=True):
+        return _train(net, train_iter, loss, updater, device, use_random_iter, theta)
+
+
+def _train(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
     for X, Y in train_iter:
