@@ -42,12 +42,16 @@ HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 BOOK = "d2l 0.17.6"
 SECTIONS = ("book", "limit", "plain", "growth")
+EARLIER_RUNS = 4  # of each question, that are kept beside the newest
 
 # Of the book's sections 8.5 and 8.6
 BATCH_SIZE, NUM_STEPS, MAX_TOKENS = 32, 35, 10000
 UNITS = {"scratch": 512, "concise": 256}
+# What is measured of ours: as the reader writes it, and what is chosen by name
+FORMS = {"scratch": ("rnn", "rnn_fast"), "concise": ("the framework's layer",)}
+XLA = "rnn_fast, jit_compile"  # in TensorFlow
 
-# What is aimed at: the ratio to the book's package, and the part of the rate of matrix products
+# What is aimed at: the ratio to the book's package, of the fastest form, and the part of the rate of matrix products
 TARGETS = {
     "torch": {"scratch": 1.5, "concise": 1.2, "generation": 2.0, "limit": 0.45},
     "mxnet": {"scratch": 2.0, "concise": 1.3, "generation": 2.0, "limit": 0.15},
@@ -70,7 +74,7 @@ class Effort:
     steps: tuple[int, ...] = ()
 
 
-FULL = Effort(7, 3.0, 1000, 5, (256, 512, 1024), (1, 2), (10_000, 170_580, 20_000_000), (64, 128), (70, 140))
+FULL = Effort(7, 3.0, 1000, 3, (256, 512, 1024), (1, 2), (10_000, 170_580, 20_000_000), (64, 128), (70, 140))
 QUICK = Effort(1, 0.1, 50, 1, (64,), (1,), (10_000, 40_000), (64,))
 
 
@@ -184,9 +188,9 @@ class Bench:
         """Compare with the book's package: training, generation, time to the first epoch and peak memory."""
         rows = []
         for backend in self.names:
-            for model, units in UNITS.items():
-                say(f"against the book: {backend}, {model}")
-                settings = {"model": model, "num_hiddens": units}
+            for model, form in _forms(backend):
+                say(f"against the book: {backend}, {model}, {form}")
+                settings = {"model": model, "num_hiddens": UNITS[model], "form": form}
                 with (
                     self._program("book", backend, **settings) as book,
                     self._program("ours", backend, **settings) as ours,
@@ -196,18 +200,18 @@ class Bench:
                         program.tokens_per_second(self.effort.seconds / 3)
                         program.ask(do="generate", length=self.effort.generated)
                     found = alternate(self.effort.rounds, sides, lambda p: p.tokens_per_second(self.effort.seconds))
-                    rows.append(self._row(backend, model, "training", "tokens/s", found))
+                    rows.append(self._row(backend, model, form, "training", "tokens/s", found))
                     length = self.effort.generated
                     found = alternate(
                         self.effort.rounds,
                         sides,
                         lambda p: length / p.ask(do="generate", length=length)["seconds"],  # noqa: B023 (called here)
                     )
-                    rows.append(self._row(backend, model, "generation", "characters/s", found))
-                rows += self._starts(backend, model, settings)
+                    rows.append(self._row(backend, model, form, "generation", "characters/s", found))
+                rows += self._starts(backend, model, form, settings)
         return rows
 
-    def _starts(self, backend: str, model: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    def _starts(self, backend: str, model: str, form: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         seconds: dict[str, list[float]] = {"book": [], "ours": []}
         memory: dict[str, list[float]] = {"book": [], "ours": []}
         for i in range(self.effort.startups):
@@ -220,15 +224,17 @@ class Bench:
         for quantity, unit, values in (("first epoch", "s", seconds), ("peak memory", "MiB", memory)):
             # Less is better, and a ratio above 1 is to mean better
             ratios = [book / ours for book, ours in zip(values["book"], values["ours"], strict=True)]
-            rows.append(self._row(backend, model, quantity, unit, {"values": values, "ratios": {"ours": ratios}}))
+            rows.append(self._row(backend, model, form, quantity, unit, {"values": values, "ratios": {"ours": ratios}}))
         return rows
 
     @staticmethod
-    def _row(backend: str, model: str, quantity: str, unit: str, found: dict[str, Any]) -> dict[str, Any]:
+    def _row(backend: str, model: str, form: str, quantity: str, unit: str, found: dict[str, Any]) -> dict[str, Any]:
         ratios = found["ratios"]["ours"]
         key = {"training": model, "generation": "generation" if model == "scratch" else None}.get(quantity)
+        if (model, form) != [pair for pair in _forms(backend) if pair[0] == model][-1]:
+            key = None
         return {
-            "backend": backend, "model": model, "units": UNITS[model], "quantity": quantity, "unit": unit,
+            "backend": backend, "model": model, "form": form, "units": UNITS[model], "quantity": quantity, "unit": unit,
             "book": statistics.median(found["values"]["book"]), "ours": statistics.median(found["values"]["ours"]),
             "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios), "times": len(ratios),
             "target": TARGETS[backend].get(key or ""),
@@ -328,6 +334,14 @@ class Bench:
         }  # fmt: skip
 
 
+def _forms(backend: str) -> list[tuple[str, str]]:
+    """Return the models that are measured, each with what it is given."""
+    forms = [(model, form) for model, of_it in FORMS.items() for form in of_it]
+    if backend == "tensorflow":
+        forms.insert(len(FORMS["scratch"]), ("scratch", XLA))
+    return forms
+
+
 def _generated_text(path: Path, size: int) -> Path:
     """Write a text of so many characters: random words of random letters, in lines."""
     rng = np.random.default_rng(0)
@@ -362,21 +376,44 @@ def _met(value: float, target: float | None) -> str:
     return "" if target is None else f"{target:g}, {'met' if value >= target else 'not met'}"
 
 
-def section(name: str, measured: Mapping[str, Any]) -> str:
-    """Return what was measured on one question as Markdown."""
+def section(name: str, measured: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return what was measured on one question as Markdown.
+
+    Args:
+        name: The question.
+        measured: What the newest run measured.
+        earlier: What earlier runs did, the newest first: their ratios stand beside those of the newest.
+    """
     about, rows = measured["about"], measured["rows"]
+    if name in ("book", "plain"):
+        before = [{_key(row): row for row in run["rows"]} for run in earlier]
+        rows = [{**row, "earlier": [run[_key(row)]["ratio"] for run in before if _key(row) in run]} for row in rows]
     parts = {"book": _book, "limit": _limit, "plain": _plain, "growth": _growth}[name](rows, about)
-    machine = about["machine"]
-    memory = f"; {machine['memory'] / 2**30:.0f} GiB of memory" if machine["memory"] else ""
-    versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
-    parts.append([
-        f"Measured in {about['minutes']:.0f} minutes, to {about['finished'][:16].replace('T', ' ')}. Machine: "
-        f"{machine['processor']}; {machine['cpus']} cores{memory}; {machine['system']}. Versions: {versions}. Text: "
-        f"{about['text']}."
-    ])  # fmt: skip
+    parts.append([f"Measured in {about['minutes']:.0f} minutes, to {_when_and_where(about)}. Text: {about['text']}."])
+    if name in ("book", "plain"):
+        parts += [[f"Earlier: to {_when_and_where(run['about'])}."] for run in earlier]
     if about["quick"]:
         parts.append(["**A quick run**, which shows that it works. Its figures mean nothing."])
     return "\n\n".join("\n".join(_wrapped(line) for line in lines) for lines in parts) + "\n"
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a row says of: two runs that have it measured the same."""
+    return tuple(row.get(name) for name in ("backend", "model", "form", "units", "quantity"))
+
+
+def _when_and_where(about: Mapping[str, Any]) -> str:
+    machine = about["machine"]
+    memory = f"; {machine['memory'] / 2**30:.0f} GiB of memory" if machine["memory"] else ""
+    versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
+    return (
+        f"{about['finished'][:16].replace('T', ' ')}. Machine: {machine['processor']}; {machine['cpus']} cores{memory};"
+        f" {machine['system']}. Versions: {versions}"
+    )
+
+
+def _earlier(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{ratio:.2f}" for ratio in row.get("earlier", ()))
 
 
 def _book(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[list[str]]:
@@ -387,13 +424,14 @@ def _book(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[l
             f"{BOOK}, unmodified, with the threads that each framework takes by itself. The ratio says how many times "
             f"better d2lrnn is: the median of {about['rounds']} alternations (of {about['startups']} for the time from "
             "the process's start to its first epoch, and for the memory after it), and in brackets the smallest and "
-            "the largest."
+            "the largest. `rnn` is what a reader of section 8.5 writes; `rnn_fast` and XLA are chosen by name. Ratios "
+            "of earlier runs of `make bench`, on a day of their own, stand beside them, the newest first."
         ],
         _table(
-            ["", "", "", "the book", "d2lrnn", "", "ratio", "target"],
+            ["", "", "", "", "the book", "d2lrnn", "", "ratio", "earlier", "target"],
             [
-                [r["backend"], f"{r['model']}, {r['units']} units", r["quantity"], _figure(r["book"]),
-                 _figure(r["ours"]), r["unit"], _ratio(r), _met(r["ratio"], r["target"])]
+                [r["backend"], f"{r['model']}, {r['units']} units", r["form"], r["quantity"], _figure(r["book"]),
+                 _figure(r["ours"]), r["unit"], _ratio(r), _earlier(r), _met(r["ratio"], r["target"])]
                 for r in rows
             ],
         ),
@@ -409,9 +447,9 @@ def _limit(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
     return [
         ["### Against the limit"],
         [
-            "Training from scratch. The limit is the rate of float32 products of two matrices of 1,024 x 1,024, "
-            "measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, V being the "
-            "vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the frameworks "
+            "Training from scratch, with `rnn_fast`. The limit is the rate of float32 products of two matrices of "
+            "1,024 x 1,024, measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, V "
+            "being the vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the frameworks "
             "with as many threads, and the target is held against both."
         ],
         _table(
@@ -434,8 +472,11 @@ def _plain(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "the loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
         ],
         _table(
-            ["", "units", "theirs", "d2lrnn", "ratio"],
-            [[r["backend"], str(r["units"]), _figure(r["plain"]), _figure(r["ours"]), _ratio(r)] for r in rows],
+            ["", "units", "theirs", "d2lrnn", "ratio", "earlier"],
+            [
+                [r["backend"], str(r["units"]), _figure(r["plain"]), _figure(r["ours"]), _ratio(r), _earlier(r)]
+                for r in rows
+            ],
         ),
     ]
 
@@ -444,9 +485,9 @@ def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str,
     return [
         ["### Growth"],
         [
-            f"Training from scratch on a generated text, at {rows['corpus'][0]['num_hiddens']} units, with one thread, "
-            "so that what else the machine does matters least. *Loaded* is the peak memory once the text is read, "
-            "cleaned and turned into indices, *trained* that after training."
+            "Training from scratch, with `rnn_fast`, on a generated text, at "
+            f"{rows['corpus'][0]['num_hiddens']} units, with one thread, so that what else the machine does matters "
+            "least. *Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that after training."
         ],
         _table(
             ["", "tokens", "tokens/s", "ns/token", "loaded, MiB", "trained, MiB"],
@@ -492,7 +533,8 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xlim(0.8, 1.6 * max(row["highest"] for row in rows))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_yticks(range(len(rows)), [f"{r['backend']}, {r['model']} {r['units']}, {r['quantity']}" for r in rows])
+        labels = [f"{r['backend']}, {r['form']} {r['units']}, {r['quantity']}" for r in rows]
+        axes.set_yticks(range(len(rows)), labels)
         axes.invert_yaxis()
         axes.set_xlabel("times as fast as the book's package (red: the target; black: smallest to largest)")
         figure.savefig(path, metadata={"Date": None})
@@ -504,7 +546,12 @@ def drift(document: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[st
 
     def ratios(of: Mapping[str, Any]) -> dict[str, float]:
         rows = [row for name in ("book", "plain") if name in of for row in of[name]["rows"]]
-        return {f"{r['backend']}, {r['units']} units, {r.get('quantity', 'its own way')}": r["ratio"] for r in rows}
+        return {
+            f"{r['backend']}, {r.get('form', 'layer')}, {r['units']} units, {r.get('quantity', 'its own way')}": r[
+                "ratio"
+            ]
+            for r in rows
+        }
 
     earlier = ratios(before)
     changes = {key: value / earlier[key] - 1 for key, value in ratios(document).items() if key in earlier}
@@ -583,10 +630,12 @@ def main() -> int:
                 "versions": _versions(),
                 "text": f"{source.name}, SHA-256 {source.sha256[:12]}",
             }
+            earlier = [before[name], *before.get("earlier", {}).get(name, [])] if name in before else []
             document = {**document, name: {"about": about, "rows": rows}}
+            document["earlier"] = {**document.get("earlier", {}), name: earlier[:EARLIER_RUNS]}
             # After every section, so that nothing is lost that took so long
             _write(document, out)
-            print(section(name, document[name]))
+            print(section(name, document[name], document["earlier"][name]))
     for line in drift(document, before):
         print(line)
     print(f"written: RESULTS.md and speed.json in {str(out)!r}")
@@ -596,7 +645,8 @@ def main() -> int:
 def _write(document: Mapping[str, Any], folder: Path) -> None:
     if "book" in document:
         plot(document["book"]["rows"], folder / "speed.svg")
-    parts = [section(name, document[name]) for name in SECTIONS if name in document]
+    earlier = document.get("earlier", {})
+    parts = [section(name, document[name], earlier.get(name, [])) for name in SECTIONS if name in document]
     put_between(folder / "RESULTS.md", "\n".join(parts), BEGIN, END)
     write_atomically(folder / "speed.json", (json.dumps(document, indent=1) + "\n").encode())
 

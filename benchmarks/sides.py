@@ -34,7 +34,8 @@ class Side(ABC):
     """One program: it trains for an epoch.
 
     Args:
-        settings: ``model`` ('scratch' or 'concise'), ``num_hiddens``, ``batch_size``, ``num_steps``, ``max_tokens``,
+        settings: ``model`` ('scratch' or 'concise'), ``form`` (of ours: what the model is given, and what its step is
+            compiled by), ``num_hiddens``, ``batch_size``, ``num_steps``, ``max_tokens``,
             ``text`` (the path of a text file), ``folder`` (an empty one to work in) and ``seed``.
     """
 
@@ -91,6 +92,7 @@ class Chapter(Side):
     def __init__(self, backend: str, settings: dict[str, Any], d2l: Any, lesson: Any) -> None:
         super().__init__(settings)
         self.backend, self.d2l, self.lesson = backend, d2l, lesson
+        self._options: dict[str, Any] = {}
         self.train_iter, self.vocab = self.load()
         {"torch": self._torch, "mxnet": self._mxnet, "tensorflow": self._tensorflow}[backend]()
 
@@ -155,7 +157,7 @@ class Chapter(Side):
         """Train for an epoch by ``train_epoch_ch8``."""
         net, loss, updater, *rest = self._train
         begin = time.perf_counter()
-        _, speed = self.d2l.train_epoch_ch8(net, self.train_iter, loss, updater, *rest)
+        _, speed = self.d2l.train_epoch_ch8(net, self.train_iter, loss, updater, *rest, **self._options)
         # It tells its speed, and not the tokens of the epoch, which are some multiple of a minibatch's
         size = self.settings["batch_size"] * self.settings["num_steps"]
         return max(1, round(speed * (time.perf_counter() - begin) / size)) * size
@@ -170,7 +172,12 @@ class Ours(Chapter):
 
     def __init__(self, backend: str, settings: dict[str, Any]) -> None:
         d2l = importlib.import_module(f"d2lrnn.{backend}")
-        super().__init__(backend, settings, d2l, lesson=d2l)
+        form = settings.get("form", "rnn_fast")
+        forward_fn = d2l.rnn_fast if form.startswith("rnn_fast") else d2l.rnn
+        lesson = types.SimpleNamespace(get_params=d2l.get_params, init_rnn_state=d2l.init_rnn_state, rnn=forward_fn)
+        super().__init__(backend, settings, d2l, lesson)
+        if form.endswith("jit_compile"):
+            self._options = {"jit_compile": True}
 
     def load(self) -> Any:
         """Return the minibatches and the vocabulary of the text."""

@@ -594,14 +594,19 @@ def _continuation(prefix: str, text: str, place: int | None) -> str:
 
 
 def _code(model: str) -> tuple[str, str]:
-    """Return the scratch model of every backend side by side, and the style that depends on how much it is.
+    """Return the code that ran in every backend, side by side, and the style that depends on how much it is.
 
     Args:
-        model: What the comparison trained: if that is another model, the columns' note says so.
+        model: What the comparison trained.
     """
     package = resources.files("d2lrnn")
     names = list(BACKENDS)
-    rows = align([read_lines((package / name / "scratch.py").read_text(encoding="utf-8")) for name in names])
+    files = ("fast.py", "scratch.py") if model == "rnn-scratch" else ("concise.py",)
+    rows = []
+    for file in files:
+        texts = [(package / name / file).read_text(encoding="utf-8") for name in names]
+        headed = [f"# d2lrnn/{name}/{file}\n\n{text}" for name, text in zip(names, texts, strict=True)]
+        rows += align([read_lines(text) for text in headed])
     radios = columns = ""
     for name, lines in zip(names, render_columns(rows), strict=True):
         title = BACKENDS[name].title
@@ -610,15 +615,17 @@ def _code(model: str) -> tuple[str, str]:
             f'<label class="{name}"><input type="radio" name="code" value="{name}"{checked}>{_key(name)}{title}</label>'
         )
         columns += (
-            f'<div class="column {name}"><h3>{_key(name)}{title} <small>d2lrnn/{name}/scratch.py</small></h3>'
+            f'<div class="column {name}"><h3>{_key(name)}{title} <small>d2lrnn/{name}/{", ".join(files)}</small></h3>'
             f'<pre aria-label="{title}"><code>{lines}</code></pre></div>'
         )
-    note = (
-        "The recurrent network from scratch in each backend. A line that is the same in all three is grey; "
-        "in the others, the words that differ are marked."
-    )
-    if model != "rnn-scratch":
-        note += f" What was trained here, {MODELS.get(model, _text(model))}, is the framework’s own layer."
+    if model == "rnn-scratch":
+        note = (
+            "What ran: <code>RNNModelScratch</code> over <code>rnn_fast</code>, which computes what the textbook’s "
+            "loop, <code>rnn</code>, does."
+        )
+    else:
+        note = "What ran: <code>RNNModel</code> over the framework’s own layer."
+    note += " A line that is the same in all three is grey; in the others, the words that differ are marked."
     # A row has the same height in every column, and a line that wraps goes on further in than it began
     style = f"@media print, (min-width: 1000px) {{ .column {{ grid-row: 1 / span {len(rows) + 1}; }} }}\n"
     for spaces in sorted({indent(line) for row in rows for line in row if line is not None}):

@@ -31,10 +31,15 @@ def measured(rows):
     return {"about": about, "rows": rows}
 
 
-def against_the_book(bench, book, ours):
+def against_the_book(bench, book, ours, form="rnn_fast"):
     ratios = [b / a for a, b in zip(book, ours, strict=True)]
     return bench.Bench._row(
-        "torch", "scratch", "training", "tokens/s", {"values": {"book": book, "ours": ours}, "ratios": {"ours": ratios}}
+        "torch",
+        "scratch",
+        form,
+        "training",
+        "tokens/s",
+        {"values": {"book": book, "ours": ours}, "ratios": {"ours": ratios}},
     )
 
 
@@ -69,6 +74,20 @@ def test_a_table_says_whether_a_target_is_met(bench, ours, said):
     assert re.search(rf"\*\*{ours:.2f}\*\* .* \| 1.5, {said} \|", text)
 
 
+def test_only_the_fastest_form_has_a_target(bench):
+    assert against_the_book(bench, [1.0], [2.0], form="rnn")["target"] is None
+    assert against_the_book(bench, [1.0], [2.0], form="rnn_fast")["target"] == 1.5
+
+
+def test_ratios_of_earlier_runs_stand_beside_those_of_the_same_row(bench):
+    def run(ours, form="rnn_fast"):
+        return measured([against_the_book(bench, [1.0], [ours], form)])
+
+    text = bench.section("book", run(2.0), [run(1.9), run(1.8, form="rnn"), run(1.7)])
+    assert "| **2.00** (2.00 to 2.00) | 1.90, 1.70 |" in text
+    assert text.count("Earlier: to 2026-11-21 12:00. Machine: ") == 3
+
+
 def test_a_table_of_the_limit_holds_both_parts_against_the_target(bench):
     row = {
         "backend": "torch", "units": 512, "threads": 2, "ours": 1e5, "rate": 2e11, "part": 0.9, "part_of_best": 0.44,
@@ -84,7 +103,7 @@ def test_a_second_run_says_which_ratios_moved(bench):
     near = {"book": measured([against_the_book(bench, [1.0], [2.2])])}
     far = {"book": measured([against_the_book(bench, [1.0], [1.6])])}
     assert list(bench.drift(near, before)) == ["Ratios against those that were kept before: 1 of 1 within 15 %"]
-    assert [line.strip() for line in bench.drift(far, before)][1] == "torch, 512 units, training: -20%"
+    assert [line.strip() for line in bench.drift(far, before)][1] == "torch, rnn_fast, 512 units, training: -20%"
     assert not list(bench.drift(near, {}))
 
 
@@ -106,10 +125,14 @@ def test_a_program_that_dies_is_quoted(bench, tmp_path, monkeypatch):
 
 def test_the_committed_tables_are_what_was_measured(bench, tmp_path):
     kept = json.loads(BENCH.with_name("speed.json").read_text(encoding="utf-8"))
-    assert set(kept) == set(bench.SECTIONS)
-    assert not any(section["about"]["quick"] for section in kept.values())
+    assert set(kept) == {*bench.SECTIONS, "earlier"}
+    earlier = kept["earlier"]
+    assert set(earlier) <= set(bench.SECTIONS)
+    runs = [kept[name] for name in bench.SECTIONS] + [run for of_it in earlier.values() for run in of_it]
+    assert not any(run["about"]["quick"] for run in runs)
     results = BENCH.with_name("RESULTS.md").read_text(encoding="utf-8")
     path = tmp_path / "RESULTS.md"
     path.write_text(results, encoding="utf-8")
-    put_between(path, "\n".join(bench.section(name, kept[name]) for name in bench.SECTIONS), bench.BEGIN, bench.END)
+    sections = [bench.section(name, kept[name], earlier.get(name, [])) for name in bench.SECTIONS]
+    put_between(path, "\n".join(sections), bench.BEGIN, bench.END)
     assert path.read_text(encoding="utf-8") == results

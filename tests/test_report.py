@@ -711,23 +711,28 @@ def test_sampled_positions_have_both_ends(count, most):
 # The code
 
 
-def source(name):
-    return (resources.files("d2lrnn") / name / "scratch.py").read_text(encoding="utf-8")
+def source(name, file="scratch.py"):
+    text = (resources.files("d2lrnn") / name / file).read_text(encoding="utf-8")
+    return f"# d2lrnn/{name}/{file}\n\n{text}"
 
 
-def test_the_columns_hold_the_sources_word_for_word():
-    page = Page(report.render(make_document()))
+@pytest.mark.parametrize(
+    ("model", "files"),
+    [("rnn-scratch", ["fast.py", "scratch.py"]), ("rnn", ["concise.py"]), ("lstm", ["concise.py"])],
+)
+def test_the_columns_hold_what_ran_word_for_word(model, files):
+    page = Page(report.render(make_document(model=model)))
     columns = {
         attributes["aria-label"]: text for attributes, text in page.find("pre") if attributes.get("class") is None
     }
     assert list(columns) == list(TITLES.values())
     for name in NAMES:
-        assert columns[TITLES[name]] == source(name)
+        assert columns[TITLES[name]] == "".join(source(name, file) for file in files)
 
 
-def test_the_note_tells_when_another_model_was_trained():
-    assert "What was trained here" not in report.render(make_document())
-    assert "What was trained here, LSTM, is the framework’s own layer." in report.render(make_document(model="lstm"))
+def test_the_note_tells_what_ran():
+    assert "over <code>rnn_fast</code>, which computes what" in report.render(make_document())
+    assert "over the framework’s own layer." in report.render(make_document(model="lstm"))
 
 
 def test_columns_have_as_many_rows_and_what_is_equal_is_dimmed():
