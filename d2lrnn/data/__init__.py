@@ -20,7 +20,7 @@ from d2lrnn.data.sampling import (
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
-from d2lrnn.data.text import Vocab, clean_lines, clean_text, count_corpus, tokenize
+from d2lrnn.data.text import Preparation, Vocab, clean_lines, clean_text, count_corpus, tokenize
 from d2lrnn.data.translation import (
     bleu,
     build_array_nmt,
@@ -38,6 +38,7 @@ __all__ = [
     "DATA_URL",
     "Corpus",
     "DownloadError",
+    "Preparation",
     "SeqDataLoader",
     "Text",
     "Vocab",
