@@ -65,8 +65,13 @@ def token_chooser(
 UNKNOWN_POLICIES = ("unk", "skip", "error")
 
 
-def _read(prefix: str | Sequence[Any], vocab: Any) -> tuple[list[Any], Callable[[Iterable[Any]], str]]:
-    """Return the tokens of a prefix, read as the vocabulary's text was, and the function that joins tokens again."""
+def read_prefix(prefix: str | Sequence[Any], vocab: Any) -> tuple[list[Any], Callable[[Iterable[Any]], str]]:
+    """Return the tokens of a prefix, read as the vocabulary's text was, and the function that joins tokens again.
+
+    Args:
+        prefix: A string, or a list of tokens, which are taken as they are.
+        vocab: The vocabulary; one without a :class:`~d2lrnn.data.Preparation` was made by hand.
+    """
     preparation: Preparation | None = getattr(vocab, "preparation", None)
     if preparation is None:
         # Made by hand: what it has counted says whether it is of words. (With spaces in them they are parts of a text.)
@@ -99,7 +104,7 @@ def fit_prefix(prefix: str, vocab: Vocab, unknown: str = "unk") -> str:
     """
     if unknown not in UNKNOWN_POLICIES:
         raise InputError(f"unknown policy {unknown!r}: use one of {', '.join(UNKNOWN_POLICIES)}")
-    tokens, join = _read(prefix, vocab)
+    tokens, join = read_prefix(prefix, vocab)
     by_characters = not join(["", ""])
     lacking = sorted({token for token in tokens if token not in vocab.token_to_idx})
     if lacking:
@@ -150,7 +155,7 @@ def generate(
     """
     if not hasattr(num_preds, "__index__") or num_preds < 0:
         raise InputError(f"num_preds must be a whole number of at least 0, not {num_preds!r}")
-    tokens, join = _read(prefix, vocab)
+    tokens, join = read_prefix(prefix, vocab)
     outputs = [vocab[token] for token in tokens]
     before = outputs or [vocab[" "] or min(1, len(vocab) - 1)]
     for index in before[:-1]:  # the warm-up: only the state matters

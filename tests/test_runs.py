@@ -314,16 +314,20 @@ def test_predict_continues_a_run(backend, trained, capfd):
         assert cli.main(["predict", str(path), "--prefix", "the", "--seed", "4", "--json", *options]) == 0
         drawn.append(json.loads(capfd.readouterr().out)["predictions"]["the"])
     assert drawn[0] == drawn[1]
-    assert drawn[3] == run.predict(path, ["the"], 50)["the"]
+    assert [{"prefix": "the", "text": drawn[3]}] == run.predict(path, ["the"], 50)
     assert content(path) == before
 
 
 def test_characters_that_the_text_lacks(backend, trained):
     path = trained(backend.name)
-    with pytest.warns(UserWarning, match="'THE é' has characters that the text lacks: 'EHTé'"):
-        texts = run.predict(path, ["THE é"], 3)
-    assert texts["THE é"].startswith("<unk><unk><unk> <unk>")
-    assert run.predict(path, ["ThéE sea"], 3, unknown="skip")["ThéE sea"].startswith("h sea")
+    with pytest.warns(UserWarning, match="'THE é ж' has characters that the text lacks: 'éж'"):
+        (row,) = run.predict(path, ["THE é ж"], 3)
+    assert row["prefix"] == "THE é ж"
+    assert row["text"].startswith("the <unk> <unk>")
+    (row,) = run.predict(path, ["ThéE sea"], 3, unknown="skip")
+    assert row["text"].startswith("the sea")
+    with pytest.warns(UserWarning, match="nothing is left of the prefix '1895', which is cleaned as the text was"):
+        run.predict(path, ["1895"], 3)
     with pytest.raises(InputError, match=r"lacks: 'é'; leave them out, or choose"):
         run.predict(path, ["é"], unknown="error")
     with pytest.raises(InputError, match="unknown policy 'ignore': use one of unk, skip, error"):

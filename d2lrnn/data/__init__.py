@@ -17,6 +17,7 @@ from d2lrnn.data.sampling import (
     SeqDataLoader,
     load_data,
     load_data_time_machine,
+    part_of_text,
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "load_corpus_time_machine",
     "load_data",
     "load_data_time_machine",
+    "part_of_text",
     "preprocess_nmt",
     "read_data_nmt",
     "read_text",

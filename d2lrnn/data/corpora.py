@@ -12,7 +12,6 @@ import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -166,7 +165,10 @@ _NO_TEXTS = {
         "a document of an office program",
         "open it there, save it as plain text in UTF-8, and give that",
     ),
-    b"PK\x03\x04": ("a zip archive", "give its name the ending .zip if it holds one .txt file, or unpack it and give the text"),
+    b"PK\x03\x04": (
+        "a zip archive",
+        "give its name the ending .zip if it holds one .txt file, or unpack it and give the text",
+    ),
 }
 # Of zip archives the names of files within, which archives store as they are, tell what they are
 _DOCUMENTS = {
@@ -179,7 +181,7 @@ _DOCUMENTS = {
 # Control characters but those that part words and lines
 _CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _CTRL_Z = "\x1a"  # what old systems end a text file with
-_ZEROS = {  # where in four bytes zeros are frequent
+_ZEROS: dict[tuple[bool, ...], str] = {  # where in four bytes zeros are frequent
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
     (False, True, True, True): "utf-32-le",
@@ -247,7 +249,7 @@ def _decoded(raw: bytes, what: str, name: str, *, asked: bool = False, marked: s
         if asked:
             advice = "name the encoding that it has (--encoding), or save it as UTF-8"
         elif marked is not None and marked != "utf-8":
-            reason += f", as its byte order mark says it is"
+            reason += ", as its byte order mark says it is"
             advice = "bring back the file that it was, or save it as UTF-8"
         else:
             guess = _guess(raw)

@@ -193,17 +193,17 @@ class SeqDataLoader:
         return minibatches * self.batch_size * self.num_steps
 
 
-def part_of_text(used_tokens: int, text_tokens: int, token: str = "char") -> str:
+def part_of_text(corpus: Mapping[str, Any]) -> str:
     """Return how much of a text is used, for people: "10,000 of 170,580 characters"; empty where nothing is left out.
 
     Args:
-        used_tokens: Of these, see :attr:`SeqDataLoader.used_tokens`,
-        text_tokens: and of these, see :attr:`SeqDataLoader.text_tokens`.
-        token: What they are, ``'char'`` or ``'word'``.
+        corpus: What a result says of its text: ``used_tokens`` (:attr:`SeqDataLoader.used_tokens`) and ``text_tokens``.
+            One that does not say them, as of a run that was kept before they were there, leaves nothing out.
     """
-    if used_tokens >= text_tokens:
+    used, whole = corpus.get("used_tokens"), corpus.get("text_tokens")
+    if not (isinstance(used, int) and isinstance(whole, int) and used < whole):
         return ""
-    return f"{used_tokens:,} of {text_tokens:,} {'words' if token == 'word' else 'characters'}"
+    return f"{used:,} of {whole:,} characters"
 
 
 def _token_limit(max_tokens: int | None) -> int | None:
