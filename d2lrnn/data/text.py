@@ -144,13 +144,6 @@ class Preparation:
         """Return the preparation ready for JSON."""
         return asdict(self)
 
-    def clean_lines_of(self, text: str) -> list[str]:
-        """Return a whole text cleaned, in lines that have nothing between them."""
-        options = {"keep_punctuation": self.keep_punctuation, "keep_case": self.keep_case}
-        if self.clean == "book":
-            return clean_lines(text.splitlines(), **options)
-        return [clean_text(text, **options) if self.clean == "letters" else text]
-
     def clean_piece(self, piece: str) -> str:
         """Clean a piece of a text: as the whole text, but it may begin and end with a space, as in "time traveller ".
 
@@ -172,7 +165,12 @@ class Preparation:
 
     def tokens_of(self, text: str) -> str | list[str]:
         """Return the tokens of a whole text: a string of characters, or a list of words."""
-        lines = self.clean_lines_of(text)
+        options = {"keep_punctuation": self.keep_punctuation, "keep_case": self.keep_case}
+        if self.clean == "book":
+            lines = clean_lines(text.splitlines(), **options)
+        else:
+            lines = [clean_text(text, **options) if self.clean == "letters" else text]
+        # Characters of joined lines, or the words of each line: one flat sequence either way
         return "".join(lines) if self.token == "char" else [word for line in tokenize(lines) for word in line]
 
     def prepare(self, piece: str) -> list[str]:
