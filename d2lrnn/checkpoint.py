@@ -2,7 +2,8 @@
 
 - ``config.json``: every setting, the seed, versions, the corpus's name and hash, how far the training has come, and
   the hash of each of the files below, but for the picture.
-- ``vocab.json``: the tokens, in the order of their indices.
+- ``vocab.json``: the tokens, in the order of their indices, and how the text became them
+  (:class:`d2lrnn.data.Preparation`).
 - ``weights.safetensors``: the last weights, by the names and in the layouts of :mod:`d2lrnn.canonical`.
 - ``best.safetensors``: those of the epoch with the best held-out perplexity, where a part of the text is held out.
 - ``state.safetensors``: the epoch, and the state of the generator that draws the minibatches. Plain gradient descent
@@ -40,7 +41,8 @@ import safetensors.numpy
 
 from d2lrnn import canonical
 from d2lrnn.canonical import Weights
-from d2lrnn.data import Vocab
+from d2lrnn.data import Preparation, Vocab
+from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.monitor import History
@@ -157,11 +159,14 @@ def best_epoch(history: History, begin: int = 0) -> int | None:
 
 
 def _dump_vocab(vocab: Vocab) -> bytes:
-    return (json.dumps({"tokens": vocab.idx_to_token}, ensure_ascii=False, indent=0) + "\n").encode()
+    document: dict[str, Any] = {"tokens": vocab.idx_to_token}
+    if type(vocab.preparation) is Preparation:  # and not an earlier edition's, which has a way of its own
+        document["preparation"] = vocab.preparation.to_dict()
+    return (json.dumps(document, ensure_ascii=False, indent=0) + "\n").encode()
 
 
 def parse_vocab(content: bytes, name: str) -> Vocab:
-    """Return the vocabulary that a ``vocab.json`` holds.
+    """Return the vocabulary that a ``vocab.json`` holds, and in it how its text was prepared, if that is there.
 
     Args:
         content: The file's content.
@@ -176,7 +181,22 @@ def parse_vocab(content: bytes, name: str) -> Vocab:
         raise InputError(f"{name} holds no vocabulary: a list 'tokens' of texts, of which the first is {UNKNOWN!r}")
     if len(set(tokens)) != len(tokens):
         raise InputError(f"{name} holds a token twice")
-    return Vocab(reserved_tokens=tokens[1:])
+    vocab = Vocab(reserved_tokens=tokens[1:])
+    if "preparation" in document:
+        try:
+            vocab.preparation = Preparation.from_dict(document["preparation"])
+        except InputError as error:
+            raise InputError(f"{name} does not say how its text was prepared: {error}") from None
+    return vocab
+
+
+def _preparation_by_settings(config: Mapping[str, Any], settings: Settings) -> Preparation | None:
+    """Return how the text of a run was prepared whose vocabulary does not say, as those of earlier versions."""
+    name = (config.get("corpus") or {}).get("name")
+    if name is None:  # made from a file of weights, without a text
+        return None
+    clean = settings.clean or default_clean(name)
+    return Preparation("char", clean, settings.keep_punctuation, settings.keep_case)
 
 
 def _parse_json(content: bytes, name: str) -> Any:
@@ -312,6 +332,8 @@ class RunFolder:
         except InputError as error:
             raise InputError(f"{str(path / CONFIG)!r} has settings that cannot be used: {error}") from None
         vocab = parse_vocab(contents[VOCAB], names[VOCAB])
+        if vocab.preparation is None:
+            vocab.preparation = _preparation_by_settings(config, settings)
         folder = cls(path, config, settings, vocab, None)
         if len(vocab) != config["vocab_size"]:
             raise InputError(

@@ -22,7 +22,8 @@ from rich.table import Table
 from d2lrnn import __version__, backends, compare, report, reproduce, run, show
 from d2lrnn.canonical import KINDS
 from d2lrnn.convert import convert
-from d2lrnn.data import CORPORA
+from d2lrnn.data import CORPORA, part_of_text
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS
 from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.exchange import FORMATS
@@ -138,9 +139,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="how minibatches are read (%(default)s)",
     )
     add("--corpus", default=_DEFAULTS.corpus, metavar="NAME|FILE",
-        help=f"{', '.join(CORPORA)}, or a UTF-8 text file (%(default)s)")  # fmt: skip
+        help=f"{', '.join(CORPORA)}, or a text file (%(default)s)")  # fmt: skip
+    _add_encoding(parser)
     add("--max-tokens", type=_whole(1, -1), default=_DEFAULTS.max_tokens, metavar="N",
-        help="tokens used from the beginning of the text, -1 for all (%(default)s)")  # fmt: skip
+        help=f"tokens used from the text's beginning, -1 for all ({BOOK_MAX_TOKENS}; of a file, all)")  # fmt: skip
     add("--valid-fraction", type=_fraction, default=_DEFAULTS.valid_fraction, metavar="F",
         help="part of them held out from the end (%(default)g)")  # fmt: skip
     add("--clean", choices=CLEANINGS, help="keep the letters of every script, the book's a to z, or everything "
@@ -162,6 +164,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
         help="text to continue at the end (default: the corpus's own)")  # fmt: skip
     _add_json(parser)
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoding", metavar="NAME",
+                        help="of the text file (default: what its byte order mark says, or utf-8)")  # fmt: skip
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--epochs", type=_whole(1), metavar="MORE",
                          help="train so many epochs more (default: those that are left)")  # fmt: skip
     command.add_argument("--corpus", metavar="FILE", help="where the run's text is now, if it has moved")
+    command.add_argument("--encoding", metavar="NAME", help="of its file now (default: the run's)")
     _add_checkpoints(command)
     _add_json(command)
     command.set_defaults(run=_resume)
@@ -312,7 +320,12 @@ def _train(args: argparse.Namespace) -> int:
 def _resume(args: argparse.Namespace) -> int:
     with _terminated_like_interrupted():
         result = run.resume(
-            args.run_folder, args.epochs, corpus=args.corpus, checkpoint_every=args.checkpoint_every, quiet=args.json
+            args.run_folder,
+            args.epochs,
+            corpus=args.corpus,
+            encoding=args.encoding,
+            checkpoint_every=args.checkpoint_every,
+            quiet=args.json,
         )
     _print_run(result, args.json)
     return 0
@@ -338,7 +351,8 @@ def _print_run(result: dict[str, Any], as_json: bool) -> None:
         return
     done, total = len(result["history"]["epoch"]), result["settings"]["epochs"]
     best = f", best held-out perplexity at epoch {result['best_epoch']}" if result["best_epoch"] else ""
-    print(f"{result['status']}: {done} of {total} epochs{best}; kept in {result['out']}")
+    part = f" on {part}" if (part := part_of_text(result["corpus"])) else ""
+    print(f"{result['status']}: {done} of {total} epochs{part}{best}; kept in {result['out']}")
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -355,9 +369,11 @@ def _predict(args: argparse.Namespace) -> int:
         device=args.device,
     )
     if args.json:
-        _print_json({"predictions": texts})
+        # As in what train prints; and in a list, which has a text for each prefix that is there twice
+        by_prefix = {row["prefix"]: row["text"] for row in texts}
+        _print_json({"predictions": by_prefix, "texts": texts})
     else:
-        print("\n".join(texts.values()))
+        print("\n".join(row["text"] for row in texts))
     return 0
 
 
@@ -404,9 +420,10 @@ def _show(args: argparse.Namespace) -> int:
     for row in rows:
         settings = row["settings"]
         model = f"{settings['model']} {'x'.join(str(settings[key]) for key in ('num_layers', 'num_hiddens'))}"
+        corpus = "\n".join(filter(None, [row["corpus"] or "-", part_of_text(row)]))
         best = f" (best {row['best_valid_perplexity']:.3f} at {row['best_epoch']})" if row["best_epoch"] else ""
         cells = [
-            row["out"], row["backend"], model, row["corpus"] or "-", f"{row['epoch']} of {row['epochs']}",
+            row["out"], row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
             row["status"], _figures(row["perplexity"], 3), _figures(row["valid_perplexity"], 3) + best,
             _figures(row["tokens_per_second"], 0),
         ]  # fmt: skip
@@ -508,7 +525,9 @@ def _print_comparison(document: dict[str, Any]) -> None:
             f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}",
             "\n".join(row["predictions"].values()),
         ])  # fmt: skip
-    title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {settings['corpus']}"
+    part = next((part_of_text(row.get("corpus", {})) for row in document["backends"] if row["problem"] is None), "")
+    corpus = f"{part} of {settings['corpus']}" if part else settings["corpus"]
+    title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {corpus}"
     table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
     if console.width >= _NARROWEST_TABLE:
         for heading in headings:

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import __version__, backends, canonical, reference
-from d2lrnn.data import Text, read_text
+from d2lrnn.data import Text, part_of_text, read_text
 from d2lrnn.errors import InputError
 from d2lrnn.run import choose_prefixes, corpus_source, load
-from d2lrnn.settings import Settings, with_seed
+from d2lrnn.settings import Settings, with_max_tokens, with_seed
 
 REFERENCE_STEPS = 50
 FIRST_STEPS = 10  # before training has amplified the rounding of float32
@@ -142,8 +142,8 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     for name in names:
         backends.check_name(name)
     settings.check()
-    text = read_text(settings.corpus)
-    settings = with_seed(settings)
+    text = read_text(settings.corpus, settings.encoding)
+    settings = with_max_tokens(with_seed(settings), text.name)
     # The processes read the same text: the one that was found, which may stand in for the one asked for.
     corpus = corpus_source(text)
     train_iter, vocab = load(settings, text)
@@ -255,6 +255,8 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
         # A distance of exactly zero has no place on a logarithmic axis
         differences.plot(range(1, len(distance) + 1), np.maximum(distance, 1e-12), **look)
     corpus = Path(settings["corpus"]).name
+    if rows and (part := part_of_text(rows[0].get("corpus", {}))):
+        corpus = f"{part} of {corpus}"
     figure.suptitle(f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}")
     curves.set(xlabel="epoch", ylabel="perplexity", yscale="log", title="training perplexity")
     for which in (curves.yaxis.set_major_formatter, curves.yaxis.set_minor_formatter):

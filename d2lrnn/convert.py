@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -171,4 +172,9 @@ def _read_vocab(path: Path) -> Vocab:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"cannot read the vocabulary {str(path)!r} ({reason}): name a run folder") from None
-    return parse_vocab(content, repr(str(path)))
+    vocab = parse_vocab(content, repr(str(path)))
+    if vocab.preparation is None and (path.parent / CONFIG).exists():
+        # Of a run that was kept before vocabularies knew it: its settings say how the text was prepared
+        with contextlib.suppress(InputError):
+            vocab.preparation = RunFolder.open(path.parent).vocab.preparation
+    return vocab

@@ -8,16 +8,19 @@ lesson on the concise implementation, while that edition was a draft). ``d2lrnn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.data.corpora import read_text
-from d2lrnn.data.text import Vocab
+from d2lrnn.data.text import Preparation, Vocab
 from d2lrnn.errors import InputError, require_positive
+from d2lrnn.generation import read_prefix
 from d2lrnn.helpers import as_array
 from d2lrnn.monitor import Epoch
 
@@ -33,6 +36,23 @@ EN_LINE_EVERY, EN_TEXT_EVERY, EN_NUM_CHARS = 50, 100, 50
 
 
 # The texts
+
+
+class _ChineseEdition(Preparation):
+    """How the Chinese edition reads a text: each line break is a space, and all else as it is."""
+
+    def clean_piece(self, piece: str) -> str:
+        return piece.replace("\n", " ").replace("\r", " ")
+
+
+class _EnglishEdition(Preparation):
+    """How the English edition reads a text: in lower case, and every run of white space is one space."""
+
+    def clean_piece(self, piece: str) -> str:
+        return re.sub(r"\s+", " ", piece.lower())
+
+
+_CHINESE, _ENGLISH = _ChineseEdition(clean="none"), _EnglishEdition(clean="none")
 
 
 def load_data_jay_lyrics(source: str | Path | None = None) -> tuple[list[int], dict[str, int], list[str], int]:
@@ -55,7 +75,7 @@ def load_data_jay_lyrics(source: str | Path | None = None) -> tuple[list[int], d
         InputError: If the file cannot be read, is not UTF-8, or is a zip archive that is damaged or without a text.
     """
     text = read_text("lyrics" if source is None else source).content
-    chars = text.replace("\n", " ").replace("\r", " ")[:NUM_CHARS]
+    chars = _CHINESE.clean_piece(text)[:NUM_CHARS]
     idx_to_char = list(dict.fromkeys(chars))
     char_to_idx = {char: idx for idx, char in enumerate(idx_to_char)}
     return [char_to_idx[char] for char in chars], char_to_idx, idx_to_char, len(idx_to_char)
@@ -77,8 +97,9 @@ def load_data_time_machine(num_examples: int = NUM_CHARS) -> tuple[list[int], Vo
         InputError: If num_examples is not positive.
     """
     require_positive(num_examples=num_examples)
-    text = " ".join(read_text("time-machine").content.lower().split())[:num_examples]
+    text = _ENGLISH.clean_piece(read_text("time-machine").content).strip()[:num_examples]
     vocab = Vocab(text)
+    vocab.preparation = _ENGLISH
     return vocab.encode(text).tolist(), vocab
 
 
@@ -199,20 +220,23 @@ def characters(idx_to_char: Sequence[str], char_to_idx: dict[str, int], vocab_si
             f"{len(char_to_idx)}: pass the three that load_data_jay_lyrics returned"
         )
     vocab = Vocab()
+    vocab.preparation = _CHINESE
     vocab.idx_to_token = [*idx_to_char]
     vocab.token_to_idx = {char: idx for char, idx in char_to_idx.items()}  # noqa: C416 (its keys are of a wider type)
     return vocab
 
 
 def check_prefixes(prefixes: Iterable[str], char_to_idx: Container[Any]) -> None:
-    """Check that every character of the prefixes has an index.
+    """Check that every character of the prefixes, read as the text was, has an index.
 
     Raises:
         InputError: If one has none, as may be with another text than the edition's. That vocabulary has no
             ``<unk>`` to stand for it.
     """
+    vocab = SimpleNamespace(preparation=_CHINESE, token_to_idx=char_to_idx)
     for prefix in prefixes:
-        if lacking := "".join(dict.fromkeys(char for char in prefix if char not in char_to_idx)):
+        chars, _ = read_prefix(prefix, vocab)
+        if lacking := "".join(dict.fromkeys(char for char in chars if char not in char_to_idx)):
             raise InputError(
                 f"prefix {prefix!r} has characters that the text lacks: {lacking!r}; "
                 "choose prefixes from the text's own characters (char_to_idx)"

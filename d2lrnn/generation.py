@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.text import Vocab
+from d2lrnn.data.text import Preparation, Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
@@ -64,29 +65,61 @@ def token_chooser(
 UNKNOWN_POLICIES = ("unk", "skip", "error")
 
 
-def fit_prefix(prefix: str, vocab: Vocab, unknown: str = "unk") -> str:
-    """Return a prefix for a model that may not know all its characters.
+def read_prefix(prefix: str | Sequence[Any], vocab: Any) -> tuple[list[Any], Callable[[Iterable[Any]], str]]:
+    """Return the tokens of a prefix, read as the vocabulary's text was, and the function that joins tokens again.
 
     Args:
-        prefix: The prefix, read by characters.
+        prefix: A string, or a list of tokens, which are taken as they are.
+        vocab: The vocabulary; one without a :class:`~d2lrnn.data.Preparation` was made by hand.
+    """
+    preparation: Preparation | None = getattr(vocab, "preparation", None)
+    if preparation is None:
+        # Made by hand: what it has counted says whether it is of words. (With spaces in them they are parts of a text.)
+        counted = [token for token, _ in getattr(vocab, "token_freqs", ()) if isinstance(token, str)]
+        of_words = any(len(token) > 1 for token in counted) and not any(set(token) & {" ", "\n"} for token in counted)
+        words = of_words or not isinstance(prefix, str)
+        preparation = Preparation("word" if words else "char", clean="none")
+    if not isinstance(prefix, str):
+        return list(prefix), preparation.join
+    tokens = preparation.prepare(prefix)
+    if preparation.clean == "none" and (known := getattr(vocab, "token_to_idx", None)) is not None:
+        # A text that is not cleaned has the normal form that it has: of the spellings of the prefix, take the known one
+        forms = [prefix, *(unicodedata.normalize(form, prefix) for form in ("NFC", "NFD"))]
+        tokens = min(map(preparation.prepare, forms), key=lambda read: sum(token not in known for token in read))
+    return tokens, preparation.join
+
+
+def fit_prefix(prefix: str, vocab: Vocab, unknown: str = "unk") -> str:
+    """Return a prefix as a model reads it: prepared as its text was, and what the text lacks left out or warned about.
+
+    Args:
+        prefix: The prefix.
         vocab: The model's vocabulary.
-        unknown: What to do with a character that the vocabulary lacks: ``'unk'`` warns, and the model reads it as
-            ``<unk>``; ``'skip'`` leaves it out; ``'error'`` refuses.
+        unknown: What to do with a character, or a word, that the vocabulary lacks: ``'unk'`` warns, and the model reads
+            it as ``<unk>``; ``'skip'`` leaves it out; ``'error'`` refuses. The same goes for a prefix of which the
+            preparation leaves nothing but a space.
 
     Raises:
         InputError: If a character is refused, or the policy is unknown.
     """
     if unknown not in UNKNOWN_POLICIES:
         raise InputError(f"unknown policy {unknown!r}: use one of {', '.join(UNKNOWN_POLICIES)}")
-    if not (lacking := sorted({character for character in prefix if character not in vocab.token_to_idx})):
-        return prefix
-    what = f"prefix {prefix!r} has characters that the text lacks: {''.join(lacking)!r}"
+    tokens, join = read_prefix(prefix, vocab)
+    by_characters = not join(["", ""])
+    lacking = sorted({token for token in tokens if token not in vocab.token_to_idx})
+    if lacking:
+        what = f"prefix {prefix!r} has {'characters' if by_characters else 'words'} that the text lacks"
+        what += f": {('' if by_characters else ' ').join(lacking)!r}"
+    elif prefix.strip() and not join(tokens).strip():
+        what = f"nothing is left of the prefix {prefix!r}, which is cleaned as the text was"
+    else:
+        return join(tokens)
     if unknown == "error":
         raise InputError(f"{what}; leave them out, or choose what to do with them: 'unk' or 'skip' (--unknown)")
     if unknown == "skip":
-        return "".join(character for character in prefix if character not in lacking)
+        return join(token for token in tokens if token not in lacking)
     warnings.warn(what, D2LRNNWarning, stacklevel=2)
-    return prefix
+    return join(tokens)
 
 
 def generate(
@@ -101,8 +134,9 @@ def generate(
     """Warm up on a prefix and continue it token by token (book section 8.5.4).
 
     Args:
-        prefix: A string, one token a character, or a list of tokens such as words. If it is empty, the model begins
-            as after a space (or, where the vocabulary has none, after the most frequent token).
+        prefix: A string, which is read as the vocabulary's text was: cleaned, and parted into characters or words; by
+            a vocabulary made by hand it is read as it is. Or a list of tokens, which are taken as they are. If it is
+            empty, the model begins as after a space (or, where the vocabulary has none, after the most frequent token).
         num_preds: How many tokens to add.
         vocab: The model's vocabulary.
         step: Feeds one token's index to the model and returns the logits of the next, shape (vocab_size,).
@@ -112,7 +146,8 @@ def generate(
             where ``choose`` is :func:`most_probable`.
 
     Returns:
-        The prefix and its continuation, joined as characters for a string and by spaces for a list. A token that the
+        The prefix, as the model read it, and its continuation, joined as the text was: characters as they are, words
+        (and, where a vocabulary made by hand does not know, the tokens of a list) by spaces. A token that the
         vocabulary lacks reads ``<unk>``.
 
     Raises:
@@ -120,7 +155,8 @@ def generate(
     """
     if not hasattr(num_preds, "__index__") or num_preds < 0:
         raise InputError(f"num_preds must be a whole number of at least 0, not {num_preds!r}")
-    outputs = [vocab[token] for token in prefix]
+    tokens, join = read_prefix(prefix, vocab)
+    outputs = [vocab[token] for token in tokens]
     before = outputs or [vocab[" "] or min(1, len(vocab) - 1)]
     for index in before[:-1]:  # the warm-up: only the state matters
         step(index)
@@ -131,4 +167,4 @@ def generate(
         for _ in range(num_preds):
             last = choose(step(last))
             outputs.append(last)
-    return ("" if isinstance(prefix, str) else " ").join(str(token) for token in vocab.to_tokens(outputs))
+    return join(vocab.to_tokens(outputs))

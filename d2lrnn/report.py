@@ -27,7 +27,8 @@ import numpy as np
 from d2lrnn.backends import BACKENDS
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.compare import FIRST_STEPS, check_output
-from d2lrnn.data import CORPORA
+from d2lrnn.data import CORPORA, Preparation, part_of_text
+from d2lrnn.data.corpora import default_clean, default_max_tokens
 from d2lrnn.errors import InputError
 from d2lrnn.settings import Settings
 from d2lrnn.side_by_side import align, indent, read_lines, render_columns
@@ -61,6 +62,7 @@ LABELS = {
     "theta": "Gradient norm clipped at",
     "sampling": "Sampling",
     "corpus": "Corpus",
+    "encoding": "Encoding",
     "max_tokens": "Tokens used at most",
     "valid_fraction": "Part held out",
     "clean": "Cleaning",
@@ -293,7 +295,10 @@ def _paragraph(document: dict[str, Any], ran: Sequence[dict[str, Any]]) -> str:
     model = MODELS.get(settings["model"], _text(settings["model"]))
     layers = _plural(settings["num_layers"], "layer", "layers")
     facts = next((row["corpus"] for row in ran if "corpus" in row), None)
-    size = f" ({facts['tokens']:,} tokens, {facts['vocab_size']:,} different)" if facts else ""
+    size = ""
+    if facts:
+        used = part_of_text(facts) or f"{facts['tokens']:,} tokens"
+        size = f" ({used}, {facts['vocab_size']:,} different)"
     asked = len(document["backends"])
     who = "once in each backend: from" if asked > 1 else "from"
     was = "was" if ran else "was to be"
@@ -557,15 +562,16 @@ def _texts(document: dict[str, Any], ran: Sequence[dict[str, Any]]) -> str:
     blocks = []
     for prefix, texts in _continuations(document, ran):
         place = first_difference(texts)
+        read = _as_read(document, prefix)
         heading = (
             f'<h3>From <q><bdi class="typed">{_text(prefix)}</bdi></q></h3>' if prefix else "<h3>From nothing</h3>"
         )
         if place is None:
             who = f"The same text in {_all(len(ran))}" if len(ran) > 1 else _backend_title(ran[0])
-            blocks.append(f'{heading}<p class="note">{who}:</p>{_continuation(prefix, texts[0], None)}')
+            blocks.append(f'{heading}<p class="note">{who}:</p>{_continuation(read, texts[0], None)}')
             continue
         keys = "".join(
-            f"<dt>{_named(row)}</dt><dd>{_continuation(prefix, text, place)}</dd>"
+            f"<dt>{_named(row)}</dt><dd>{_continuation(read, text, place)}</dd>"
             for row, text in zip(ran, texts, strict=True)
         )
         alike = (
@@ -577,8 +583,16 @@ def _texts(document: dict[str, Any], ran: Sequence[dict[str, Any]]) -> str:
     return "".join(f'<div class="continued">{block}</div>' for block in blocks) or "<p>No prefix was continued.</p>"
 
 
+def _as_read(document: dict[str, Any], prefix: str) -> str:
+    """Return a prefix as the models read it, which is how their texts begin."""
+    settings = document["settings"]
+    clean = settings["clean"] or default_clean(settings["corpus"])
+    preparation = Preparation("char", clean, settings["keep_punctuation"], settings["keep_case"])
+    return preparation.clean_piece(prefix)
+
+
 def _continuation(prefix: str, text: str, place: int | None) -> str:
-    """Return a continuation, with the prefix that was given told apart, and the place where it differs marked."""
+    """Return a continuation, with the prefix, as it was read, told apart, and the place where it differs marked."""
     given = len(prefix) if text.startswith(prefix) else 0
     end = len(text) if place is None else place
     marked = ""
@@ -642,7 +656,8 @@ def _shown(name: str, value: Any) -> str:
     if name == "prefixes":
         return "".join(f'<bdi class="typed">{_text(prefix) or "(empty)"}</bdi>' for prefix in value)
     if value is None:
-        return {"clean": "the corpus’s own way", "patience": "without"}.get(name, _UNKNOWN)
+        unsaid = {"clean": "the corpus’s own way", "patience": "without", "encoding": "its mark’s, or UTF-8"}
+        return unsaid.get(name, _UNKNOWN)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name == "max_tokens" and value == -1:
@@ -657,6 +672,7 @@ def _settings(document: dict[str, Any], ran: Sequence[dict[str, Any]]) -> str:
     facts = next((row["corpus"] for row in ran if "corpus" in row), None)
     if facts:
         entries |= {
+            **({"Used of the text": part} if (part := part_of_text(facts)) else {}),
             "Tokens trained on": f"{facts['tokens']:,}",
             "of these in an epoch": f"{facts['tokens_per_epoch']:,}",
             "Vocabulary": f"{facts['vocab_size']:,}",
@@ -673,6 +689,7 @@ def command(document: dict[str, Any]) -> str:
     names = [row["backend"] for row in document["backends"]]
     if names != list(BACKENDS):
         words += ["--backends", ",".join(names)]
+    usual_tokens = default_max_tokens(settings["corpus"])
     for field in fields(Settings):
         value = settings.get(field.name, getattr(defaults, field.name))
         option = "--" + field.name.replace("_", "-")
@@ -681,7 +698,7 @@ def command(document: dict[str, Any]) -> str:
             if tuple(value) != tuple(usual):
                 # with = a prefix may begin with a hyphen
                 words += [f"--prefix={prefix}" for prefix in value]
-        elif value == getattr(defaults, field.name):
+        elif value == (usual_tokens if field.name == "max_tokens" else getattr(defaults, field.name)) or value is None:
             continue
         elif isinstance(value, bool):
             words.append(option)

@@ -24,7 +24,7 @@ from d2lrnn import backends
 from d2lrnn.checkpoint import CONFIG, RunFolder, write_atomically
 from d2lrnn.compare import ask, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
-from d2lrnn.data.corpora import DATA_ENV
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, TrainingInterrupted
 from d2lrnn.run import corpus_source, describe_here
 from d2lrnn.settings import Settings
@@ -63,24 +63,25 @@ class Configuration:
     remark: str = ""
 
 
-_FIRST = Settings(model="rnn", num_hiddens=256)
+_BOOK = Settings(max_tokens=BOOK_MAX_TOKENS)
+_FIRST = replace(_BOOK, model="rnn", num_hiddens=256)
 CONFIGURATIONS: dict[str, Configuration] = {
-    "scratch": Configuration("scratch, 512 units, sequential sampling (8.5)", {500: "1.0"}, Settings()),
+    "scratch": Configuration("scratch, 512 units, sequential sampling (8.5)", {500: "1.0"}, _BOOK),
     "scratch-random": Configuration(
         "scratch, 512 units, random sampling (8.5)",
         {500: "about 1.3 to 1.5"},
-        Settings(sampling="random"),
+        replace(_BOOK, sampling="random"),
         remark="The book's run with random sampling reads the minibatches of sequential sampling, and only begins each "
         "without a state; what it prints differs from tab to tab and from build to build. Random sampling here is "
         "random.",
     ),
     "concise": Configuration(
-        "concise RNN, 256 units (8.6)", {500: "about 1.3"}, Settings(model="rnn", num_hiddens=256)
+        "concise RNN, 256 units (8.6)", {500: "about 1.3"}, replace(_BOOK, model="rnn", num_hiddens=256)
     ),
     "lstm": Configuration(
         "two-layer LSTM, 256 units, learning rate 2 (9.3)",
         {500: "1.0"},
-        Settings(model="lstm", num_hiddens=256, num_layers=2, lr=2.0),
+        replace(_BOOK, model="lstm", num_hiddens=256, num_layers=2, lr=2.0),
     ),
     "first-edition-en": Configuration(
         "English first edition, 256 units",

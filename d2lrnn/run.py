@@ -21,6 +21,7 @@ import d2lrnn
 from d2lrnn import backends
 from d2lrnn.checkpoint import CURVE, RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
+from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
     BackendNotInstalledError,
     D2LRNNWarning,
@@ -32,7 +33,7 @@ from d2lrnn.errors import (
 )
 from d2lrnn.generation import fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character
-from d2lrnn.settings import Settings, with_seed
+from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
 
 CHECKPOINT_EVERY = 10  # epochs
@@ -60,14 +61,14 @@ def load(settings: Settings, text: Text, loader: type[SeqDataLoader] = SeqDataLo
 def choose_prefixes(settings: Settings, text: Text, train_iter: SeqDataLoader, vocab: Vocab) -> tuple[str, ...]:
     """Return the prefixes to continue: the given ones, the corpus's own, or the first words of a file.
 
-    Characters that the vocabulary lacks are warned about: the model reads them as ``<unk>``.
+    Characters that the text lacks, cleaned as it was, are warned about: the model reads them as ``<unk>``.
     """
     if not settings.prefixes:
         if text.name in CORPORA:
             return CORPORA[text.name].prefixes
         beginning = "".join(vocab.to_tokens(train_iter.corpus[:16]))
         return (beginning.rsplit(" ", 1)[0] or beginning,)
-    for prefix in settings.prefixes:
+    for prefix in dict.fromkeys(settings.prefixes):
         fit_prefix(prefix, vocab)
     return settings.prefixes
 
@@ -136,8 +137,8 @@ def train(
     settings.check()
     require_positive(checkpoint_every=checkpoint_every)
     require(backend)
-    text = text if text is not None else read_text(settings.corpus)
-    settings = with_seed(settings)
+    text = text if text is not None else read_text(settings.corpus, settings.encoding)
+    settings = with_max_tokens(with_seed(settings), text.name)
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
@@ -167,6 +168,7 @@ def resume(
     epochs: int | None = None,
     *,
     corpus: str | Path | None = None,
+    encoding: str | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
     callback: Callable[[int, Epoch], None] | None = None,
@@ -180,6 +182,7 @@ def resume(
         path: The run folder.
         epochs: Train this many epochs more, instead of those that are left of the run's settings.
         corpus: Where the text is now, if it has moved; it must be the same text.
+        encoding: Of its file now, if that is another one.
         checkpoint_every: Write the state every so many epochs, and at the end.
         quiet: Show and print nothing.
         callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
@@ -197,10 +200,12 @@ def resume(
         require_positive(epochs=epochs)
     found = RunFolder.open(path)
     require(found.backend)
-    text = _same_text(found, corpus)
+    if encoding is not None:
+        check_encoding(encoding)
+    text = _same_text(found, corpus, encoding)
     _warn_of_differences(found)
     with RunFolder.reopen(path) as folder, _telling_how_to_go_on(folder):
-        settings = replace(folder.settings, corpus=corpus_source(text))
+        settings = _found_again(folder, text, encoding)
         left = max(0, settings.epochs - folder.epoch)
         if folder.state is not None and epochs is None:
             begin = folder.config.get("patience_from", 0)
@@ -244,7 +249,19 @@ def _warn_of_differences(folder: RunFolder) -> None:
         )
 
 
-def _same_text(folder: RunFolder, corpus: str | Path | None) -> Text:
+def _found_again(folder: RunFolder, text: Text, encoding: str | None) -> Settings:
+    """Return the settings of a run whose text may be found under another name, and in another encoding."""
+    settings = replace(folder.settings, corpus=corpus_source(text))
+    settings = replace(settings, encoding=None if text.name in CORPORA else encoding or settings.encoding)
+    # What the settings leave to the name of the text was decided by the one that it had
+    began = str(folder.config["corpus"].get("name", text.name))
+    settings = with_max_tokens(settings, began)
+    if settings.clean is None and default_clean(began) != default_clean(text.name):
+        settings = replace(settings, clean=default_clean(began))
+    return settings
+
+
+def _same_text(folder: RunFolder, corpus: str | Path | None, encoding: str | None) -> Text:
     """Return the text of a run, which must be the one that it began with."""
     described = folder.config.get("corpus")
     if not described:
@@ -252,8 +269,11 @@ def _same_text(folder: RunFolder, corpus: str | Path | None) -> Text:
             f"the run in {str(folder.path)!r} was made from a file of weights and has no text to train on: "
             "it can be continued with 'd2lrnn predict', and trained on from Python"
         )
+    source = str(corpus if corpus is not None else folder.settings.corpus)
+    if encoding is None and source not in CORPORA:
+        encoding = folder.settings.encoding
     try:
-        text = read_text(corpus if corpus is not None else folder.settings.corpus)
+        text = read_text(source, encoding)
     except InputFileError as error:
         raise InputFileError(f"{error} (if the run's text has moved, name its new place with --corpus)") from None
     if text.sha256 != described.get("sha256"):
@@ -270,6 +290,8 @@ def _describe(text: Text, train_iter: SeqDataLoader, vocab: Vocab) -> dict[str, 
         "name": text.name,
         "sha256": text.sha256,
         "tokens": train_iter.num_tokens,
+        "used_tokens": train_iter.used_tokens,
+        "text_tokens": train_iter.text_tokens,
         "tokens_per_epoch": train_iter.tokens_per_epoch,
         "vocab_size": len(vocab),
     }
@@ -515,12 +537,13 @@ def predict(
     unknown: str = "unk",
     best: bool = False,
     device: str = "auto",
-) -> dict[str, str]:
+) -> list[dict[str, str]]:
     """Continue prefixes with the model of a run, in any installed backend; the folder is only read.
 
     Args:
         run: The run folder, or its path.
-        prefixes: What to continue; by default the run's own prefixes.
+        prefixes: What to continue, read as the run's text was; by default the run's own prefixes. One that is there
+            twice is continued twice, which draws anew.
         num_preds: Characters to add.
         backend: The backend to use; by default the one that trained the run.
         temperature: Draw the characters instead of taking the most probable ones
@@ -532,7 +555,8 @@ def predict(
         device: A device by name.
 
     Returns:
-        For each prefix, as it was given, the prefix and its continuation.
+        For each of the prefixes, in their order, its ``prefix`` as it was given, and the ``text``: the prefix, as the
+        model read it, and its continuation.
 
     Raises:
         D2LRNNError: If the folder is not that of a run or is damaged, the backend cannot work here, or an argument
@@ -544,7 +568,11 @@ def predict(
     token_chooser(temperature, top_k, seed)  # what is wrong here should be said before a framework is imported
     net, vocab, place = load_model(folder, backend, best=best, device=device)
     interop = backends.interop(backend or folder.backend)
-    options = {"temperature": temperature, "top_k": top_k, "seed": seed}
-    return {
-        prefix: str(interop.predict(text, num_preds, net, vocab, place, **options)) for prefix, text in fitted.items()
-    }
+    # A generator for each prefix: its first text is the same whatever else is asked for, and its second one another
+    draws = {prefix: None if seed is None else np.random.default_rng(seed) for prefix in wanted}
+
+    def continued(prefix: str) -> str:
+        options = {"temperature": temperature, "top_k": top_k, "seed": draws[prefix]}
+        return str(interop.predict(fitted[prefix], num_preds, net, vocab, place, **options))
+
+    return [{"prefix": prefix, "text": continued(prefix)} for prefix in wanted]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn.canonical import check_kind
+from d2lrnn.data.corpora import check_encoding, default_max_tokens
 from d2lrnn.errors import InputError, require_positive
 
 SAMPLINGS = ("sequential", "random")
@@ -58,8 +59,10 @@ class Settings:
         lr: Learning rate of stochastic gradient descent.
         theta: Radius of gradient clipping.
         sampling: ``'sequential'`` or ``'random'``.
-        corpus: The name of a corpus, or the path of a UTF-8 text file.
-        max_tokens: Tokens used from the beginning of the text; -1 for all.
+        corpus: The name of a corpus, or the path of a text file.
+        encoding: Of that file, by a name that Python knows; None for what its byte order mark says, or UTF-8.
+        max_tokens: Tokens used from the beginning of the text; -1 for all. None for the book's 10,000 of a corpus by
+            name, and all of a file; what comes out of a training has the number.
         valid_fraction: Part of them held out from the end.
         clean: How the text is cleaned (:func:`d2lrnn.data.load_corpus`); None for the corpus's own way.
         keep_punctuation: Keep punctuation, digits and symbols.
@@ -80,7 +83,8 @@ class Settings:
     theta: float = 1.0
     sampling: str = "sequential"
     corpus: str = "time-machine"
-    max_tokens: int = 10000
+    encoding: str | None = None
+    max_tokens: int | None = None
     valid_fraction: float = 0.0
     clean: str | None = None
     keep_punctuation: bool = False
@@ -99,6 +103,8 @@ class Settings:
         check_kind(self.model, self.num_layers)
         for text in (self.corpus, *self.prefixes):
             check_text(text)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
         require_positive(num_steps=self.num_steps, epochs=self.epochs)
         for name, value in (("lr", self.lr), ("theta", self.theta)):
@@ -146,6 +152,13 @@ class Settings:
     def use_random_iter(self) -> bool:
         """Whether minibatches are sampled randomly."""
         return self.sampling == "random"
+
+
+def with_max_tokens(settings: Settings, name: str) -> Settings:
+    """Return settings that say how many tokens are used: their own number, or what is usual for a text of that name."""
+    if settings.max_tokens is not None:
+        return settings
+    return replace(settings, max_tokens=default_max_tokens(name))
 
 
 def with_seed(settings: Settings) -> Settings:

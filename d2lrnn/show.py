@@ -50,6 +50,7 @@ def _runs(path: Path) -> list[Path]:
 def _row(folder: RunFolder) -> dict[str, Any]:
     settings = folder.settings
     history = History() if folder.state is None else folder.state.history
+    corpus = folder.config.get("corpus") or {}
     best = best_epoch(history)
     return {
         "out": str(folder.path),
@@ -57,7 +58,9 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "status": folder.status,
         "epoch": len(history),
         "epochs": settings.epochs,
-        "corpus": (folder.config.get("corpus") or {}).get("name"),
+        "corpus": corpus.get("name"),
+        "used_tokens": corpus.get("used_tokens"),
+        "text_tokens": corpus.get("text_tokens"),
         "settings": settings.to_dict(),
         "perplexity": history.perplexity[-1] if history.perplexity else None,
         "valid_perplexity": history.valid_perplexity[-1] if history.valid_perplexity else None,

@@ -204,7 +204,9 @@ def test_train_prints_the_books_lines(run, backend):
     assert re.match(r"perplexity \d+\.\d, \d+\.\d tokens/sec on ", out)
     *lines, where = out.splitlines()[1:]
     assert [line[:9] for line in lines] == ["time trav", "traveller"]
-    assert re.fullmatch(rf"complete: 1 of 1 epochs; kept in runs/\d{{8}}-\d{{6}}-{backend.name}-rnn-scratch", where)
+    part = "2,000 of 30,613 characters"
+    folder = rf"runs/\d{{8}}-\d{{6}}-{backend.name}-rnn-scratch"
+    assert re.fullmatch(f"complete: 1 of 1 epochs on {part}; kept in {folder}", where)
 
 
 def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):
@@ -229,10 +231,78 @@ def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):
 
 
 def test_a_prefix_that_the_text_does_not_know_is_warned_about(run, backend):
-    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--prefix", "Zeit", "--json")
+    code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--prefix", "Öde", "--json")
     assert code == 0
-    assert err == "d2lrnn: warning: prefix 'Zeit' has characters that the text lacks: 'Z'\n"
-    assert json.loads(out)["predictions"]["Zeit"].startswith("<unk>eit")
+    assert err == "d2lrnn: warning: prefix 'Öde' has characters that the text lacks: 'ö'\n"
+    assert json.loads(out)["predictions"]["Öde"].startswith("<unk>de")
+
+
+def test_an_encoding_that_cannot_be_used(run, monkeypatch, text_files):
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    (text_files / "utf-16").write_bytes(("the sea and the sky " * 100).encode("utf-16-le"))
+    for command in (["train", "--backend", "torch"], ["compare"]):
+        for args, message in [
+            (["--corpus", "latin-1", "--encoding", "klingon"], "unknown encoding 'klingon': use a name that Python"),
+            (["--corpus", "story", "--encoding", "latin-1"], "'story' is a corpus: leave it out"),
+            (["--corpus", "latin-1"], "or name its encoding, for example encoding='cp1252' (--encoding cp1252)"),
+            (["--corpus", "utf-16"], "it looks like utf-16-le without a byte order mark; name that, as in"),
+        ]:
+            code, out, err = run(*command, *args)
+            assert (code, out, len(err.splitlines())) == (2, "", 1)
+            assert message in err
+
+
+def test_a_file_in_another_encoding_is_read_whole(run, backend, tmp_path):
+    words = " ".join(f"été{chr(97 + number % 26)}" for number in range(2100))
+    (tmp_path / "mine.txt").write_bytes(words.encode("utf-16-le"))
+    small = ["--corpus", "mine.txt", "--num-hiddens", 4, "--batch-size", 2, "--epochs", 1, "--json"]
+    small += ["--encoding", "utf-16-le"]
+    code, out, err = run("train", "--backend", backend.name, *small)
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["settings"]["encoding"] == "utf-16-le"
+    assert document["settings"]["max_tokens"] == -1
+    assert document["corpus"]["tokens"] == document["corpus"]["text_tokens"] == len(words) > 10_000
+    code, out, err = run("compare", "--backends", backend.name, *small)
+    (row,) = json.loads(out)["backends"]
+    assert (code, err, row["problem"]) == (0, "", None)
+    assert row["corpus"] == document["corpus"] | {"name": row["corpus"]["name"]}
+
+
+def test_what_is_left_out_of_a_text_is_said(run, backend, tmp_path):
+    (tmp_path / "mine.txt").write_text("the sea and the sky " * 100)
+    small = ["--corpus", "mine.txt", "--num-hiddens", 4, "--batch-size", 2, "--epochs", 1, "--max-tokens", 1500]
+    small += ["--valid-fraction", 0.2, "--seed", 1]
+    code, out, _ = run("train", "--backend", backend.name, *small, "--out", "run")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("complete: 1 of 1 epochs on 1,500 of 1,999 characters, best held-out")
+    code, out, _ = run("show", "run")
+    assert code == 0
+    assert "1,500 of 1,999" in out
+    assert "characters" in out
+    code, out, _ = run("show", "run", "--json")
+    (row,) = json.loads(out)["runs"]
+    assert (row["used_tokens"], row["text_tokens"]) == (1500, 1999)
+    code, out, err = run("compare", "--backends", backend.name, *small)
+    assert (code, err) == (0, "")
+    assert "1 epochs on 1,500 of 1,999 characters" in out
+    assert "(1,500 of 1,999 characters, 11 different)" in Path("report.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_prefix_is_read_as_the_text_was(run, backend, command):
+    which = ["--backend"] if command == "train" else ["--backends"]
+    args = [*which, backend.name, *STORY, "--epochs", 1, "--prefix", "It WAS,", "It WAS,", "--json"]
+    code, out, err = run(command, *args)
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    row = document if command == "train" else document["backends"][0]
+    ((prefix, text),) = row["predictions"].items()
+    assert prefix == "It WAS,"
+    assert text.startswith("it was ")
+    assert len(text) == 57
+    if command == "compare":
+        assert '<span class="given">it was </span>' in Path(document["html"]).read_text()
 
 
 def test_a_gpu_that_is_not_there(run, backend):

@@ -40,9 +40,10 @@ BOOK = {
     "grad_clipping": "(net, theta)",
     "init_rnn_state": "(batch_size, num_hiddens, device)",
     "load_array": "(data_arrays, batch_size, is_train=True)",
-    "load_corpus": "(source, max_tokens=-1, *, token='char', clean=None, keep_punctuation=False, keep_case=False)",
+    "load_corpus": "(source, max_tokens=-1, *, token='char', clean=None, keep_punctuation=False, keep_case=False, "
+    "encoding=None)",
     "load_corpus_time_machine": "(max_tokens=-1)",
-    "load_data": "(source, batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
+    "load_data": "(source, batch_size, num_steps, use_random_iter=False, max_tokens=None, **options)",
     "load_data_nmt": "(batch_size, num_steps, num_examples=600)",
     "load_data_time_machine": "(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
     "num_gpus": "()",

@@ -8,7 +8,7 @@ import pytest
 from d2lrnn import canonical, cli, exchange, run
 from d2lrnn.checkpoint import RunFolder, State
 from d2lrnn.convert import convert
-from d2lrnn.data import Vocab
+from d2lrnn.data import Preparation, Vocab
 from d2lrnn.errors import InputError
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
@@ -16,7 +16,7 @@ from d2lrnn.settings import Settings
 VOCAB = Vocab("the sea and the sky")
 
 
-def make_run(path, backend="torch", kind="rnn", best=True):
+def make_run(path, backend="torch", kind="rnn", best=True, vocab=VOCAB):
     settings = Settings(model=kind, num_hiddens=6, epochs=5, seed=1, prefixes=("the",))
     weights, other = (canonical.initial_weights(kind, len(VOCAB), 6, seed=seed) for seed in (1, 2))
     state = State(
@@ -24,7 +24,7 @@ def make_run(path, backend="torch", kind="rnn", best=True):
         np.random.default_rng(3).bit_generator.state, other if best else None, "epoch 2\n",
     )  # fmt: skip
     config = {"backend": backend, "corpus": {"name": "story", "sha256": "ab"}, "created": "then", "seconds": 3.5}
-    with RunFolder.create(path, config, settings, VOCAB) as folder:
+    with RunFolder.create(path, config, settings, vocab) as folder:
         folder.save(state, "interrupted", best_epoch=1)
     return path
 
@@ -64,6 +64,20 @@ def test_a_run_becomes_a_file_and_the_file_a_run(tmp_path, best):
         assert two.vocab.idx_to_token == VOCAB.idx_to_token
         assert_same_weights(two.weights(), weights)
     assert cli.main(["show", str(tmp_path / "two"), "--png", str(tmp_path / "runs.png")]) == 0
+
+
+@pytest.mark.parametrize("preparation", [None, Preparation("char", "book", keep_case=True)], ids=["old", "new"])
+def test_how_a_text_was_prepared_goes_along(tmp_path, preparation):
+    vocab = Vocab("the sea and the sky")
+    vocab.preparation = preparation
+    source = make_run(tmp_path / "one", vocab=vocab)
+    expected = preparation or Preparation("char", "letters")  # which the settings of an old run say
+    convert(source, tmp_path / "two", backend="mxnet")
+    assert RunFolder.open(tmp_path / "two").vocab.preparation == expected
+    convert(source, tmp_path / "w.safetensors")
+    for name, which in (("three", source), ("four", source / "vocab.json")):
+        convert(tmp_path / "w.safetensors", tmp_path / name, backend="torch", vocab=which)
+        assert RunFolder.open(tmp_path / name).vocab.preparation == expected
 
 
 def test_a_run_made_of_a_file_has_no_text_to_train_on(tmp_path, monkeypatch):
@@ -168,8 +182,9 @@ def test_a_run_of_each_backend_is_continued_with_the_same_text_in_all(tmp_path, 
     }
     assert texts["torch"] == texts["mxnet"] == texts["tensorflow"]
     assert drawn["torch"] == drawn["mxnet"] == drawn["tensorflow"]
-    assert all(len(text) == len(prefix) + 50 for prefix, text in texts["torch"].items())
-    assert len(set(drawn["torch"]["the "])) > 5
+    assert all(len(row["text"]) == len(row["prefix"]) + 50 for row in texts["torch"])
+    (row,) = drawn["torch"]
+    assert len(set(row["text"])) > 5
 
 
 @pytest.mark.parity

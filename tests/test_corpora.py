@@ -1,7 +1,10 @@
 """Where a text comes from: what ships, what a user gives, and what is downloaded from a server on this machine."""
 
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import os
 import socket
 import threading
@@ -17,12 +20,15 @@ from d2lrnn.data import (
     CORPORA,
     DATA_HUB,
     DownloadError,
+    Preparation,
     Text,
+    Vocab,
     corpora,
     download,
     load_corpus,
     load_corpus_time_machine,
     load_data,
+    part_of_text,
     read_text,
     read_time_machine,
 )
@@ -186,7 +192,6 @@ def test_a_file_without_text_is_an_error(tmp_path, content):
     ("content", "where"),
     [
         pytest.param("Café".encode("latin-1"), "byte 0xe9 at position 3", id="latin-1"),
-        pytest.param("Café".encode("utf-16"), "byte 0xff at position 0", id="utf-16"),
         pytest.param(b"\xef\xbb\xbfCaf\xe9", "byte 0xe9 at position 6", id="behind-a-bom"),
     ],
 )
@@ -195,6 +200,128 @@ def test_a_file_that_is_not_utf_8_is_an_error_that_says_where(tmp_path, content,
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"is not UTF-8 \({where}\): save it as UTF-8"):
         read_text(path)
+
+
+# Encodings
+
+NOVEL = "Où est l’été?\r\nЁлка\n"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+)
+def test_a_byte_order_mark_says_how_to_read_a_text(tmp_path, encoding):
+    mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
+    (tmp_path / "novel.txt").write_bytes((mark + NOVEL).encode(encoding))
+    text = read_text(tmp_path / "novel.txt")
+    assert text.content == NOVEL
+    assert text.sha256 == hashlib.sha256(NOVEL.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["without-a-mark", "with-a-mark"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32-be", "gb18030"])
+def test_a_text_is_read_in_the_encoding_that_is_named(tmp_path, encoding, mark):
+    mark = "" if encoding == "utf-16" else mark  # which writes one by itself
+    (tmp_path / "novel.txt").write_bytes((mark + NOVEL).encode(encoding))
+    (tmp_path / "novel.zip").write_bytes(zipped((mark + NOVEL).encode(encoding), "novel.txt"))
+    for name in ("novel.txt", "novel.zip"):
+        text = read_text(tmp_path / name, encoding)
+        assert (text.content, text.sha256) == (NOVEL, hashlib.sha256(NOVEL.encode()).hexdigest())
+    _, vocab = load_corpus(tmp_path / "novel.txt", encoding=encoding)
+    assert vocab["ё"] > 0
+    _, vocab = load_data(tmp_path / "novel.txt", 1, 2, encoding=encoding)
+    assert vocab["ё"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "match"),
+    [
+        pytest.param("the sea".encode("utf-16-le"), None,
+                     r"U\+0000 \(at position 1\), which no text has: it looks like utf-16-le.*--encoding utf-16-le",
+                     id="utf-16-le"),
+        pytest.param("the sea".encode("utf-16-be"), None, "looks like utf-16-be", id="utf-16-be"),
+        pytest.param("the sea, the sky".encode("utf-32-le"), None, "looks like utf-32-le", id="utf-32-le"),
+        pytest.param("the café".encode("utf-16-le"), None,
+                     r"is not UTF-8 \(byte 0xe9 at .*: save it as UTF-8.* looks like encoding='utf-16-le'",
+                     id="utf-16-that-is-no-utf-8"),
+        pytest.param("Ночь, улица, фонарь, аптека".encode("utf-16-le"), None, "looks like utf-16-le", id="cyrillic"),
+        pytest.param(b"the\0sea", None, r"U\+0000 \(at position 3\).*may be in another encoding", id="one-zero-byte"),
+        pytest.param(b"\x01\x02 and so on", None, r"has the control character U\+0001", id="control"),
+        pytest.param("it’s".encode("cp1252"), "latin-1", r"read as latin-1, has the control character U\+0092",
+                     id="cp1252-as-latin-1"),
+        pytest.param("the sea".encode("utf-16-le"), "latin-1", r"read as latin-1, has .* U\+0000", id="wrong-name"),
+        pytest.param("é".encode(), "ascii", r"is not ascii \(byte 0xc3 at position 0\): name the encoding", id="ascii"),
+        pytest.param("é".encode("utf-8-sig"), "cp1252",
+                     "begins with the byte order mark of utf-8, and its encoding is to be 'cp1252': leave",
+                     id="against-its-mark"),
+        pytest.param("é".encode("utf-16")[:-1], None, "is not utf-16-le .*, as its byte order mark says", id="cut-off"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_text_is_an_alarm(tmp_path, content, encoding, match):
+    (tmp_path / "novel.txt").write_bytes(content)
+    with pytest.raises(InputError, match=match):
+        read_text(tmp_path / "novel.txt", encoding)
+
+
+def test_what_parts_lines_and_ends_old_files_is_no_alarm(tmp_path):
+    content = "a\tb\vc\fd\r\ne\x85f\u2028g\u00adh\n\x1a"
+    (tmp_path / "old.txt").write_bytes(content.encode())
+    assert read_text(tmp_path / "old.txt").content == content
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "a\0b", "", 8])
+def test_an_unknown_encoding_is_an_error(tmp_path, encoding):
+    (tmp_path / "novel.txt").write_text(NOVEL)
+    with pytest.raises(InputError, match="unknown encoding .*: use a name that Python knows, such as utf-8"):
+        read_text(tmp_path / "novel.txt", encoding)
+
+
+def test_an_encoding_is_of_a_file(tmp_path):
+    with pytest.raises(InputError, match="encoding .*is of a file of yours, and 'story' is a corpus: leave it out"):
+        read_text("story", "utf-8")
+    with pytest.raises(InputError, match="encoding is of a file, and 'sample' has been read already"):
+        load_corpus(SAMPLE, encoding="utf-8")
+
+
+def docx():
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", "<w:t>the sea</w:t>")
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize("name", ["novel.txt", "novel.zip", "novel"])
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        pytest.param(gzip.compress(b"the sea"), "is no text but compressed with gzip: unpack it, .* 'gunzip'", id="gz"),
+        pytest.param(bz2.compress(b"the sea"), "is no text but compressed with bzip2: unpack it", id="bz2"),
+        pytest.param(lzma.compress(b"the sea"), "is no text but compressed with xz: unpack it", id="xz"),
+        pytest.param(b"%PDF-1.7\n...", "is no text but a PDF document: take the text out .*'pdftotext'", id="pdf"),
+        pytest.param(b"{\\rtf1 the sea}", "is no text but an RTF document: open it .* save it as plain text", id="rtf"),
+        pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1", "a document of an office program: open it there", id="doc"),
+    ],
+)
+def test_a_file_of_another_kind_gets_the_advice_that_fits(tmp_path, name, content, match):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=match):
+        read_text(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["novel.docx", "novel.txt"])
+def test_a_word_document_gets_the_advice_that_fits(tmp_path, name):
+    (tmp_path / name).write_bytes(docx())
+    with pytest.raises(
+        InputError, match=r"is no text but a Word document \(.docx\): .* save it as plain text in UTF-8"
+    ):
+        read_text(tmp_path / name)
+
+
+def test_an_archive_under_another_name_gets_the_advice_that_fits(tmp_path):
+    (tmp_path / "novel.txt").write_bytes(PACKED)
+    with pytest.raises(InputError, match=r"is no text but a zip archive: give its name the ending .zip"):
+        read_text(tmp_path / "novel.txt")
 
 
 # From a text to a corpus
@@ -245,6 +372,36 @@ def test_max_tokens_shortens_the_corpus_and_not_the_vocabulary(max_tokens, expec
     tokens, vocab = load_corpus(SAMPLE, max_tokens)
     assert len(tokens) == expected
     assert vocab.idx_to_token == load_corpus(SAMPLE)[1].idx_to_token
+
+
+def test_a_file_is_read_whole_and_a_corpus_to_the_books_number(tmp_path, corpus_name, monkeypatch):
+    long = "the sea and the sky " * 1000
+    (tmp_path / "novel.txt").write_text(long)
+    train_iter, _ = load_data(tmp_path / "novel.txt", 2, 5)
+    assert (train_iter.num_tokens, train_iter.text_tokens) == (19_999, 19_999)
+    assert part_of_text(facts(train_iter)) == ""
+    train_iter, _ = load_data(tmp_path / "novel.txt", 2, 5, max_tokens=10000, valid_fraction=0.1)
+    assert (train_iter.num_tokens, train_iter.used_tokens, train_iter.text_tokens) == (9000, 10_000, 19_999)
+    assert part_of_text(facts(train_iter)) == "10,000 of 19,999 characters"
+    for text in (Text("novel.txt", long, "no hash"), Text(corpus_name, long, "no hash")):
+        train_iter, _ = load_data(text, 2, 5)
+        assert train_iter.num_tokens == (10_000 if text.name == corpus_name else 19_999)
+        assert load_data(text, 2, 5, max_tokens=-1)[0].num_tokens >= 19_999
+
+
+def facts(train_iter):
+    return {"used_tokens": train_iter.used_tokens, "text_tokens": train_iter.text_tokens}
+
+
+def test_a_result_that_does_not_say_how_long_its_text_is_leaves_nothing_out():
+    assert part_of_text({"tokens": 5}) == part_of_text({"used_tokens": None, "text_tokens": None}) == ""
+
+
+def test_a_vocabulary_knows_how_its_text_was_prepared():
+    _, vocab = load_corpus(SAMPLE, token="word", keep_case=True)
+    assert vocab.preparation == Preparation("word", "letters", keep_case=True)
+    assert load_corpus(Text("time-machine", "the", "no hash"))[1].preparation == Preparation("char", "book")
+    assert Vocab("abc").preparation is None
 
 
 @pytest.mark.parametrize(

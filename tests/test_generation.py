@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError
-from d2lrnn.generation import generate, token_chooser
+from d2lrnn.data import Text, Vocab, load_corpus
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.generation import fit_prefix, generate, token_chooser
 
 LOGITS = np.log([0.1, 0.6, 0.3])
 
@@ -94,6 +94,75 @@ def test_an_empty_prefix_begins_as_after_a_space_or_the_most_frequent_token(voca
 def test_words_are_joined_by_spaces():
     vocab = Vocab([["the", "the", "the", "time", "time", "machine"]])
     assert generate(["the"], 2, vocab, Counter(4), token_chooser()) == "the time machine"
+
+
+TEXT = Text("sample", "It was the time, Étienne; é! the Time of the king\n", "no hash")
+
+
+def continued(prefix, num_preds=0, **options):
+    _, vocab = load_corpus(TEXT, **options)
+    return generate(prefix, num_preds, vocab, Counter(len(vocab)), token_chooser())
+
+
+@pytest.mark.parametrize(
+    ("options", "prefix", "expected"),
+    [
+        pytest.param({}, "It was", "it was", id="case"),
+        pytest.param({}, "E\u0301 the", "é the", id="decomposed"),
+        pytest.param({}, "the time, ", "the time ", id="symbols"),
+        pytest.param({"clean": "book"}, "It was the\ntime ", "it was thetime ", id="as-in-the-book"),
+        pytest.param({"keep_case": True}, "It Was", "It <unk>as", id="case-kept"),
+        pytest.param({"keep_punctuation": True}, "The time;", "the time;", id="punctuation-kept"),
+        pytest.param({"clean": "none"}, "It was é\n", "It was é\n", id="not-cleaned"),
+        pytest.param({"clean": "none"}, "time e\u0301", "time é", id="not-cleaned-and-decomposed"),
+        pytest.param({}, ["T", "he", " "], "<unk><unk> ", id="a-list-is-taken-as-it-is"),
+        pytest.param({}, list("the "), "the ", id="a-list-is-joined-as-the-text-was"),
+    ],
+)
+def test_a_prefix_is_read_as_the_text_was(options, prefix, expected):
+    assert continued(prefix, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        pytest.param("the king", "the king", id="words"),
+        pytest.param("The  KING, ", "the king", id="cleaned"),
+        pytest.param(["the", "king"], "the king", id="a-list"),
+        pytest.param("the kyng", "the <unk>", id="unknown"),
+    ],
+)
+def test_a_model_of_words_reads_words(prefix, expected):
+    assert continued(prefix, token="word") == expected
+    assert len(continued(prefix, 3, token="word").split(" ")) == 5
+
+
+def test_a_vocabulary_that_was_made_by_hand_of_words_reads_words():
+    vocab = Vocab([["the", "king", "The"]])
+    assert generate("the king The", 0, vocab, Counter(4), token_chooser()) == "the king The"
+    # In a text parted otherwise, with spaces in the tokens, a string is what it was: characters
+    assert generate("t h", 0, Vocab(["t", " ", "h", "he "]), Counter(5), token_chooser()) == "t h"
+
+
+def test_a_prefix_that_fits():
+    _, vocab = load_corpus(TEXT)
+    assert fit_prefix("It WAS e\u0301, ", vocab) == "it was é "
+    assert fit_prefix("xThe", vocab, "skip") == "the"
+    with pytest.warns(D2LRNNWarning, match="prefix 'Xx the' has characters that the text lacks: 'x'"):
+        assert fit_prefix("Xx the", vocab) == "xx the"
+    with pytest.warns(D2LRNNWarning, match="nothing is left of the prefix '1895', which is cleaned as the text was"):
+        assert fit_prefix("1895", vocab) == " "
+    with pytest.raises(InputError, match="nothing is left of the prefix '1895'.*leave them out"):
+        fit_prefix("1895", vocab, "error")
+    assert fit_prefix(" ", vocab, "error") == " "
+
+
+def test_a_prefix_of_words_that_fits():
+    _, vocab = load_corpus(TEXT, token="word")
+    assert fit_prefix("The King!", vocab, "error") == "the king"
+    assert fit_prefix("the kyng was", vocab, "skip") == "the was"
+    with pytest.warns(D2LRNNWarning, match="prefix 'a kyng' has words that the text lacks: 'a kyng'"):
+        fit_prefix("a kyng", vocab)
 
 
 def test_no_predictions_return_the_prefix_as_the_vocabulary_knows_it():

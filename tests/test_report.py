@@ -449,6 +449,7 @@ COMMANDS = {
     "defaults": {"epochs": 500, "corpus": "time-machine", "prefixes": ("time traveller", "traveller")},
     "numbers": {"lr": 0.1, "theta": 0.5, "num_layers": 2, "model": "gru", "max_tokens": -1, "valid_fraction": 0.125},
     "flags": {"keep_punctuation": True, "keep_case": True, "clean": "letters", "sampling": "random", "device": "cpu"},
+    "encoding": {"corpus": "/tmp/a.txt", "encoding": "utf-16-le"},
     "texts": {"corpus": "/tmp/a b's text.txt", "prefixes": ("-x", "", "it's", "时间", "$(rm)", "a\nb")},
 }
 
@@ -510,6 +511,38 @@ def test_the_place_where_texts_differ_is_marked_in_each():
     assert "The first 12 characters are the same" in page.text
     assert "The same text in all three" in page.text  # the other prefix
     assert "What they write is the same for 1 of 2 prefixes." in page.text
+
+
+def test_the_prefix_is_told_apart_as_it_was_read():
+    document = make_document(prefixes=("It WAS",), corpus="time-machine")
+    for row in document["backends"]:
+        row["predictions"] = {"It WAS": "it was and so on"}
+    content = report.render(document)
+    assert '<span class="given">it was</span> and so on' in content
+    assert "It WAS" in Page(content).text  # the heading has it as it was given
+
+
+def test_what_is_left_out_of_the_text_is_said():
+    document = make_document()
+    for row in document["backends"]:
+        row["corpus"] |= {"tokens": 9000, "used_tokens": 10_000, "text_tokens": 170_580}
+    page = Page(report.render(document))
+    lead = next(text for attributes, text in page.find("p") if attributes.get("class") == "lead")
+    assert "(10,000 of 170,580 characters, 28 different)" in lead
+    table = next(text for attributes, text in page.find("table") if attributes.get("class") == "settings")
+    assert "Used of the text10,000 of 170,580 characters" in table
+
+
+@pytest.mark.parametrize(
+    ("corpus", "max_tokens", "said"),
+    [
+        ("time-machine", 10_000, False), ("time-machine", 500, True), ("time-machine", -1, True),
+        ("/tmp/a.txt", -1, False), ("/tmp/a.txt", 10_000, True),
+    ],
+)  # fmt: skip
+def test_the_command_says_how_much_of_the_text_is_used_where_it_is_not_the_usual(corpus, max_tokens, said):
+    words = shlex.split(report.command(make_document(corpus=corpus, max_tokens=max_tokens)))
+    assert ("--max-tokens" in words) == said
 
 
 def test_a_space_or_an_end_can_be_the_difference():

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from d2lrnn import backends, canonical, run
+from d2lrnn import backends, canonical, checkpoint, run
 from d2lrnn.checkpoint import RunFolder, State
-from d2lrnn.data import Vocab
+from d2lrnn.data import Preparation, Vocab, read_text
 from d2lrnn.errors import DivergenceError, InputError, TrainingInterrupted
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
@@ -314,16 +314,93 @@ def test_predict_continues_a_run(backend, trained, capfd):
         assert cli.main(["predict", str(path), "--prefix", "the", "--seed", "4", "--json", *options]) == 0
         drawn.append(json.loads(capfd.readouterr().out)["predictions"]["the"])
     assert drawn[0] == drawn[1]
-    assert drawn[3] == run.predict(path, ["the"], 50)["the"]
+    assert [{"prefix": "the", "text": drawn[3]}] == run.predict(path, ["the"], 50)
     assert content(path) == before
+
+
+def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd):
+    from d2lrnn import cli
+
+    path = str(trained(backend.name))
+    for seed in ([], ["--seed", "4"]):
+        args = ["predict", path, "--prefix", "the", "the", "a", "--temperature", "1", *seed]
+        assert cli.main(args) == 0
+        lines = capfd.readouterr().out.splitlines()
+        assert [line[:3] for line in lines[:2]] == ["the", "the"]
+        assert len({*lines}) == 3
+        assert cli.main([*args, "--json"]) == 0
+        document = json.loads(capfd.readouterr().out)
+        assert [row["prefix"] for row in document["texts"]] == ["the", "the", "a"]
+        assert list(document["predictions"]) == ["the", "a"]
+        assert all(text.startswith(prefix) for prefix, text in document["predictions"].items())
+        if seed:
+            assert [row["text"] for row in document["texts"]] == lines
+    # Whatever else is asked for, the first text of a prefix is that of its seed
+    (row,) = run.predict(path, ["a"], temperature=1, seed=4)
+    assert row["text"] == lines[2]
+
+
+def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
+    from d2lrnn import cli
+
+    path = tmp_path / "run"
+    train(backend, path, epochs=1, keep_punctuation=True, prefixes=("It WAS, ",))
+    expected = Preparation("char", "letters", keep_punctuation=True)
+    assert RunFolder.open(path).vocab.preparation == expected
+    net, vocab, device = run.load_model(path)
+    assert vocab.preparation == expected
+    text = backend.interop.predict("it was, ", 9, net, vocab, device)
+    assert backend.interop.predict("It WAS, ", 9, net, vocab, device) == text
+    assert cli.main(["predict", str(path), "--prefix", "It  WAS,\n", "--num-preds", "9"]) == 0
+    assert capfd.readouterr().out == f"{text}\n"
+    assert cli.main(["predict", str(path), "--num-preds", "9"]) == 0  # the run's own, kept as they were given
+    assert capfd.readouterr().out == f"{text}\n"
+    assert "\nit was, " in (path / "samples.txt").read_text()
+
+
+def test_a_run_is_gone_on_with_in_the_encoding_of_its_text(backend, tmp_path):
+    text, content = tmp_path / "novel.txt", "das große Öl der See " * 80
+    text.write_bytes(content.encode("cp1252"))
+    options = {"corpus": str(text), "encoding": "cp1252", "batch_size": 2, "num_steps": 10, "max_tokens": None}
+    with pytest.raises(TrainingInterrupted):
+        train(backend, tmp_path / "run", callback=interrupt_after(2), **options)
+    folder = RunFolder.open(tmp_path / "run")
+    assert (folder.settings.encoding, folder.settings.max_tokens) == ("cp1252", -1)
+    assert resume(tmp_path / "run")["status"] == "complete"
+    text.rename(tmp_path / "moved.txt")
+    assert resume(tmp_path / "run", 1, corpus=tmp_path / "moved.txt")["history"]["epoch"][-1] == 7
+    # The same text, saved in another encoding
+    (tmp_path / "moved.txt").write_text(content, encoding="utf-16")
+    with pytest.raises(InputError, match="begins with the byte order mark of utf-16-le, and .* 'cp1252'"):
+        resume(tmp_path / "run", 1)
+    assert resume(tmp_path / "run", 1, encoding="utf-16")["settings"]["encoding"] == "utf-16"
+    with pytest.raises(InputError, match="unknown encoding 'klingon'"):
+        resume(tmp_path / "run", 1, encoding="klingon")
+
+
+def test_a_corpus_that_is_found_again_as_a_file_is_what_it_was(backend, tmp_path):
+    content = read_text("time-machine").content
+    train(backend, tmp_path / "run", epochs=2, corpus="time-machine", max_tokens=None)
+    (tmp_path / "moved.txt").write_text(content, encoding="utf-8")
+    before = RunFolder.open(tmp_path / "run")
+    assert before.vocab.preparation.clean == "book"
+    result = resume(tmp_path / "run", 1, corpus=tmp_path / "moved.txt")
+    assert result["corpus"]["used_tokens"] == before.settings.max_tokens == 10_000
+    after = RunFolder.open(tmp_path / "run")
+    assert (after.vocab.preparation, after.settings.clean) == (before.vocab.preparation, "book")
+    assert after.epoch == 3
 
 
 def test_characters_that_the_text_lacks(backend, trained):
     path = trained(backend.name)
-    with pytest.warns(UserWarning, match="'THE é' has characters that the text lacks: 'EHTé'"):
-        texts = run.predict(path, ["THE é"], 3)
-    assert texts["THE é"].startswith("<unk><unk><unk> <unk>")
-    assert run.predict(path, ["ThéE sea"], 3, unknown="skip")["ThéE sea"].startswith("h sea")
+    with pytest.warns(UserWarning, match="'THE é ж' has characters that the text lacks: 'éж'"):
+        (row,) = run.predict(path, ["THE é ж"], 3)
+    assert row["prefix"] == "THE é ж"
+    assert row["text"].startswith("the <unk> <unk>")
+    (row,) = run.predict(path, ["ThéE sea"], 3, unknown="skip")
+    assert row["text"].startswith("the sea")
+    with pytest.warns(UserWarning, match="nothing is left of the prefix '1895', which is cleaned as the text was"):
+        run.predict(path, ["1895"], 3)
     with pytest.raises(InputError, match=r"lacks: 'é'; leave them out, or choose"):
         run.predict(path, ["é"], unknown="error")
     with pytest.raises(InputError, match="unknown policy 'ignore': use one of unk, skip, error"):
@@ -393,6 +470,32 @@ def make_folder(path, kind="rnn", text="abc"):
         history = History([1], [2.0], [2.0], [], [1.0])
         folder.save(State(weights, history, dict(np.random.default_rng(0).bit_generator.state)), "interrupted")
     return path
+
+
+@pytest.mark.parametrize(
+    ("corpus", "changes", "expected"),
+    [
+        ("time-machine", {}, Preparation("char", "book")),
+        ("novel.txt", {"keep_case": True}, Preparation("char", "letters", keep_case=True)),
+        ("novel.txt", {"clean": "none"}, Preparation("char", "none")),
+        (None, {}, None),
+    ],
+)
+def test_the_settings_of_an_old_run_folder_say_how_its_text_was_prepared(tmp_path, corpus, changes, expected):
+    config = {"backend": "torch", "corpus": {} if corpus is None else {"name": corpus}}
+    with RunFolder.create(tmp_path / "run", config, settings(**changes), Vocab("abc")):
+        pass
+    assert "preparation" not in json.loads((tmp_path / "run" / "vocab.json").read_text())
+    assert RunFolder.open(tmp_path / "run").vocab.preparation == expected
+
+
+def test_a_run_folder_whose_vocabulary_has_a_preparation_of_another_kind(tmp_path, monkeypatch):
+    dump = checkpoint._dump_vocab
+    monkeypatch.setattr(checkpoint, "_dump_vocab", lambda vocab: dump(vocab)[:-3] + b', "preparation": {"stem": 1}}')
+    with RunFolder.create(tmp_path / "run", {"backend": "torch"}, settings(), Vocab("abc")):
+        pass
+    with pytest.raises(InputError, match="vocab.json' does not say how its text was prepared: a preparation has some"):
+        RunFolder.open(tmp_path / "run")
 
 
 def test_show_takes_a_folder_of_runs_and_leaves_out_what_is_none(command, tmp_path):

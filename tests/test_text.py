@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from d2lrnn.data import Vocab, clean_lines, clean_text, count_corpus, tokenize
+from d2lrnn.data import Preparation, Vocab, clean_lines, clean_text, count_corpus, tokenize
 from d2lrnn.errors import InputError
 
 # Every code point, halves of surrogate pairs too, with a good chance of those beyond 16 bits.
@@ -148,6 +148,100 @@ def test_an_unknown_token_type_is_an_error():
 )
 def test_tokens_are_counted_in_a(tokens, expected):
     assert count_corpus(tokens) == expected
+
+
+# How a text was prepared, and what is given to its model later
+
+preparations = st.builds(
+    Preparation, st.just("char"), st.sampled_from(["letters", "book", "none"]), st.booleans(), st.booleans()
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "piece", "expected"),
+    [
+        pytest.param({}, "It was", "it was", id="case"),
+        pytest.param({}, "time traveller ", "time traveller ", id="a-space-at-the-end"),
+        pytest.param({}, " the", " the", id="a-space-at-the-beginning"),
+        pytest.param({}, "“Well!” said  he,", " well said he ", id="symbols-where-a-text-goes-on"),
+        pytest.param({}, "E\u0301te\u0301", "été", id="decomposed"),
+        pytest.param({}, "line\nbreak", "line break", id="line-break"),
+        pytest.param({}, "I \u2764\ufe0f you", "i you", id="emoji"),
+        pytest.param({}, "1895", " ", id="nothing-but-a-space"),
+        pytest.param({}, "", "", id="nothing"),
+        pytest.param({"keep_case": True}, "It was!", "It was ", id="case-kept"),
+        pytest.param({"keep_punctuation": True}, "It was! ", "it was! ", id="punctuation-kept"),
+        pytest.param({"clean": "book"}, "It was, E\u0301te ", "it was e te ", id="book"),
+        pytest.param({"clean": "book"}, "H. G. Wells. \r\n I\n", "h g wellsi", id="lines-of-the-book"),
+        pytest.param({"clean": "book", "keep_punctuation": True}, "H. G.", "h. g.", id="book-with-punctuation"),
+        pytest.param({"clean": "none"}, "It  was\n“é”", "It  was\n“é”", id="none"),
+    ],
+)
+def test_a_piece_of_a_text_is_prepared_as_the_text(options, piece, expected):
+    preparation = Preparation(**options)
+    assert preparation.prepare(piece) == list(expected)
+    assert preparation.join(preparation.prepare(piece)) == expected
+
+
+@given(any_text, preparations, st.integers(0, 60), st.integers(0, 60))
+@example("\u0301a b", Preparation(keep_punctuation=True), 0, 60)
+@example("a e\u0301\u0323 b", Preparation(), 3, 60)
+def test_a_piece_of_a_prepared_text_comes_back_as_it_is(text, preparation, begin, end):
+    piece = "".join(preparation.tokens_of(text))[begin:end]
+    assert preparation.clean_piece(piece) == piece
+
+
+@given(any_text, preparations)
+def test_what_is_prepared_twice_is_as_if_once(text, preparation):
+    once = preparation.clean_piece(text)
+    assert preparation.clean_piece(once) == once
+
+
+@given(any_text, preparations)
+def test_a_whole_text_is_prepared_as_a_piece_but_for_its_ends(text, preparation):
+    whole = "".join(preparation.tokens_of(text))
+    if preparation.clean == "letters":
+        first = clean_text("a" + text)[1:]  # an accent at the beginning of a piece stays on a letter before it
+        assert preparation.clean_piece(text).strip() in (whole, first.strip())
+    elif preparation.clean == "book":
+        # A space at the end of the first or last line of a piece is none at the end of a line
+        assert preparation.clean_piece(text).strip() == whole.strip()
+    else:
+        assert preparation.clean_piece(text) == whole
+
+
+@pytest.mark.parametrize(
+    ("clean", "expected"),
+    [
+        ("letters", ["où", "est", "the", "king"]),
+        ("book", ["o", "est", "the", "king"]),
+        ("none", ["Où", "est", "the", "King?"]),
+    ],
+)
+def test_words_are_parted_as_those_of_the_text(clean, expected):
+    preparation = Preparation("word", clean)
+    assert preparation.prepare(" Où  est\nthe King? ") == expected
+    assert preparation.join(expected) == " ".join(expected)
+
+
+def test_a_preparation_goes_through_json():
+    preparation = Preparation("word", "book", keep_case=True)
+    assert Preparation.from_dict(preparation.to_dict()) == preparation
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"clean": "all"}, "unknown cleaning 'all': use one of letters, book, none"),
+        ({"token": "line"}, "unknown token type 'line': use 'word' or 'char'"),
+        ({"keep_case": 1}, "a preparation has some of token, clean, keep_punctuation, keep_case, and not"),
+        ({"stem": True}, "a preparation has some of"),
+        (["char"], "a preparation has some of"),
+    ],
+)
+def test_a_preparation_that_cannot_be_used(values, match):
+    with pytest.raises(InputError, match=match):
+        Preparation.from_dict(values)
 
 
 # The vocabulary

@@ -207,6 +207,28 @@ def test_prediction_of_words(backend):
     assert len(text.split(" ")) == 6
 
 
+def test_a_string_for_a_model_of_words_is_parted_as_its_text_was(backend, capsys):
+    train_iter, vocab = backend.d2l.load_data("story", 2, 5, token="word", max_tokens=60)
+    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    text = backend.predict("The TIME, traveller", 4, net, vocab)
+    assert text.startswith("the time traveller ")
+    assert len(text.split(" ")) == 7
+    assert text == backend.predict(["the", "time", "traveller"], 4, net, vocab)
+    backend.train(net, train_iter, vocab, 0.1, 1, quiet=False)
+    lines = capsys.readouterr().out.splitlines()[-2:]  # of the book's prefixes, which are the default
+    assert [line.split(" ")[:2] for line in lines] == [["time", "traveller"], ["traveller", lines[1].split(" ")[1]]]
+    assert [len(line.split(" ")) for line in lines] == [52, 51]
+
+
+def test_a_prefix_is_read_as_the_text_was(backend, net, capsys):
+    train_iter, vocab = backend.d2l.load_data("story", 2, 5, max_tokens=100)
+    expected = backend.predict("it was ", 5, net, vocab)
+    assert expected.startswith("it was ")
+    assert backend.predict("It WAS, ", 5, net, vocab) == expected
+    backend.train(net, train_iter, vocab, 0.1, 1, prefixes=["It was"], quiet=False)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("it was")
+
+
 def test_a_vocabulary_reads_the_backends_tensors(backend):
     vocab = data.Vocab("abcabca")
     assert vocab.to_tokens(backend.tensor(np.array([[1, 2], [3, 0]]))) == [["a", "b"], ["c", "<unk>"]]

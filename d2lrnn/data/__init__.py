@@ -17,10 +17,11 @@ from d2lrnn.data.sampling import (
     SeqDataLoader,
     load_data,
     load_data_time_machine,
+    part_of_text,
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
-from d2lrnn.data.text import Vocab, clean_lines, clean_text, count_corpus, tokenize
+from d2lrnn.data.text import Preparation, Vocab, clean_lines, clean_text, count_corpus, tokenize
 from d2lrnn.data.translation import (
     bleu,
     build_array_nmt,
@@ -38,6 +39,7 @@ __all__ = [
     "DATA_URL",
     "Corpus",
     "DownloadError",
+    "Preparation",
     "SeqDataLoader",
     "Text",
     "Vocab",
@@ -53,6 +55,7 @@ __all__ = [
     "load_corpus_time_machine",
     "load_data",
     "load_data_time_machine",
+    "part_of_text",
     "preprocess_nmt",
     "read_data_nmt",
     "read_text",

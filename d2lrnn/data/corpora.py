@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
+import re
 import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.text import CLEANINGS, Vocab, clean_lines, clean_text, tokenize
+from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
@@ -26,6 +27,7 @@ DATA_HUB: dict[str, tuple[str, str]] = {
     "fra-eng": (DATA_URL + "fra-eng.zip", "94646ad1522d915e7b0f9296181140edcf86a4f5"),
 }
 DATA_ENV = "D2LRNN_DATA"
+BOOK_MAX_TOKENS = 10000  # of a text that is known by name: the book's number for the book's text
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
 
 
@@ -91,12 +93,16 @@ class Text:
     sha256: str
 
 
-def read_file(path: str | Path) -> str:
-    """Read a UTF-8 text file; a byte order mark is dropped.
+def read_file(path: str | Path, encoding: str | None = None) -> str:
+    """Read a text file; a byte order mark is dropped.
+
+    Args:
+        path: The file.
+        encoding: Its encoding, by a name that Python knows; by default what its byte order mark says, or UTF-8.
 
     Raises:
         InputFileError: If there is no such file, or it cannot be read.
-        InputError: If it is empty or not UTF-8.
+        InputError: If it is empty, no text, or not in its encoding, or the encoding is unknown.
     """
     path = Path(path)
     try:
@@ -115,30 +121,158 @@ def read_file(path: str | Path) -> str:
         raise InputFileError(
             f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file"
         ) from None
-    return _decode(raw, repr(str(path)))
+    return _decode(raw, repr(str(path)), encoding)
 
 
-def _decode(raw: bytes, what: str) -> str:
-    """Return a text from its bytes; ``what`` it is goes into the errors."""
+def check_encoding(encoding: str) -> str:
+    """Return the name of an encoding as given.
+
+    Raises:
+        InputError: If Python knows no encoding of texts by that name.
+    """
     try:
-        content = raw.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
+        b" ".decode(encoding)
+    except UnicodeError:
+        pass  # it is one, of which a single space is no text
+    except (LookupError, ValueError, TypeError):  # ValueError: a null byte in the name
         raise InputError(
-            f"{what} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}): "
-            "save it as UTF-8, for example with 'iconv -f ENCODING -t UTF-8'"
+            f"unknown encoding {encoding!r}: use a name that Python knows, such as utf-8, utf-16, utf-16-le, cp1252, "
+            "latin-1, koi8-r, gb18030 or shift_jis"
         ) from None
-    if not content.strip():
+    return encoding
+
+
+# The longer marks first: that of UTF-32 begins as that of UTF-16 does
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+# By the first bytes of a file, whatever its name: what it is, and how to come to its text
+_NO_TEXTS = {
+    b"\x1f\x8b": ("compressed with gzip", "unpack it, for example with 'gunzip', and give the text"),
+    b"BZh": ("compressed with bzip2", "unpack it, for example with 'bunzip2', and give the text"),
+    b"\xfd7zXZ\0": ("compressed with xz", "unpack it, for example with 'unxz', and give the text"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unpack it, for example with 'unzstd', and give the text"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it and give the text"),
+    b"Rar!": ("a RAR archive", "unpack it and give the text"),
+    b"%PDF-": ("a PDF document", "take the text out of it, for example with 'pdftotext', and give that"),
+    b"%!PS": ("a PostScript document", "take the text out of it, for example with 'ps2ascii', and give that"),
+    b"{\\rtf": ("an RTF document", "open it in a word processor, save it as plain text in UTF-8, and give that"),
+    b"\xd0\xcf\x11\xe0": (
+        "a document of an office program",
+        "open it there, save it as plain text in UTF-8, and give that",
+    ),
+    b"PK\x03\x04": (
+        "a zip archive",
+        "give its name the ending .zip if it holds one .txt file, or unpack it and give the text",
+    ),
+}
+# Of zip archives the names of files within, which archives store as they are, tell what they are
+_DOCUMENTS = {
+    b"word/": "a Word document (.docx)",
+    b"xl/": "an Excel workbook (.xlsx)",
+    b"ppt/": "a PowerPoint presentation (.pptx)",
+    b"mimetypeapplication/epub+zip": "an e-book (.epub)",
+    b"mimetypeapplication/vnd.oasis.opendocument": "an OpenDocument file (such as .odt)",
+}
+# Control characters but those that part words and lines
+_CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_CTRL_Z = "\x1a"  # what old systems end a text file with
+_ZEROS: dict[tuple[bool, ...], str] = {  # where in four bytes zeros are frequent
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+}
+
+
+def _refuse_no_text(raw: bytes, what: str) -> None:
+    """Raise an InputError for a file of a known kind that is no text."""
+    for magic, (kind, advice) in _NO_TEXTS.items():
+        if not raw.startswith(magic):
+            continue
+        if magic.startswith(b"PK"):
+            for mark, document in _DOCUMENTS.items():
+                if mark in raw:
+                    kind = document
+                    advice = "open it in its program, save it as plain text in UTF-8, and give that"
+                    break
+        raise InputError(f"{what} is no text but {kind}: {advice}")
+
+
+def _guess(raw: bytes) -> str | None:
+    """Return the encoding that has zeros where these bytes have them, or None."""
+    places = [raw[place:4096:4] for place in range(4)]
+    return _ZEROS.get(tuple(part.count(0) > 0.05 * len(part) for part in places))
+
+
+def _decode(raw: bytes, what: str, encoding: str | None = None) -> str:
+    """Return a text from its bytes; ``what`` it is goes into the errors."""
+    if encoding is not None:
+        check_encoding(encoding)
+    _refuse_no_text(raw, what)
+    marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
+    name = encoding or marked or "utf-8"
+    content = _decoded(raw, what, name, asked=encoding is not None, marked=marked)
+    if encoding is not None and marked is not None and content != _decoded(raw, what, marked, marked=marked):
+        raise InputError(
+            f"{what} begins with the byte order mark of {marked}, and its encoding is to be {encoding!r}: leave "
+            "encoding (--encoding) out"
+        )
+    body = content.rstrip().removesuffix(_CTRL_Z)
+    if found := _CONTROL.search(body):
+        guess = _guess(raw) if encoding is None and marked is None else None
+        looks = f"looks like {guess} without a byte order mark" if guess else "may be in another encoding"
+        other = guess or "cp1252"
+        raise InputError(
+            f"{what}, read as {name}, has the control character U+{ord(found[0]):04X} (at position {found.start()}), "
+            f"which no text has: it {looks}; name that, as in encoding={other!r} (--encoding {other}), or take such "
+            "characters out"
+        )
+    if not body.strip():
         raise InputError(f"{what} is empty: give a file with text in it")
     return content
 
 
-def read_zip(path: str | Path) -> str:
-    """Read the one UTF-8 text, a file called .txt, that a zip archive holds; a byte order mark is dropped.
+def _decoded(raw: bytes, what: str, name: str, *, asked: bool = False, marked: str | None = None) -> str:
+    try:
+        content = raw.decode(name).removeprefix("\ufeff")
+        content.encode()  # a codec such as unicode_escape makes halves of surrogate pairs, which are no characters
+    except ValueError as error:
+        start = getattr(error, "start", 0)
+        title = {"utf-8": "UTF-8"}.get(name, name)
+        byte = f"byte 0x{raw[start]:02x} at position {start}" if start < len(raw) else str(error)
+        reason = f"{what} is not {title} ({byte})"
+        if asked:
+            advice = "name the encoding that it has (--encoding), or save it as UTF-8"
+        elif marked is not None and marked != "utf-8":
+            reason += ", as its byte order mark says it is"
+            advice = "bring back the file that it was, or save it as UTF-8"
+        else:
+            guess = _guess(raw)
+            other = guess or "cp1252"
+            advice = (
+                "save it as UTF-8, for example with 'iconv -f ENCODING -t UTF-8', or name its encoding, "
+                f"{'which looks like' if guess else 'for example'} encoding={other!r} (--encoding {other})"
+            )
+        raise InputError(f"{reason}: {advice}") from None
+    return content
+
+
+def read_zip(path: str | Path, encoding: str | None = None) -> str:
+    """Read the one text, a file called .txt, that a zip archive holds; a byte order mark is dropped.
+
+    Args:
+        path: The archive.
+        encoding: The text's encoding; see :func:`read_file`.
 
     Raises:
         InputFileError: If there is no such file, or it cannot be read.
         InputError: If it is not a zip archive or is damaged, holds no text or several, or the text is empty or
-            not UTF-8.
+            not in its encoding, or the encoding is unknown.
     """
     path = Path(path)
     try:
@@ -155,6 +289,8 @@ def read_zip(path: str | Path) -> str:
             raw = archive.read(names[0])
     # NotImplementedError is an unknown compression and a RuntimeError; so are a password, and a ~name of nobody
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        if isinstance(error, zipfile.BadZipFile) and not (raw := path.read_bytes()).startswith(b"PK"):
+            _refuse_no_text(raw, repr(str(path)))
         raise InputError(
             f"cannot unpack {str(path)!r}: {error}; give a zip archive that is whole and has no password, "
             "or the text file itself"
@@ -164,7 +300,7 @@ def read_zip(path: str | Path) -> str:
             f"cannot read {str(path)!r}: {error.strerror or error}; give a zip archive with a text in it, "
             "or the text file itself"
         ) from None
-    return _decode(raw, f"{names[0]!r} in {str(path)!r}")
+    return _decode(raw, f"{names[0]!r} in {str(path)!r}", encoding)
 
 
 def download(name: str, cache_dir: str | Path | None = None) -> str:
@@ -237,16 +373,23 @@ def _read_download(key: str) -> str:
     return read_zip(path) if file_name.endswith(".zip") else read_file(path)
 
 
-def read_text(source: str | Path) -> Text:
+def read_text(source: str | Path, encoding: str | None = None) -> Text:
     """Read a corpus by name, or a text file, which may be the one in a zip archive.
 
     Where a corpus that does not ship can neither be found nor downloaded, a bundled text stands in, with a warning.
 
+    Args:
+        source: The corpus, or the path of the file.
+        encoding: The file's encoding, by a name that Python knows; by default what its byte order mark says, or
+            UTF-8.
+
     Raises:
-        InputError: If there is no such corpus or file, or it is empty or not UTF-8, or a zip archive is damaged or
-            holds no text.
+        InputError: If there is no such corpus or file, or it is empty, no text, or not in its encoding, or a zip
+            archive is damaged or holds no text, or the encoding is unknown.
     """
     name = str(source)
+    if encoding is not None and name in CORPORA:
+        raise InputError(f"encoding (--encoding) is of a file of yours, and {name!r} is a corpus: leave it out")
     content = None
     if name in CORPORA and (corpus := CORPORA[name]).download:
         try:
@@ -261,13 +404,31 @@ def read_text(source: str | Path) -> Text:
         if name in CORPORA and (bundled := CORPORA[name].bundled):
             content = (resources.files("d2lrnn.data") / "bundled" / bundled).read_text(encoding="utf-8")
         else:
-            content = (read_zip if name.lower().endswith(".zip") else read_file)(source)
+            content = (read_zip if name.lower().endswith(".zip") else read_file)(source, encoding)
     return Text(name, content, hashlib.sha256(content.encode("utf-8")).hexdigest())
 
 
 def read_time_machine() -> list[str]:
     """Return the lines of The Time Machine, cleaned as in the book (section 8.2.1)."""
     return clean_lines(read_text("time-machine").content.splitlines())
+
+
+def default_max_tokens(name: str) -> int:
+    """Return how many tokens of a text are used where nobody says: the book's 10,000 of a corpus, all of a file (-1).
+
+    Args:
+        name: The text's name, as :class:`Text` has it.
+    """
+    return BOOK_MAX_TOKENS if name in CORPORA else -1
+
+
+def default_clean(name: str) -> str:
+    """Return how a text is cleaned where nobody says: The Time Machine as in the book, any other by its letters.
+
+    Args:
+        name: The text's name, as :class:`Text` has it.
+    """
+    return "book" if name == "time-machine" else "letters"
 
 
 def load_corpus(
@@ -278,11 +439,12 @@ def load_corpus(
     clean: str | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
+    encoding: str | None = None,
 ) -> tuple[npt.NDArray[np.int32], Vocab]:
     """Read a text, clean and tokenize it, and return its token indices and its vocabulary.
 
     Args:
-        source: A corpus by name, the path of a UTF-8 text file, or a text already read.
+        source: A corpus by name, the path of a text file, or a text already read.
         max_tokens: Tokens to return from the beginning of the text; -1 for all. The vocabulary is of all.
         token: ``'char'`` or ``'word'``.
         clean: ``'letters'`` keeps the letters of every script and single spaces. ``'book'`` keeps ASCII letters,
@@ -291,31 +453,28 @@ def load_corpus(
             Machine and ``'letters'`` for any other text.
         keep_punctuation: Keep punctuation, digits and symbols.
         keep_case: Keep capital letters.
+        encoding: Of a file, by a name that Python knows; by default what its byte order mark says, or UTF-8.
 
     Returns:
-        An array of indices, shape (number of tokens,), and the :class:`~d2lrnn.data.text.Vocab`.
+        An array of indices, shape (number of tokens,), and the :class:`~d2lrnn.data.text.Vocab`, which knows how the
+        text was prepared, so that prefixes are read in the same way.
 
     Raises:
-        InputError: If there is no such corpus or file, nothing is left of it, or an option is unknown.
+        InputError: If there is no such corpus or file, it is no text, nothing is left of it, or an option is unknown.
     """
     if clean is not None and clean not in CLEANINGS:
         raise InputError(f"unknown cleaning {clean!r}: use one of {', '.join(CLEANINGS)}")
-    if token not in ("char", "word"):
+    if token not in TOKENS:
         raise InputError(f"unknown token type {token!r}: use 'word' or 'char'")
-    text = source if isinstance(source, Text) else read_text(source)
-    if clean is None:
-        clean = "book" if text.name == "time-machine" else "letters"
-    if clean == "book":
-        lines = clean_lines(text.content.splitlines(), keep_punctuation=keep_punctuation, keep_case=keep_case)
-    elif clean == "letters":
-        lines = [clean_text(text.content, keep_punctuation=keep_punctuation, keep_case=keep_case)]
-    else:
-        lines = [text.content]
-    # Characters of joined lines, or the words of each line: one flat sequence either way.
-    tokens: Any = "".join(lines) if token == "char" else [word for line in tokenize(lines) for word in line]
+    if isinstance(source, Text) and encoding is not None:
+        raise InputError(f"encoding is of a file, and {source.name!r} has been read already: leave it out")
+    text = source if isinstance(source, Text) else read_text(source, encoding)
+    preparation = Preparation(token, clean or default_clean(text.name), keep_punctuation, keep_case)
+    tokens = preparation.tokens_of(text.content)
     if not len(tokens):
         raise InputError(f"nothing is left of {text.name!r} after cleaning: try clean='none', or another text")
     vocab = Vocab(tokens)
+    vocab.preparation = preparation
     return vocab.encode(tokens)[: max_tokens if max_tokens > 0 else None], vocab
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.corpora import Text, load_corpus
+from d2lrnn.data.corpora import Text, default_max_tokens, load_corpus
 from d2lrnn.data.text import Vocab
 from d2lrnn.errors import InputError, require_positive
 
@@ -123,6 +123,7 @@ class SeqDataLoader:
         vocab: Their :class:`~d2lrnn.data.text.Vocab`.
         use_random_iter: How this loader samples; ``train_ch8`` checks that it is asked for the same.
         num_tokens: Length of ``corpus``.
+        text_tokens: Length of the whole text, with what ``max_tokens`` leaves out and what is held out.
         tokens_per_epoch: Tokens in the minibatches of an epoch at offset 0. An epoch at a later offset may have one
             minibatch less.
         valid_iter: A loader over the held-out end of the text, or None.
@@ -145,7 +146,9 @@ class SeqDataLoader:
     ) -> None:
         if corpus is None:
             corpus, vocab = load_corpus("time-machine")
-        self.corpus = np.asarray(corpus)[: _token_limit(max_tokens)]
+        whole = np.asarray(corpus)
+        self.corpus = whole[: _token_limit(max_tokens)]
+        self.text_tokens = whole.size
         self.vocab = vocab
         self.batch_size, self.num_steps, self.use_random_iter = batch_size, num_steps, bool(use_random_iter)
         self.valid_iter: SeqDataLoader | None = None
@@ -176,6 +179,11 @@ class SeqDataLoader:
         return len(self.corpus)
 
     @property
+    def used_tokens(self) -> int:
+        """Tokens of the text that are used: those to train on, and those held out for ``valid_iter``."""
+        return self.num_tokens + (0 if self.valid_iter is None else self.valid_iter.num_tokens)
+
+    @property
     def tokens_per_epoch(self) -> int:
         """Tokens in the minibatches of an epoch that starts at offset 0."""
         if self.use_random_iter:
@@ -185,7 +193,20 @@ class SeqDataLoader:
         return minibatches * self.batch_size * self.num_steps
 
 
-def _token_limit(max_tokens: int) -> int | None:
+def part_of_text(corpus: Mapping[str, Any]) -> str:
+    """Return how much of a text is used, for people: "10,000 of 170,580 characters"; empty where nothing is left out.
+
+    Args:
+        corpus: What a result says of its text: ``used_tokens`` (:attr:`SeqDataLoader.used_tokens`) and ``text_tokens``.
+            One that does not say them, as of a run that was kept before they were there, leaves nothing out.
+    """
+    used, whole = corpus.get("used_tokens"), corpus.get("text_tokens")
+    if not (isinstance(used, int) and isinstance(whole, int) and used < whole):
+        return ""
+    return f"{used:,} of {whole:,} characters"
+
+
+def _token_limit(max_tokens: int | None) -> int | None:
     if max_tokens in (-1, None):
         return None
     require_positive(max_tokens=max_tokens)
@@ -197,12 +218,13 @@ def load_data(
     batch_size: int,
     num_steps: int,
     use_random_iter: bool = False,
-    max_tokens: int = 10000,
+    max_tokens: int | None = None,
     *,
     token: str = "char",
     clean: str | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
+    encoding: str | None = None,
     valid_fraction: float = 0.0,
     seed: Seed = None,
     loader: type[SeqDataLoader] = SeqDataLoader,
@@ -210,15 +232,17 @@ def load_data(
     """Load minibatches, and the vocabulary, of any text.
 
     Args:
-        source: A corpus by name (:data:`d2lrnn.data.CORPORA`), the path of a UTF-8 text file, or a text already read.
+        source: A corpus by name (:data:`d2lrnn.data.CORPORA`), the path of a text file, or a text already read.
         batch_size: Sequences in a minibatch.
         num_steps: Tokens in a sequence.
         use_random_iter: Sample randomly instead of sequentially.
-        max_tokens: Tokens to use from the beginning of the text; -1 for all.
+        max_tokens: Tokens to use from the beginning of the text; -1 for all. By default the book's 10,000 of a corpus
+            by name, and all of a file of yours.
         token: ``'char'`` or ``'word'``.
         clean: See :func:`d2lrnn.data.load_corpus`.
         keep_punctuation: Keep punctuation, digits and symbols.
         keep_case: Keep capital letters.
+        encoding: Of a file; see :func:`d2lrnn.data.load_corpus`.
         valid_fraction: Hold out this part of the tokens, 0 to below 1, from the end of the text. The loader
             over them is the ``valid_iter`` of the one returned; it is sequential and starts at offset 0.
         seed: A number, a ``numpy.random.Generator``, or None.
@@ -233,10 +257,18 @@ def load_data(
     require_positive(batch_size=batch_size, num_steps=num_steps)
     if not isinstance(valid_fraction, (int, float)) or not 0 <= valid_fraction < 1:
         raise InputError(f"valid_fraction must be at least 0 and below 1, not {valid_fraction!r}")
+    if max_tokens is None:
+        max_tokens = default_max_tokens(source.name if isinstance(source, Text) else str(source))
     limit = _token_limit(max_tokens)
     corpus, vocab = load_corpus(
-        source, token=token, clean=clean, keep_punctuation=keep_punctuation, keep_case=keep_case
+        source,
+        token=token,
+        clean=clean,
+        keep_punctuation=keep_punctuation,
+        keep_case=keep_case,
+        encoding=encoding,
     )
+    text_tokens = len(corpus)
     corpus = corpus[:limit]
     num_valid = round(len(corpus) * valid_fraction)
     if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - (batch_size + 1) * num_steps:
@@ -246,6 +278,7 @@ def load_data(
         )
     train_corpus, valid_corpus = corpus[: len(corpus) - num_valid], corpus[len(corpus) - num_valid :]
     train_iter = loader(batch_size, num_steps, use_random_iter, -1, corpus=train_corpus, vocab=vocab, seed=seed)
+    train_iter.text_tokens = text_tokens
     if valid_fraction:
         rows = max(1, min(batch_size, (num_valid - num_steps) // (_VALID_MINIBATCHES * num_steps)))
         train_iter.valid_iter = loader(rows, num_steps, False, -1, corpus=valid_corpus, vocab=vocab, shift=False)

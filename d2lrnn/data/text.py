@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from d2lrnn.helpers import as_array
 Token = Hashable
 UNKNOWN = "<unk>"
 CLEANINGS = ("letters", "book", "none")
+TOKENS = ("char", "word")
+_LINE_BREAK = "\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"  # where str.splitlines parts lines
 _WORD_JOINERS = "\u200c\u200d"  # invisible, and part of the spelling in Persian and in Indic scripts
 
 
@@ -31,10 +34,15 @@ def clean_lines(lines: Iterable[str], *, keep_punctuation: bool = False, keep_ca
     Returns:
         As many lines as were given; those without a letter are empty.
     """
+    return [line.strip() for line in _spaced_lines(lines, keep_punctuation, keep_case)]
+
+
+def _spaced_lines(lines: Iterable[str], keep_punctuation: bool, keep_case: bool) -> list[str]:
+    """Clean as the book does, but leave a space at an end of a line where one is due."""
     # With punctuation, everything from '!' to '~': the visible part of ASCII.
     other = re.compile("[^!-~]+" if keep_punctuation else "[^A-Za-z]+")
-    cleaned = (other.sub(" ", line).strip() for line in lines)
-    return list(cleaned) if keep_case else [line.lower() for line in cleaned]
+    spaced = (other.sub(" ", line) for line in lines)
+    return list(spaced) if keep_case else [line.lower() for line in spaced]
 
 
 def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = False) -> str:
@@ -48,6 +56,18 @@ def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = F
     Returns:
         The cleaned text, without line breaks and without white space at its ends.
     """
+    return " ".join(word for word in _gaps_and_words(text, keep_punctuation, keep_case) if word)
+
+
+def _gaps_and_words(text: str, keep_punctuation: bool, keep_case: bool, *, is_piece: bool = False) -> list[str]:
+    """Return the cleaned words of a text, in order, and an empty one for each further space between or around them.
+
+    Args:
+        text: The text.
+        keep_punctuation: As in :func:`clean_text`.
+        keep_case: Likewise.
+        is_piece: An accent at the very beginning stands on a letter before it, and stays.
+    """
     # In this order: some capital letters with an accent have a composed form as small letters only.
     text = unicodedata.normalize("NFC", text if keep_case else text.lower())
     # One decision for each distinct character; the text itself is walked in C. Marks (M) are vowel signs and accents.
@@ -56,8 +76,8 @@ def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = F
     drop = {ord(c): " " for c in distinct if unicodedata.category(c)[0] not in kept and c not in _WORD_JOINERS}
     # What is left of an emoji that was dropped, say, stands on no letter and cannot be seen.
     dependent = _WORD_JOINERS + "".join(c for c in distinct if unicodedata.category(c)[0] == "M")
-    words = (word.lstrip(dependent) for word in text.translate(drop).split())
-    return " ".join(word for word in words if word)
+    first, *words = text.translate(drop).split(" ")
+    return [first if is_piece else first.lstrip(dependent), *(word.lstrip(dependent) for word in words)]
 
 
 def tokenize(lines: Sequence[str], token: str = "word") -> list[list[str]]:
@@ -78,6 +98,90 @@ def tokenize(lines: Sequence[str], token: str = "word") -> list[list[str]]:
     if token == "char":
         return [list(line) for line in lines]
     raise InputError(f"unknown token type {token!r}: use 'word' or 'char'")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a text became tokens; whatever is given to a model of that text later is read in the same way.
+
+    Args:
+        token: ``'char'`` or ``'word'``.
+        clean: ``'letters'``, ``'book'`` or ``'none'``; see :func:`d2lrnn.data.load_corpus`.
+        keep_punctuation: Keep punctuation, digits and symbols.
+        keep_case: Keep capital letters.
+
+    Raises:
+        InputError: If there is no such token type or cleaning.
+    """
+
+    token: str = "char"
+    clean: str = "letters"
+    keep_punctuation: bool = False
+    keep_case: bool = False
+
+    def __post_init__(self) -> None:
+        if self.clean not in CLEANINGS:
+            raise InputError(f"unknown cleaning {self.clean!r}: use one of {', '.join(CLEANINGS)}")
+        if self.token not in TOKENS:
+            raise InputError(f"unknown token type {self.token!r}: use 'word' or 'char'")
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Preparation:
+        """Return the preparation that :meth:`to_dict` gave, as it comes back from JSON.
+
+        Raises:
+            InputError: If a name is unknown, or a value cannot be used.
+        """
+        defaults = asdict(cls())
+        if not (
+            isinstance(values, Mapping)
+            and all(name in defaults and isinstance(value, type(defaults[name])) for name, value in values.items())
+        ):
+            raise InputError(f"a preparation has some of {', '.join(defaults)}, and not {values!r:.80}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the preparation ready for JSON."""
+        return asdict(self)
+
+    def clean_piece(self, piece: str) -> str:
+        """Clean a piece of a text: as the whole text, but it may begin and end with a space, as in "time traveller ".
+
+        A piece of a cleaned text comes back as it is.
+        """
+        if self.clean == "letters":
+            words = _gaps_and_words(piece, self.keep_punctuation, self.keep_case, is_piece=True)
+            inner = " ".join(word for word in words if word)
+            if not inner:
+                return " " if len(words) > 1 else ""
+            return ("" if words[0] else " ") + inner + ("" if words[-1] else " ")
+        if self.clean == "book":
+            # Lines are joined without a space, and only the ends of the piece itself are no ends of a line
+            first, *others = _spaced_lines(re.split(_LINE_BREAK, piece), self.keep_punctuation, self.keep_case)
+            if not others:
+                return first
+            return "".join([first.rstrip(), *(line.strip() for line in others[:-1]), others[-1].lstrip()])
+        return piece
+
+    def tokens_of(self, text: str) -> str | list[str]:
+        """Return the tokens of a whole text: a string of characters, or a list of words."""
+        options = {"keep_punctuation": self.keep_punctuation, "keep_case": self.keep_case}
+        if self.clean == "book":
+            lines = clean_lines(text.splitlines(), **options)
+        else:
+            lines = [clean_text(text, **options) if self.clean == "letters" else text]
+        # Characters of joined lines, or the words of each line: one flat sequence either way
+        return "".join(lines) if self.token == "char" else [word for line in tokenize(lines) for word in line]
+
+    def prepare(self, piece: str) -> list[str]:
+        """Return the tokens of a piece of a text, such as a prefix."""
+        if self.token == "word":
+            return list(self.tokens_of(piece))
+        return list(self.clean_piece(piece))
+
+    def join(self, tokens: Iterable[Any]) -> str:
+        """Return tokens as one text, joined as they were parted."""
+        return (" " if self.token == "word" else "").join(map(str, tokens))
 
 
 def count_corpus(tokens: Sequence[Any]) -> Counter[Token]:
@@ -109,9 +213,15 @@ class Vocab:
         min_freq: Tokens that occur less often than this are left out.
         reserved_tokens: Tokens that are in the vocabulary whether they occur or not.
 
+    Attributes:
+        preparation: How the text became the tokens (:class:`Preparation`), so that a prefix is read as the text was.
+            A vocabulary made by hand does not know: it has None, and may be given one.
+
     Raises:
         InputError: If a reserved token is given twice.
     """
+
+    preparation: Preparation | None = None
 
     def __init__(
         self,

@@ -141,7 +141,8 @@ def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, 
     """Continue a prefix.
 
     Args:
-        prefix: A string, one token a character; or a list of tokens, such as words. It may be empty.
+        prefix: A string, which is read as the vocabulary's text was: cleaned, and parted into characters or words. Or a
+            list of tokens, which are taken as they are. It may be empty.
         num_preds: Tokens to add.
         net: A model of either kind.
         vocab: Its vocabulary.
@@ -151,7 +152,8 @@ def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, 
         seed: A number, a ``numpy.random.Generator``, or None for different draws each time.
 
     Returns:
-        The prefix and its continuation; a token that the vocabulary lacks reads ``<unk>``.
+        The prefix, as the model read it, and its continuation, joined as the text was; a token that the vocabulary
+        lacks reads ``<unk>``.
 
     Raises:
         InputError: If num_preds or the temperature is negative, or top_k is not positive.

@@ -29,7 +29,7 @@ class SeqDataLoader(data.SeqDataLoader):
         return _tensors(super().__iter__())
 
 
-def load_data(source, batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options):
+def load_data(source, batch_size, num_steps, use_random_iter=False, max_tokens=None, **options):
     """Load minibatches of tensors; the arguments are those of :func:`d2lrnn.data.load_data`."""
     return data.load_data(source, batch_size, num_steps, use_random_iter, max_tokens, loader=SeqDataLoader, **options)
 

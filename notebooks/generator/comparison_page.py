@@ -12,6 +12,7 @@ from typing import Any
 from lesson_source import NOTEBOOKS, LessonError
 
 from d2lrnn.backends import BACKENDS
+from d2lrnn.data import part_of_text
 
 MEASURED = NOTEBOOKS.parent / "build" / "compare.json"
 
@@ -39,9 +40,10 @@ def measured_table(document: dict[str, Any]) -> str:
         "continues": lambda row: "<br>".join(row["predictions"].values()),
     }
     cells = [[name, *(show(row) for row in rows)] for name, show in what.items()]
-    corpus = Path(settings["corpus"]).name
+    part = part_of_text(rows[0].get("corpus", {}))
+    corpus = f"{part} of `{Path(settings['corpus']).name}`" if part else f"`{Path(settings['corpus']).name}`"
     caption = (
-        f"The RNN from scratch with {settings['num_hiddens']} units, {settings['epochs']} epochs on `{corpus}`, "
+        f"The RNN from scratch with {settings['num_hiddens']} units, {settings['epochs']} epochs on {corpus}, "
         f"seed {settings['seed']}:\n\n"
     )
     return caption + _table(["", *(BACKENDS[row["backend"]].title for row in rows)], cells)
