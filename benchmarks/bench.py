@@ -448,9 +448,9 @@ def _limit(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
         ["### Against the limit"],
         [
             "Training from scratch, with `rnn_fast`. The limit is the rate of float32 products of two matrices of "
-            "1,024 x 1,024, measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, V "
-            "being the vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the frameworks "
-            "with as many threads, and the target is held against both."
+            "1,024 x 1,024, measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, "
+            "V being the vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the "
+            "frameworks with as many threads, and the target is held against both."
         ],
         _table(
             ["", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best", "target"],
@@ -487,7 +487,8 @@ def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str,
         [
             "Training from scratch, with `rnn_fast`, on a generated text, at "
             f"{rows['corpus'][0]['num_hiddens']} units, with one thread, so that what else the machine does matters "
-            "least. *Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that after training."
+            "least. *Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that "
+            "after training."
         ],
         _table(
             ["", "tokens", "tokens/s", "ns/token", "loaded, MiB", "trained, MiB"],
