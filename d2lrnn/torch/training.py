@@ -121,35 +121,31 @@ def _small_numbers_as_zeros():
 
 @_small_numbers_as_zeros()
 def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
-    with mode(net, training=True):
-        return _train(net, train_iter, loss, updater, device, use_random_iter, theta)
-
-
-def _train(net, train_iter, loss, updater, device, use_random_iter, theta):
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
-    for X, Y in train_iter:
-        if state is None or use_random_iter:
-            # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
-            state = net.begin_state(batch_size=X.shape[0], device=device)
-        else:
-            state = detach(state)
-        y = Y.T.reshape(-1)  # (num_steps * batch_size,), time-major as the logits are
-        X, y = X.to(device), y.to(device)
-        y_hat, state = net(X, state)
-        l = loss(y_hat, y.long()).mean()
-        if isinstance(updater, torch.optim.Optimizer):
-            updater.zero_grad()
-            l.backward()
-            norm = grad_clipping(net, theta)
-            updater.step()
-        else:
-            l.backward()
-            norm = grad_clipping(net, theta)
-            updater(batch_size=1)  # the loss is a mean already
-        losses.append(l.detach())
-        norms.append(norm)
-        sizes.append(size(y))
+    with mode(net, training=True):
+        for X, Y in train_iter:
+            if state is None or use_random_iter:
+                # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
+                state = net.begin_state(batch_size=X.shape[0], device=device)
+            else:
+                state = detach(state)
+            y = Y.T.reshape(-1)  # (num_steps * batch_size,), time-major as the logits are
+            X, y = X.to(device), y.to(device)
+            y_hat, state = net(X, state)
+            l = loss(y_hat, y.long()).mean()
+            if isinstance(updater, torch.optim.Optimizer):
+                updater.zero_grad()
+                l.backward()
+                norm = grad_clipping(net, theta)
+                updater.step()
+            else:
+                l.backward()
+                norm = grad_clipping(net, theta)
+                updater(batch_size=1)  # the loss is a mean already
+            losses.append(l.detach())
+            norms.append(norm)
+            sizes.append(size(y))
     check_losses(losses)
     # No minibatch waits for the device; this does
     losses, norms = losses.numpy(), norms.numpy()
