@@ -1,6 +1,7 @@
 """Dropout acts in training, and only there; and the mode that the caller set is put back."""
 
 import contextlib
+import operator
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ def data(backend):
 def with_dropout(backend, vocab_size, rate):
     """Return a net whose layers drop out, with weights so large that this shows in everything that it computes."""
     d2l, framework = backend.d2l, backend.framework
+    seed = {"torch": "manual_seed", "mxnet": "random.seed", "tensorflow": "keras.utils.set_random_seed"}[backend.name]
+    operator.attrgetter(seed)(framework)(0)  # what is dropped out
     if backend.name == "torch":
         layer = framework.nn.LSTM(vocab_size, H, 2, dropout=rate)
     elif backend.name == "mxnet":
