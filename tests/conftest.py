@@ -219,12 +219,26 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return load_backend(request.param)
 
 
+# The book's own entry, which is what a process that a test starts knows
+TIME_MACHINE = DATA_HUB["time_machine"]
+NO_SERVER = "http://127.0.0.1:1"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_download():
-    """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash."""
+    """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash.
+
+    A process that a test starts inherits the environment and nothing else. It reaches for the network no more, but
+    the hash that is patched here it does not see: see :func:`no_time_machine`.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        for scheme in ("http", "https", "all"):
+            patch.setenv(f"{scheme}_proxy", NO_SERVER)
+            patch.setenv(f"{scheme}_proxy".upper(), NO_SERVER)
+        for name in ("no_proxy", "NO_PROXY"):
+            patch.setenv(name, "127.0.0.1,localhost")
         for name in ("jaychou_lyrics", "fra-eng"):
-            patch.setitem(DATA_HUB, name, (f"http://127.0.0.1:1/{name}.zip", DATA_HUB[name][1]))
+            patch.setitem(DATA_HUB, name, (f"{NO_SERVER}/{name}.zip", DATA_HUB[name][1]))
         if REAL_FOLDER is not None:
             patch.setenv(corpora.DATA_ENV, str(REAL_FOLDER))
             yield
@@ -232,9 +246,19 @@ def no_download():
         with tempfile.TemporaryDirectory() as stand_in:
             content = read_text("story").content.encode()
             (Path(stand_in) / "timemachine.txt").write_bytes(content)
-            patch.setitem(DATA_HUB, "time_machine", (DATA_HUB["time_machine"][0], hashlib.sha1(content).hexdigest()))
+            patch.setitem(DATA_HUB, "time_machine", (TIME_MACHINE[0], hashlib.sha1(content).hexdigest()))
             patch.setenv(corpora.DATA_ENV, stand_in)
             yield
+
+
+@pytest.fixture
+def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Time Machine is nowhere, for this process and for those that it starts: on every machine alike."""
+    file = tmp_path / "no-texts" / "timemachine.txt"
+    file.parent.mkdir()
+    file.write_text("not the book's", encoding="utf-8")  # which ends the search, before a cache is looked into
+    monkeypatch.setitem(DATA_HUB, "time_machine", TIME_MACHINE)
+    monkeypatch.setenv(corpora.DATA_ENV, str(file.parent))
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ LINE = re.compile(r"epoch (\d+), perplexity (\d+\.\d{6}), time (\d+\.\d{2}) sec"
 def offline(monkeypatch, tmp_path_factory):
     """Nobody has the lyrics here, and no test asks the book's server for them."""
     monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", ("http://127.0.0.1:1/jaychou_lyrics.txt.zip", "0" * 40))
-    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp("cache"))
 
 
