@@ -117,6 +117,9 @@ def _left_out(item: pytest.Item) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of backends that are not tested here are left out rather than skipped."""
+    for item in items:
+        if "real_time_machine" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_text")
     left_out = [item for item in items if _left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -263,7 +266,7 @@ def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def real_time_machine() -> Text:
-    """Return the real text; a test that checks its facts is skipped where it is not."""
+    """Return the real text; a test that checks its facts has the marker ``real_text``, and is skipped without it."""
     if REAL_FOLDER is None:
         pytest.skip(
             f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}"
