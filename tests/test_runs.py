@@ -240,7 +240,7 @@ def command(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_interrupting_saves_and_says_how_to_go_on(backend, command, tmp_path, number):
+def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "d2lrnn.cli", "train", "--backend", backend.name, *TINY_ARGS, "--epochs", "100000",
          "--out", "run"],
@@ -256,9 +256,7 @@ def test_interrupting_saves_and_says_how_to_go_on(backend, command, tmp_path, nu
     assert err == f"d2lrnn: interrupted; {done} of 100000 epochs are saved: go on with 'd2lrnn resume run'\n"
     assert done >= 10
     assert not list((tmp_path / "run").glob("*.next"))
-    result = command("resume", "run", "--epochs", 2, "--json")
-    assert result.returncode == 0, result.stderr
-    assert len(json.loads(result.stdout)["history"]["epoch"]) == done + 2
+    assert len(resume(tmp_path / "run", 2)["history"]["epoch"]) == done + 2
 
 
 def test_a_real_full_disk(backend, command, tmp_path):
@@ -273,11 +271,11 @@ def test_a_real_full_disk(backend, command, tmp_path):
     assert result.stderr.splitlines()[-1].startswith("d2lrnn: error: cannot save into 'run': File too large; free some")
     assert "Traceback" not in result.stderr
     assert not list((tmp_path / "run").glob("*.next"))
-    assert command("resume", "run", "--json").returncode == 0
+    assert resume(tmp_path / "run")["status"] == "complete"
 
 
 def test_two_processes_on_one_folder(backend, command, tmp_path):
-    assert command("train", "--backend", backend.name, *TINY_ARGS, "--epochs", 2, "--out", "run").returncode == 0
+    train(backend, tmp_path / "run", epochs=2)
     with RunFolder.reopen(tmp_path / "run"):
         result = command("resume", "run", "--epochs", 2)
     assert result.returncode == 2
