@@ -505,6 +505,7 @@ def test_a_bad_argument_is_one_line(sandbox):
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), args
 
 
+@pytest.mark.only("torch")  # of these cells none needs a framework
 def test_execute_runs_what_is_stale_and_fails_with_a_cell(sandbox, backend):
     write(sandbox / "notebooks", TINY.replace('print("the same in all")', "1 / 0"))
     generator(sandbox, "write")
@@ -518,6 +519,7 @@ def test_execute_runs_what_is_stale_and_fails_with_a_cell(sandbox, backend):
     assert (again.returncode, "0 notebooks in" in again.stdout) == (0, True)
 
 
+@pytest.mark.only("torch")
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
 def test_ctrl_c_ends_it_at_once_in_one_line(sandbox, backend):
     started = sandbox / "started"

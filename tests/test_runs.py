@@ -259,6 +259,7 @@ def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
     assert len(resume(tmp_path / "run", 2)["history"]["epoch"]) == done + 2
 
 
+@pytest.mark.only("torch")  # the files of a run are written without any framework
 def test_a_real_full_disk(backend, command, tmp_path):
     resource = pytest.importorskip("resource", reason="a limit on the size of files is POSIX's")
 
@@ -274,6 +275,7 @@ def test_a_real_full_disk(backend, command, tmp_path):
     assert resume(tmp_path / "run")["status"] == "complete"
 
 
+@pytest.mark.only("torch")  # and locked
 def test_two_processes_on_one_folder(backend, command, tmp_path):
     train(backend, tmp_path / "run", epochs=2)
     with RunFolder.reopen(tmp_path / "run"):
