@@ -222,8 +222,6 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return load_backend(request.param)
 
 
-# The book's own entry, which is what a process that a test starts knows
-TIME_MACHINE = DATA_HUB["time_machine"]
 NO_SERVER = "http://127.0.0.1:1"
 
 
@@ -249,7 +247,7 @@ def no_download():
         with tempfile.TemporaryDirectory() as stand_in:
             content = read_text("story").content.encode()
             (Path(stand_in) / "timemachine.txt").write_bytes(content)
-            patch.setitem(DATA_HUB, "time_machine", (TIME_MACHINE[0], hashlib.sha1(content).hexdigest()))
+            patch.setitem(DATA_HUB, "time_machine", (DATA_HUB["time_machine"][0], hashlib.sha1(content).hexdigest()))
             patch.setenv(corpora.DATA_ENV, stand_in)
             yield
 
@@ -259,8 +257,8 @@ def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Time Machine is nowhere, for this process and for those that it starts: on every machine alike."""
     file = tmp_path / "no-texts" / "timemachine.txt"
     file.parent.mkdir()
-    file.write_text("not the book's", encoding="utf-8")  # which ends the search, before a cache is looked into
-    monkeypatch.setitem(DATA_HUB, "time_machine", TIME_MACHINE)
+    # A file of another hash ends the search, before a cache is looked into, also where the hash is patched
+    file.write_text("not the book's", encoding="utf-8")
     monkeypatch.setenv(corpora.DATA_ENV, str(file.parent))
 
 
