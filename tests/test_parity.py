@@ -45,7 +45,7 @@ def _train(name, kind):
     backend = conftest.load_backend(name)
     train_iter, vocab = backend.d2l.load_data("story", 16, 25, False, 6000, seed=0)
     net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
-    history = backend.interop.train(net, train_iter, vocab, 1, 20, device, quiet=True)
+    history = backend.interop.train(net, train_iter, vocab, 1, 10, device, quiet=True)
     text = backend.interop.predict("time traveller", 50, net, vocab, device)
     return history, backend.interop.get_weights(net), text
 

@@ -85,12 +85,14 @@ MODELS = [("rnn-scratch", 1), ("rnn", 1), ("rnn-relu", 1), ("gru", 2), ("lstm", 
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
 @pytest.mark.parametrize(("model", "num_layers"), MODELS, ids=[kind for kind, _ in MODELS])
 def test_an_interrupted_run_resumes_bit_for_bit(backend, tmp_path, model, num_layers, sampling):
+    # Short, and with one text to continue, which takes longer than the training
     options = {
         "model": model,
         "num_layers": num_layers,
         "sampling": sampling,
         "valid_fraction": 0.2,
         "max_tokens": 1000,
+        "prefixes": ("the",),
     }
     train(backend, tmp_path / "whole", **options)
     # Between two checkpoints, which are after every second epoch
