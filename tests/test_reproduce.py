@@ -637,11 +637,12 @@ def test_trainings_are_made_interrupted_and_gone_on_with(backend, tmp_path, monk
     table = reproduce.table(document)
     assert table.startswith("**Not the book's text.**")
     assert "not run" not in table
-    # The same as if nothing had come between
-    whole = reproduce.reproduce([backend.name], seeds=(0,), out=tmp_path / "two")
-    others = [row for configuration in whole["configurations"] for row in configuration["runs"]]
-    assert [row["perplexity"] for row in rows] == [row["perplexity"] for row in others]
     assert rows[0]["perplexity"]["24"] < 25
     count = len(processes)
     assert reproduce.reproduce([backend.name], seeds=(0,), out=tmp_path / "one") == document
     assert len(processes) == count
+    # The same as if nothing had come between the one that was interrupted
+    monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"scratch": tiny})
+    whole = reproduce.reproduce([backend.name], seeds=(0,), out=tmp_path / "two")
+    ((other,),) = (configuration["runs"] for configuration in whole["configurations"])
+    assert rows[0]["perplexity"] == other["perplexity"]
