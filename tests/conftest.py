@@ -7,7 +7,7 @@ import importlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,39 +64,77 @@ MODELS = [
 ]
 
 
+def able(kind: str) -> tuple[str, ...]:
+    """Return the backends that can build a kind; test_selection.py holds that the others refuse it."""
+    return canonical.ONLY_IN.get(kind, tuple(backends.BACKENDS))
+
+
+def in_each_backend(models: Iterable[Any]) -> pytest.MarkDecorator:
+    """Return what runs a test once for each model and each backend that can build it.
+
+    Args:
+        models: Kinds, or some of :data:`MODELS`; the test asks for ``backend`` and ``kind``, and of the latter may
+            also ask for ``layers`` and ``both``.
+    """
+    cases = [pytest.param(model, id=model) if isinstance(model, str) else model for model in models]
+    return pytest.mark.parametrize(
+        ("backend", "kind", "layers", "both")[: 1 + len(cases[0].values)],
+        [
+            pytest.param(name, *case.values, id=f"{name}-{case.id}", marks=pytest.mark.backend(name))
+            for case in cases
+            for name in able(case.values[0])
+        ],
+        indirect=["backend"],
+    )
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     listed = [f"{name} {'tested' if name in TESTED else 'left out'}" for name in backends.BACKENDS]
     return f"backends: {', '.join(listed)}; The Time Machine: {'real' if REAL_FOLDER else 'absent'}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("only")
-        names = [name for name in TESTED if only is None or name in only.args]
-        marked = [pytest.param(name, marks=pytest.mark.backend) for name in names]
-        metafunc.parametrize("backend", marked, indirect=True)
+    """Make a test that asks for a backend once for each, tested here or not: the same tests are there everywhere."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    if any("backend" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return  # by in_each_backend
+    only = metafunc.definition.get_closest_marker("only")
+    names = tuple(backends.BACKENDS) if only is None else only.args
+    if not names or not set(names) <= set(backends.BACKENDS):
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: only{names} must name some of {[*backends.BACKENDS]}")
+    marked = [pytest.param(name, marks=pytest.mark.backend(name)) for name in names]
+    metafunc.parametrize("backend", marked, indirect=True)
 
 
-def _cannot_be_built(item: pytest.Item) -> bool:
-    """Whether a test would build a model in a backend that has no layer for it; that it is refused has its own test."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    able = canonical.ONLY_IN.get(params.get("kind"), tuple(backends.BACKENDS))
-    return any(params.get(name, able[0]) not in able for name in ("backend", "one", "other", "trainer"))
+def _left_out(item: pytest.Item) -> bool:
+    """Whether a test is of a backend that is not tested here. Where all are, nothing is left out."""
+    of = item.get_closest_marker("backend")
+    return (of is not None and of.args[0] not in TESTED) or (
+        item.get_closest_marker("parity") is not None and set(TESTED) != set(backends.BACKENDS)
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of what is not tested here, or cannot be built, are left out rather than skipped."""
-    left_out = [
-        item
-        for item in items
-        if _cannot_be_built(item)
-        or (item.get_closest_marker("parity") and set(TESTED) != set(backends.BACKENDS))
-        # pytest makes an item that it would skip where there is no backend to run a test for
-        or ("backend" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("backend"))
-    ]
+    """Tests of backends that are not tested here are left out rather than skipped."""
+    for item in items:
+        if "real_time_machine" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_text")
+    left_out = [item for item in items if _left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if not _left_out(item)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Where a backend was asked for, a test of it that is skipped has failed."""
+    report = yield
+    of = item.get_closest_marker("backend") or item.get_closest_marker("parity")
+    if report.skipped and not hasattr(report, "wasxfail") and of is not None and os.environ.get(ENV):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and {ENV} asks for it: {report.longrepr[-1]}"
+    return report
 
 
 @dataclass(frozen=True)
@@ -184,12 +222,24 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return load_backend(request.param)
 
 
+NO_SERVER = "http://127.0.0.1:1"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_download():
-    """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash."""
+    """No test reaches for the network: The Time Machine is the real one, or the story under its name and hash.
+
+    A process that a test starts inherits the environment and nothing else. It reaches for the network no more, but
+    the hash that is patched here it does not see: see :func:`no_time_machine`.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        for scheme in ("http", "https", "all"):
+            patch.setenv(f"{scheme}_proxy", NO_SERVER)
+            patch.setenv(f"{scheme}_proxy".upper(), NO_SERVER)
+        for name in ("no_proxy", "NO_PROXY"):
+            patch.setenv(name, "127.0.0.1,localhost")
         for name in ("jaychou_lyrics", "fra-eng"):
-            patch.setitem(DATA_HUB, name, (f"http://127.0.0.1:1/{name}.zip", DATA_HUB[name][1]))
+            patch.setitem(DATA_HUB, name, (f"{NO_SERVER}/{name}.zip", DATA_HUB[name][1]))
         if REAL_FOLDER is not None:
             patch.setenv(corpora.DATA_ENV, str(REAL_FOLDER))
             yield
@@ -203,8 +253,18 @@ def no_download():
 
 
 @pytest.fixture
+def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Time Machine is nowhere, for this process and for those that it starts: on every machine alike."""
+    file = tmp_path / "no-texts" / "timemachine.txt"
+    file.parent.mkdir()
+    # A file of another hash ends the search, before a cache is looked into, also where the hash is patched
+    file.write_text("not the book's", encoding="utf-8")
+    monkeypatch.setenv(corpora.DATA_ENV, str(file.parent))
+
+
+@pytest.fixture
 def real_time_machine() -> Text:
-    """Return the real text; a test that checks its facts is skipped where it is not."""
+    """Return the real text; a test that checks its facts has the marker ``real_text``, and is skipped without it."""
     if REAL_FOLDER is None:
         pytest.skip(
             f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}"

@@ -1,12 +1,15 @@
 """Kill a training (SIGKILL) at random moments, resume it, and compare it with one that was never interrupted.
 
 ``test_killing.py`` does a few; ``python tests/killing.py --backend torch --times 30`` does many and prints each.
+Only what is killed is a process of its own: to start one takes longer than all of its training.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import io
 import random
 import subprocess
 import sys
@@ -14,6 +17,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from d2lrnn import cli
 
 # Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
 SETTINGS = ["--corpus", "story", "--num-hiddens", "256", "--max-tokens", "4000", "--batch-size", "16",
@@ -31,14 +36,16 @@ class Kill:
 
 
 def train_command(backend: str, sampling: str, epochs: int, out: Path) -> list[str]:
-    return [sys.executable, "-m", "d2lrnn.cli", "train", "--backend", backend, "--sampling", sampling,
+    return ["train", "--backend", backend, "--sampling", sampling,
             "--epochs", str(epochs), *SETTINGS, "--out", str(out), "--json"]  # fmt: skip
 
 
 def run(command: list[str]) -> None:
-    """Run a command to its end, which must be a good one."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command[3:5]} ended with {done.returncode}: {done.stderr}"
+    """Run a command of d2lrnn to its end, which must be a good one."""
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = cli.main(command)
+    assert code == 0, f"{command[0]} ended with {code}: {errors.getvalue()}"
 
 
 def losses(folder: Path) -> list[list[str]]:
@@ -60,8 +67,9 @@ def kill_and_resume(backend: str, sampling: str, epochs: int, out: Path, after: 
         What the kill met, or None if training had ended before.
     """
     process = subprocess.Popen(
-        train_command(backend, sampling, epochs, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        [sys.executable, "-m", "d2lrnn.cli", *train_command(backend, sampling, epochs, out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     while not (out / "config.json").exists():
         assert process.poll() is None, "it ended before it had a folder"
         time.sleep(0.001)
@@ -72,13 +80,9 @@ def kill_and_resume(backend: str, sampling: str, epochs: int, out: Path, after: 
     if too_late:
         return None
     half_written = any(out.glob("*.next"))
-    shown = subprocess.run(
-        [sys.executable, "-m", "d2lrnn.cli", "show", str(out), "--png", str(out.with_suffix(".png"))],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert shown.returncode == 0, f"the folder cannot be read after the kill: {shown.stderr}"
+    run(["show", str(out), "--png", str(out.with_suffix(".png"))])  # it can be read after the kill
     epoch = len(losses(out)) if (out / "history.csv").exists() else 0
-    run([sys.executable, "-m", "d2lrnn.cli", "resume", str(out), "--checkpoint-every", "1", "--json"])
+    run(["resume", str(out), "--checkpoint-every", "1", "--json"])
     return Kill(after, epoch, half_written)
 
 
@@ -87,14 +91,8 @@ def kill_often(
 ) -> tuple[list[Kill], list[list[str]]]:
     """Kill as many trainings, each at a moment of its own, and return what was met, and what differed after each."""
     whole = folder / f"{sampling}-whole"
-    process = subprocess.Popen(
-        train_command(backend, sampling, epochs, whole), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not (whole / "config.json").exists():
-        assert process.poll() is None, "it ended before it had a folder"
-        time.sleep(0.001)
     begin = time.perf_counter()
-    assert process.wait() == 0
+    run(train_command(backend, sampling, epochs, whole))
     seconds = time.perf_counter() - begin
     kills: list[Kill] = []
     found: list[list[str]] = []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tolerances
-from conftest import MODELS
+from conftest import MODELS, in_each_backend
 
 from d2lrnn import canonical, data, reference
 
@@ -31,7 +31,7 @@ def minibatch(rng):
     return rng.integers(V, size=(B, T)), rng.integers(V, size=(B, T))
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 def test_weights_come_back_as_they_were_given(backend, model):
     net, weights, _ = model
     result = backend.interop.get_weights(net)
@@ -41,13 +41,13 @@ def test_weights_come_back_as_they_were_given(backend, model):
         np.testing.assert_array_equal(result[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 def test_exactly_the_canonical_parameters_are_trained(backend, model, kind, layers, both):
     net, weights, _ = model
     assert backend.interop.num_parameters(net) == sum(value.size for value in weights.values())
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 @pytest.mark.parametrize("from_zeros", [True, False], ids=["from-zeros", "from-a-state"])
 def test_logits_and_state(backend, model, minibatch, kind, layers, both, from_zeros):
     net, weights, state = model
@@ -62,7 +62,7 @@ def test_logits_and_state(backend, model, minibatch, kind, layers, both, from_ze
         np.testing.assert_allclose(part, expected_part, rtol=0, atol=tolerances.STATE)
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 def test_loss_and_raw_gradients(backend, model, minibatch, kind, layers, both):
     net, weights, state = model
     loss, grads, norm = backend.interop.loss_and_gradients(net, *minibatch, state)
@@ -76,7 +76,7 @@ def test_loss_and_raw_gradients(backend, model, minibatch, kind, layers, both):
         np.testing.assert_allclose(grads[name], value, rtol=0, atol=tolerances.GRADIENT[kind], err_msg=name)
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 @pytest.mark.parametrize("theta", [0.01, 100.0], ids=["clipped", "inside"])
 def test_clipped_gradients(backend, model, minibatch, kind, layers, both, theta):
     net, weights, state = model
@@ -121,7 +121,7 @@ def trained(backend, kind, epochs, *, use_random_iter=False, lr=1.0):
 
 
 @pytest.mark.parametrize("use_random_iter", [False, True], ids=["sequential", "random"])
-@pytest.mark.parametrize("kind", canonical.KINDS)
+@in_each_backend(canonical.KINDS)
 def test_weights_after_an_epoch_of_training(backend, kind, use_random_iter):
     _, _, weights, expected = trained(backend, kind, 1, use_random_iter=use_random_iter)
     for name, value in expected.items():
@@ -130,7 +130,7 @@ def test_weights_after_an_epoch_of_training(backend, kind, use_random_iter):
         )
 
 
-@pytest.mark.parametrize("kind", canonical.KINDS)
+@in_each_backend(canonical.KINDS)
 def test_losses_over_fifty_steps(backend, kind):
     losses, expected, _, _ = trained(backend, kind, 6)
     assert len(losses) == len(expected) >= 50

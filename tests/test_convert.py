@@ -173,12 +173,12 @@ def test_round_trips_of_runs_through_the_frameworks_own_file(backend, tmp_path, 
 @pytest.mark.parametrize("kind", ["rnn-scratch", "rnn", "rnn-relu", "gru", "lstm"])
 def test_a_run_of_each_backend_is_continued_with_the_same_text_in_all(tmp_path, source, kind):
     settings = Settings(
-        model=kind, corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=6,
+        model=kind, corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=2,
     )  # fmt: skip
     run.train(source, settings, out=tmp_path / "run", quiet=True)
     texts = {name: run.predict(tmp_path / "run", backend=name) for name in ("torch", "mxnet", "tensorflow")}
     drawn = {
-        name: run.predict(tmp_path / "run", ["the "], 200, backend=name, temperature=0.8, seed=5) for name in texts
+        name: run.predict(tmp_path / "run", ["the "], 100, backend=name, temperature=0.8, seed=5) for name in texts
     }
     assert texts["torch"] == texts["mxnet"] == texts["tensorflow"]
     assert drawn["torch"] == drawn["mxnet"] == drawn["tensorflow"]

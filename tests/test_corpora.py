@@ -478,7 +478,6 @@ def server():
 def cache(tmp_path, monkeypatch):
     """A cache of the test's own, no folder of the user's, and no proxy between the test and its server."""
     monkeypatch.delenv(corpora.DATA_ENV, raising=False)
-    monkeypatch.setenv("no_proxy", "*")
     folder = tmp_path / "cache"
     monkeypatch.setattr(pooch, "os_cache", lambda name: folder)
     return folder

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tolerances
-from conftest import MODELS
+from conftest import MODELS, in_each_backend
 
 from d2lrnn import backends, canonical, exchange, layouts, ndarray_list, reference
 from d2lrnn.errors import BackendNotInstalledError, InputError, InputFileError
@@ -184,7 +184,7 @@ def load(backend, path, kind, layers, both):
 # Each framework's file
 
 
-@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+@in_each_backend(MODELS)
 def test_to_a_framework_and_back_nothing_is_changed(backend, tmp_path, kind, layers, both):
     weights = draw(kind, layers, both)
     path = tmp_path / f"model{ENDING[backend.name]}"
@@ -195,9 +195,7 @@ def test_to_a_framework_and_back_nothing_is_changed(backend, tmp_path, kind, lay
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize(
-    ("kind", "layers", "both"), [model for model in MODELS if model.values[0] not in ("rnn-scratch",)]
-)
+@in_each_backend(model for model in MODELS if model.values[0] != "rnn-scratch")
 def test_a_written_file_computes_the_same_in_the_framework_alone(backend, tmp_path, X, kind, layers, both):
     weights = draw(kind, layers, both)
     path = tmp_path / f"model{ENDING[backend.name]}"
@@ -233,9 +231,7 @@ def test_the_scratch_model_is_known_and_may_be_called_the_other(backend, tmp_pat
     assert_same(result, weights)
 
 
-@pytest.mark.parametrize(
-    ("kind", "layers", "both"), [*FUSED, *(m for m in MODELS if m.values[0] == "gru-reset-before")]
-)
+@in_each_backend(model for model in MODELS if model.values[0] != "rnn-scratch")
 def test_a_users_file_computes_the_same_in_the_reference(backend, tmp_path, X, kind, layers, both):
     net = plain_model(backend, kind, layers, both)
     randomise(backend, net, np.random.default_rng(2))
@@ -246,7 +242,7 @@ def test_a_users_file_computes_the_same_in_the_reference(backend, tmp_path, X, k
     assert_logits(plain_logits(backend, net, X), weights, X, kind)
 
 
-@pytest.mark.parametrize("kind", ["gru", "gru-reset-before", "lstm"])
+@in_each_backend(["gru", "gru-reset-before", "lstm"])
 def test_what_a_file_can_tell_need_not_be_said(backend, tmp_path, kind):
     path = tmp_path / f"model{ENDING[backend.name]}"
     exchange.write_file(path, kind, draw(kind))

@@ -24,7 +24,6 @@ LINE = re.compile(r"epoch (\d+), perplexity (\d+\.\d{6}), time (\d+\.\d{2}) sec"
 def offline(monkeypatch, tmp_path_factory):
     """Nobody has the lyrics here, and no test asks the book's server for them."""
     monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", ("http://127.0.0.1:1/jaychou_lyrics.txt.zip", "0" * 40))
-    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp("cache"))
 
 
@@ -303,9 +302,9 @@ def test_a_models_gradients_are_clipped_to_the_radius(backend, en):
 SENTENCE = "分开 不分开 我们 "
 
 
-def small(backend, edition, num_hiddens=12):
+def small(backend, edition, num_hiddens=12, sentences=20):
     """Return a small model, and how to train it and to let it continue a prefix."""
-    ctx, text = backend.d2l.cpu(), SENTENCE * 20
+    ctx, text = backend.d2l.cpu(), SENTENCE * sentences
     if edition.__name__.endswith("zh"):
         idx_to_char = list(dict.fromkeys(text))
         char_to_idx = {char: idx for idx, char in enumerate(idx_to_char)}
@@ -347,7 +346,7 @@ def test_the_chinese_edition_prints_every_pred_period_epochs_a_line_and_the_text
 
 
 def test_the_english_edition_prints_every_50_epochs_a_line_and_every_100_the_texts(backend, en, capsys):
-    _, train, _ = small(backend, en)
+    _, train, _ = small(backend, en, sentences=8)
     history = train(100, lr=0.5, seed=1)
     first, second, *texts = capsys.readouterr().out.splitlines()
     for number, line in ((50, first), (100, second)):
@@ -363,7 +362,7 @@ def test_the_chinese_edition_prints_the_time_of_an_epoch_and_the_english_one_of_
 ):
     monkeypatch.setattr(f"d2lrnn.{backend.name}.training.Timer.stop", lambda timer: 0.1)
     edition = importlib.import_module(f"d2lrnn.{backend.name}.first_edition_{which}")
-    small(backend, edition, 2)[1](50, pred_period=50, prefixes=(), seed=1)
+    small(backend, edition, 2, sentences=4)[1](50, pred_period=50, prefixes=(), seed=1)
     (line,) = capsys.readouterr().out.splitlines()
     assert LINE.fullmatch(line).group(1, 3) == ("50", seconds)
 

@@ -1,19 +1,33 @@
 """What an import brings along, each in a fresh interpreter."""
 
+import csv
+import json
+import os
 import subprocess
 import sys
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from d2lrnn import backends
+
+ROOT = Path(__file__).parents[1]
 
 
 def modules_after(statement):
     """Return the names of the top-level modules that a fresh interpreter has after a statement."""
     code = f"{statement}; import sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(result.stdout.split())
+    return set(printed_without_a_word(code).split())
+
+
+def printed_without_a_word(code):
+    """Return what a fresh interpreter prints, which must say nothing on its error stream, not even a warning."""
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
 
 
 def test_the_package_imports_nothing_heavy():
@@ -48,37 +62,125 @@ def test_the_framework_free_part_imports_no_framework(module):
     assert not modules_after(f"import d2lrnn.{module}") & {*backends.BACKENDS, "matplotlib", "requests", "IPython"}
 
 
-def test_a_backend_imports_its_framework_and_no_other(backend):
+def test_a_backend_imports_its_framework_and_no_other_without_a_word(backend):
     assert modules_after(f"import d2lrnn.{backend.name}") & set(backends.BACKENDS) == {backend.name}
 
 
 @pytest.mark.only("torch", "mxnet")  # TensorFlow imports it by itself
 def test_a_backend_leaves_matplotlib_until_plt_is_asked_for(backend):
-    statement = f"from d2lrnn import {backend.name} as d2l"
-    assert "matplotlib" not in modules_after(statement)
-    assert "matplotlib" in modules_after(f"{statement}; d2l.plt")
+    code = (
+        f"import sys; from d2lrnn import {backend.name} as d2l; print('matplotlib' in sys.modules); "
+        "d2l.plt; print('matplotlib' in sys.modules)"
+    )
+    assert printed_without_a_word(code).split() == ["False", "True"]
 
 
-def test_a_backend_imports_without_a_word(backend):
-    code = f"import d2lrnn.{backend.name}"
-    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert (result.stdout, result.stderr) == ("", "")
+# What an installed d2lrnn adds to Python's start
 
 
-STARTUP = (Path(__file__).parents[1] / "d2lrnn" / "startup.pth").read_text(encoding="utf-8").strip()
+def python_with(folder, *packages):
+    """Make a Python with the files of one of our wheels, and what other folders have; return its command."""
+    venv.create(folder, symlinks=os.name != "nt")
+    command = next(folder.glob("[bS]*/python*"))
+    (site,) = json.loads(output(command, "import json, site; print(json.dumps(site.getsitepackages()))"))[-1:]
+    (Path(site) / "others.pth").write_text("".join(f"{package}\n" for package in packages), encoding="utf-8")
+    return command, Path(site)
+
+
+def run(command, code, *options, cwd=None):
+    """Run a program in an environment with no settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [command, *options, "-c", code], capture_output=True, text=True, env=environment, cwd=cwd, check=False
+    )
+
+
+def output(*args, **options):
+    """Return what a program prints, which must go well and say nothing else."""
+    result = run(*args, **options)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build(tmp_path_factory, "standard")
+
+
+@pytest.fixture(scope="module")
+def editable(tmp_path_factory):
+    return build(tmp_path_factory, "editable")
+
+
+def build(tmp_path_factory, version):
+    folder = tmp_path_factory.mktemp(version)
+    (path,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=[version])
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture
+def installed(tmp_path, wheel):
+    """Return the command of a Python in which only d2lrnn is installed, and where it is."""
+    command, site = python_with(tmp_path / "python")
+    wheel.extractall(site)
+    return command, site
+
+
+def test_in_a_clone_the_clone_is_imported_though_another_is_installed(installed, tmp_path):
+    command, site = installed
+    code = "import d2lrnn; print(d2lrnn.__file__)"
+    assert output(command, code, cwd=ROOT) == str(ROOT / "d2lrnn" / "__init__.py")
+    assert output(command, code, cwd=tmp_path) == str(site / "d2lrnn" / "__init__.py")
+
+
+def test_pythons_start_stays_light(installed, tmp_path):
+    command, site = installed
+    code = "import sys; print(*sys.modules)"
+    after = set(output(command, code, cwd=tmp_path).split())
+    assert "_d2lrnn_mxnet_first" in after
+    (site / "d2lrnn.pth").unlink()
+    assert after - set(output(command, code, cwd=tmp_path).split()) == {"_d2lrnn_mxnet_first"}
+
+
+def test_a_start_that_finds_no_module_of_ours_says_nothing(installed, tmp_path):
+    command, site = installed
+    (site / "_d2lrnn_mxnet_first.py").unlink()
+    assert output(command, "print(1)", cwd=tmp_path) == "1"
+    assert output(command, "print(1)", "-I", cwd=tmp_path) == "1"
+
+
+@pytest.mark.parametrize("options", [("-S",), ("-I",), ("-E", "-s")], ids=" ".join)
+def test_python_starts_with_options_that_leave_something_out(installed, tmp_path, options):
+    command, _ = installed
+    expected = str("-S" not in options)
+    assert (
+        output(command, "import sys; print('_d2lrnn_mxnet_first' in sys.modules)", *options, cwd=tmp_path) == expected
+    )
+
+
+def test_all_that_is_installed_is_recorded(wheel, editable):
+    """Which is what pip goes by when it takes a package away again."""
+    for archive in (wheel, editable):
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        (record,) = (name for name in names if name.endswith(".dist-info/RECORD"))
+        recorded = {row[0] for row in csv.reader(archive.read(record).decode().splitlines())}
+        assert recorded == names
+        assert {"d2lrnn.pth", "_d2lrnn_mxnet_first.py"} < names
+        assert not {"d2lrnn/startup.pth", "d2lrnn/_mxnet_first.py"} & names
 
 
 @pytest.mark.only("mxnet")
-def test_mxnet_can_be_imported_first_as_the_books_cells_do(backend):
-    """What an installed d2lrnn makes Python run at its start is run here by hand: an editable install has it not."""
-    cell = "import mxnet; from mxnet import np, npx; from d2lrnn import mxnet as d2l; print(d2l.__name__)"
-    code = f"{STARTUP}; {cell}"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (result.stdout, result.stderr) == ("d2lrnn.mxnet\n", "")
-
-
-def test_pythons_start_stays_light():
-    assert not modules_after(STARTUP) & {*backends.BACKENDS, "numpy", "importlib_metadata", "matplotlib"}
+@pytest.mark.parametrize("how", ["wheel", "editable"])
+def test_mxnet_can_be_imported_first_as_the_books_cells_do(backend, tmp_path, request, how):
+    # Our own file is found first, and the frameworks where they are: a .pth of theirs is not read from there
+    command, site = python_with(tmp_path / "python", *(path for path in sys.path if path.endswith("site-packages")))
+    request.getfixturevalue(how).extractall(site)
+    cell = "import mxnet; from mxnet import np, npx; from d2lrnn import mxnet as d2l; print(d2l.__name__, d2l.__file__)"
+    name, file = output(command, cell, cwd=tmp_path).split()
+    assert name == "d2lrnn.mxnet"
+    assert Path(file) == (ROOT if how == "editable" else site) / "d2lrnn" / "mxnet" / "__init__.py"
+    (site / "d2lrnn.pth").unlink()
+    assert "module 'numpy' has no attribute 'bool'" in run(command, "import mxnet", cwd=tmp_path).stderr
 
 
 def test_a_missing_framework_is_named_with_its_remedy():

@@ -188,16 +188,33 @@ def test_a_damaged_folder_is_shown_or_refused_and_left_alone(originals, draw):
     check(draw.draw, originals, draw.draw(st.sampled_from(["show", "convert", "convert", "convert"])))
 
 
+@pytest.mark.only("torch")
 @often(300)
 @given(draw=st.data())
 def test_a_damaged_folder_is_continued_or_refused_and_left_alone(backend, trained, draw):
     check(draw.draw, trained[backend.name], "predict")
 
 
+@pytest.mark.only("mxnet", "tensorflow")
+@often(30)
+@given(draw=st.data())
+def test_what_is_read_from_a_damaged_folder_is_continued_in_the_others_too(backend, trained, draw):
+    # A folder is read without any framework; what differs is the model that is made of it, which takes its time
+    check(draw.draw, trained[backend.name], "predict")
+
+
+@pytest.mark.only("torch")
 @often(60)
 @given(draw=st.data())
 def test_a_damaged_folder_is_resumed_or_refused_and_left_alone(backend, trained, draw):
     # Its bytes only: the run is complete, and another number of epochs, say, would rightly be trained
+    check(draw.draw, trained[backend.name], "resume", values=False)
+
+
+@pytest.mark.only("mxnet", "tensorflow")
+@often(10)
+@given(draw=st.data())
+def test_what_is_read_from_a_damaged_folder_is_resumed_in_the_others_too(backend, trained, draw):
     check(draw.draw, trained[backend.name], "resume", values=False)
 
 

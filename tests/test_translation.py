@@ -47,7 +47,6 @@ def own(tmp_path, monkeypatch):
     folder = tmp_path / "own"
     folder.mkdir()
     monkeypatch.setenv(corpora.DATA_ENV, str(folder))
-    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
     monkeypatch.setitem(DATA_HUB, "fra-eng", ("http://127.0.0.1:1/fra-eng.zip", "0" * 40))
     return folder
