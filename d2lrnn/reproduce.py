@@ -25,7 +25,8 @@ from d2lrnn.checkpoint import CONFIG, RunFolder, write_atomically
 from d2lrnn.compare import ask, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, TrainingInterrupted
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.monitor import format_perplexity
 from d2lrnn.run import corpus_source, describe_here
 from d2lrnn.settings import Settings
 
@@ -299,8 +300,8 @@ def reproduce(
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(plan.out)!r}: {error.strerror or error}; name another one"
+        raise StorageError(
+            f"cannot make the folder {str(plan.out)!r}: {error.strerror or error}; name another one", error.errno
         ) from None
     target = Path(results) if results is not None else _default_results(plan)
     _split(target)
@@ -332,7 +333,7 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
         return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
             run, on_event
         )
-    except InputError as error:  # a full disk, for one: the others may still be trained
+    except (InputError, StorageError) as error:  # a full disk, for one: the others may still be trained
         return str(error)
 
 
@@ -421,7 +422,7 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
     machines = [dict(row["machine"] or {}) for row in used]
     threads = sorted({str(machine.pop("OMP_NUM_THREADS", None)) for machine in machines})
     here.pop("OMP_NUM_THREADS")
-    chosen = "".join(f" --backend {name}" for name in plan.names) if set(plan.names) != set(backends.BACKENDS) else ""
+    chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.BACKENDS) else ""
     return {
         "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
         "quick": plan.quick,
@@ -631,7 +632,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return format_perplexity(value, 3 if value < 10 else 1)
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:

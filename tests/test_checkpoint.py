@@ -18,7 +18,7 @@ import pytest
 from d2lrnn import canonical, checkpoint
 from d2lrnn.checkpoint import RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.errors import InputError, InputFileError, StorageError
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
 
@@ -248,7 +248,7 @@ def test_a_full_disk_at_any_moment_is_said_and_leaves_the_old_state(tmp_path, mo
         with RunFolder.reopen(path) as folder:
             with monkeypatch.context() as patch:
                 break_at(patch, moment, full)
-                with pytest.raises(InputError, match="No space left on device; ") as caught:
+                with pytest.raises(StorageError, match="No space left on device; ") as caught:
                     folder.save(make_state(5), "unfinished")
             assert "\n" not in str(caught.value)
             read = RunFolder.open(path)
@@ -272,7 +272,7 @@ def test_a_failed_save_leaves_no_half_written_files_on_a_full_disk(tmp_path, mon
 
     with RunFolder.reopen(path) as folder:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(InputError, match="what was saved before is still there"):
+        with pytest.raises(StorageError, match="what was saved before is still there"):
             folder.save(make_state(5), "unfinished")
     assert content(path) == before
 
@@ -284,7 +284,7 @@ def test_writing_atomically(tmp_path, monkeypatch):
     assert target.read_bytes() == b"two"
     assert target.stat().st_mode & 0o777 == 0o666 & ~checkpoint._umask()
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
-    with pytest.raises(InputError, match="cannot write .*: Input/output error; "):
+    with pytest.raises(StorageError, match="cannot write .*: Input/output error; "):
         write_atomically(target, b"three")
     assert content(tmp_path) == {"file": b"two"}
     with pytest.raises(InputError, match="cannot write"):
