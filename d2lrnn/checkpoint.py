@@ -92,6 +92,25 @@ def write_atomically(path: Path, content: bytes) -> None:
         _flush_folder(path.parent)
 
 
+def make_folder(path: Path, what: str, advice: str) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Args:
+        path: The folder.
+        what: How an error begins that says that it could not be made.
+        advice: What to do then.
+
+    Raises:
+        InputError: If there is a file in its place, or in that of a folder above it.
+        StorageError: If the disk does not take it.
+    """
+    with _explained(what, advice):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"{what}: {error.strerror}; {advice}") from None
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -459,13 +478,9 @@ class RunFolder:
             StorageError: If it cannot be written.
         """
         path = Path(path)
-        with _explained(f"cannot make the run folder {str(path)!r}", "name another one with --out"):
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:  # the disk is well, and the path is wrong
-                raise InputError(
-                    f"cannot make the run folder {str(path)!r}: {error.strerror}; name another one with --out"
-                ) from None
+        what, advice = f"cannot make the run folder {str(path)!r}", "name another one with --out"
+        make_folder(path, what, advice)
+        with _explained(what, advice):
             found = sorted(entry.name for entry in path.iterdir())
         if CONFIG in found:
             raise InputError(

@@ -707,8 +707,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         except OSError as error:
             print(f"d2lrnn: error: {_explain(error)}", file=sys.stderr)
-            with contextlib.suppress(OSError):
-                sys.stdout.close()  # or Python would try once more, and complain
+            try:
+                sys.stdout.flush()
+            except OSError:  # it was our output: Python would try once more, and complain
+                with contextlib.suppress(OSError):
+                    sys.stdout.close()
             return 2
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn import backends
-from d2lrnn.checkpoint import CONFIG, RunFolder, write_atomically
+from d2lrnn.checkpoint import CONFIG, RunFolder, make_folder, write_atomically
 from d2lrnn.compare import ask, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
@@ -297,12 +297,7 @@ def reproduce(
     plan = _plan(names, quick, seeds, out)
     for run in plan.runs:
         _kept(run)  # what is refused should be refused before hours go by
-    try:
-        plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the folder {str(plan.out)!r}: {error.strerror or error}; name another one", error.errno
-        ) from None
+    make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     _split(target)
     problems: dict[str, str] = {}

@@ -491,7 +491,7 @@ class _Recorder:
         if state is not None:
             self.kept = _Kept(len(state.history), state.weights, state.random_state, state.best, state.samples)
         self.stopped_early = False
-        self.seconds_before: float = folder.config["seconds"] if folder is not None else 0.0
+        self.seconds_before: float = folder.config.get("seconds", 0.0) if folder is not None else 0.0
         self.begin = self.curve_drawn = time.perf_counter()
 
     @property
