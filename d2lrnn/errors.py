@@ -47,7 +47,7 @@ class BackendNotInstalledError(D2LRNNError, ImportError):
 
 
 class DivergenceError(D2LRNNError, ArithmeticError):
-    """The loss or the weights became NaN or infinite during training, or the loss far worse than guessing.
+    """The loss or a weight became NaN or infinite during training, or the loss far worse than that of guessing.
 
     Attributes:
         epoch: The epoch, counted from 1, in which it happened.

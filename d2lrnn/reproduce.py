@@ -650,7 +650,8 @@ def write(document: Mapping[str, Any], path: str | Path) -> None:
         path: The file.
 
     Raises:
-        InputError: If the file cannot be read or written, or does not have each mark once.
+        InputError: If the file cannot be read, or does not have each mark once.
+        StorageError: If it cannot be written.
     """
     put_between(path, table(document))
 
@@ -661,7 +662,8 @@ def put_between(path: str | Path, content: str, begin: str = BEGIN, end: str = E
     A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
 
     Raises:
-        InputError: If the file cannot be read or written, or does not have each mark once.
+        InputError: If the file cannot be read, or does not have each mark once.
+        StorageError: If it cannot be written.
     """
     path = Path(path)
     before, after = _split(path, begin, end)

@@ -227,8 +227,8 @@ def train_ch8(
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
-        DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss of an epoch is far worse than
-            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before that epoch.
+        DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
+            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     if strategy.num_replicas_in_sync != 1:
