@@ -522,6 +522,9 @@ def _show(args: argparse.Namespace) -> int:
         for values in zip(*(column.cells for column in table.columns), strict=True):
             lines = zip((str(column.header) for column in table.columns), values, strict=True)
             console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
+    for row in rows:
+        if row["error"] is not None:
+            console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"curves: {args.png}", highlight=False, markup=False)
     return 0
 

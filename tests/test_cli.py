@@ -554,7 +554,7 @@ def test_what_others_write_to_the_output_of_a_worker_is_no_answer(tmp_path, monk
     """A framework that is nothing but noise: its worker's answer comes through, and the noise does not."""
     name = "sitecustomize" if early else "torch"
     code = NOISE.replace("raise ImportError", "#") if early else NOISE
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([broken_framework(tmp_path, name, code), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([broken_framework(tmp_path, name, code), *filter(None, sys.path)]))
     broken_framework(tmp_path, "torch", "raise ImportError('libnoise.so')" if early else NOISE)
     events = []
     answer = compare.ask({"task": "devices", "backend": "torch"}, events.append)
@@ -586,7 +586,7 @@ def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_p
             "import pooch\n"
             f"pooch.os_cache = lambda name: {str(tmp_path / 'cache')!r}\n"
         )
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.delenv(corpora.DATA_ENV, raising=False)
         monkeypatch.setitem(corpora.DATA_HUB, "time_machine", (url, "0" * 40))
@@ -594,8 +594,10 @@ def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_p
         with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
             corpora.read_text("time-machine")
         assert len(asked) == 1
+        broken_framework(tmp_path, "torch", "raise ImportError('once the text has been read')")
         settings = {"corpus": "time-machine", "epochs": 1, "num_hiddens": 4}
-        compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
+        answer = compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
+        assert "once the text has been read" in answer["message"]
         server.shutdown()
         thread.join()
     assert len(asked) == 1

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,12 +255,17 @@ def test_an_error_before_the_first_epoch_is_recorded_too(backend, tmp_path):
 
 
 def test_damage_that_a_checkpoint_finds_is_not_taken_for_a_full_disk(backend, tmp_path):
+    epochs = []
+
     def damage(number, epoch):
+        epochs.append(number)
         if number == 3:
             (tmp_path / "run" / "config.json").write_text("{}")
 
-    with pytest.raises(InputError, match=r"config.json' is not of a run"):
+    with warnings.catch_warnings(), pytest.raises(InputError, match=r"config.json' is not of a run"):
+        warnings.simplefilter("ignore")  # that it goes on and tries again, if it did
         train(backend, tmp_path / "run", callback=damage)
+    assert epochs == [1, 2, 3]  # the checkpoint after the fourth ends it
 
 
 def test_a_run_reads_and_tokenizes_its_text_once(backend, tmp_path, monkeypatch):
@@ -668,6 +674,19 @@ def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch,
     out = " ".join(capfd.readouterr().out.split())
     assert "over 1e+304" in out or "3.0e+84" in out
     assert len(max(out.split(), key=len)) < 130  # a rule of the table
+
+
+def test_show_says_what_ended_a_run(tmp_path, capfd):
+    from d2lrnn import cli
+
+    with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
+        folder.save(folder.state, "failed", "MemoryError: [not enough]")
+    args = ["show", str(tmp_path / "run"), "--png", str(tmp_path / "a.png")]
+    assert cli.main(args) == 0
+    assert f"{tmp_path / 'run'}: MemoryError: [not enough]\n" in capfd.readouterr().out
+    assert cli.main([*args, "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["runs"]
+    assert (row["status"], row["error"]) == ("failed", "MemoryError: [not enough]")
 
 
 def test_show_in_a_narrow_terminal(tmp_path, monkeypatch, capfd):
