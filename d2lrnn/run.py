@@ -488,6 +488,7 @@ class _Recorder:
         self.weights, self.random_state, self.predict = weights, random_state, predict
         state = None if folder is None else folder.state
         self.kept: _Kept | None = None
+        self.best_weights = None if state is None else state.best
         if state is not None:
             self.kept = _Kept(len(state.history), state.weights, state.random_state, state.best, state.samples)
         self.stopped_early = False
@@ -505,10 +506,15 @@ class _Recorder:
         # Before anything that may be interrupted: an epoch is the last one or is not, however the training ends
         self.best, self.best_in_patience = self._better(number, self.best), self._better(number, self.best_in_patience)
         patience = self.settings.patience
-        self.stopped_early = patience is not None and number - (self.best_in_patience or self.patience_from) >= patience
+        waited = number - (self.best_in_patience or self.patience_from)
+        # (An absurd epoch is none to end with: training recovers from it, or has diverged soon)
+        self.stopped_early = patience is not None and waited >= patience and not epoch.absurd
         if self.folder is not None:
+            weights = self.weights() if self.best == number or not epoch.absurd else None
+            if self.best == number:
+                self.best_weights = weights
             if not epoch.absurd:  # or the weights before it stay the last good ones, unless a later one is better
-                self._remember(number)
+                self._remember(number, weights)
             if number % self.checkpoint_every == 0 and number < self.settings.epochs:
                 self._checkpoint()
         stop = self.callback is not None and self.callback(number, epoch) is True
@@ -521,20 +527,17 @@ class _Recorder:
             return best
         return number if best is None or values[number - 1] < values[best - 1] else best
 
-    def _remember(self, number: int) -> None:
+    def _remember(self, number: int, weights: Any) -> None:
         """Keep what a checkpoint needs, all at once, so that Ctrl-C finds this epoch whole or the one before.
 
         The history only grows: that of this epoch is its beginning (:meth:`_state`).
         """
-        before = self.kept
-        weights = self.weights()
-        best = weights if self.best == number else before.best if before is not None else None
-        samples = before.samples if before is not None else ""
+        samples = self.kept.samples if self.kept is not None else ""
         every = max(1, self.settings.epochs // _SAMPLES)
         if number % every == 0 or number == self.settings.epochs:
             lines = [f"epoch {number}, perplexity {format_perplexity(self.history.perplexity[-1])}"]
             samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
-        self.kept = _Kept(number, weights, dict(self.random_state()), best, samples)
+        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, samples)
 
     def _state(self) -> State | None:
         """Return the state of the last whole epoch, or None before the first one."""

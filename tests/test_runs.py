@@ -221,18 +221,27 @@ def test_a_learning_rate_needs_epochs_to_go_on_with(backend, tmp_path):
 def test_epochs_that_are_absurd_are_kept_only_once_a_better_one_has_come(tmp_path):
     """What the disk has is the last sane epoch, and the history of all of them when training has recovered."""
     folder = make_folder(tmp_path / "run")
-    epochs = [Epoch(np.full(8, loss), [10] * 8, 1.0, np.ones(8), absurd=loss > 9) for loss in (2.0, 99.0, 99.0, 2.0)]
+    # The held-out perplexity is best after one of the absurd ones, whose minibatches had all gone wrong before its end
+    losses, valid = (2.0, 99.0, 99.0, 2.0), (9.0, 8.0, 5.0, 6.0)
+    epochs = [Epoch(np.full(8, loss), [10] * 8, 1.0, np.ones(8), value, absurd=loss > 9)
+              for loss, value in zip(losses, valid, strict=True)]  # fmt: skip
+    given = RunFolder.open(folder).weights()
     with RunFolder.reopen(folder) as opened:
         recorder = run._Recorder(
             opened, opened.state.history, settings(epochs=99), 1, None,
-            weights=opened.weights, random_state=lambda: opened.state.random_state, predict=str,
+            weights=lambda: {name: np.full_like(value, number) for name, value in given.items()},
+            random_state=lambda: opened.state.random_state, predict=str,
         )  # fmt: skip
         seen = []
         for number, epoch in enumerate(epochs, 2):
             recorder(number, epoch)
             seen.append(RunFolder.open(folder).epoch)
     assert seen == [2, 2, 2, 5]
-    assert RunFolder.open(folder).state.history.epoch == [1, 2, 3, 4, 5]
+    state = RunFolder.open(folder).state
+    assert state.history.epoch == [1, 2, 3, 4, 5]
+    assert best_epoch(state.history) == 4
+    assert {float(value.flat[0]) for value in state.best.values()} == {4.0}
+    assert {float(value.flat[0]) for value in state.weights.values()} == {5.0}
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), InputError("no such thing;\nsay another")])
@@ -262,9 +271,10 @@ def test_damage_that_a_checkpoint_finds_is_not_taken_for_a_full_disk(backend, tm
         if number == 3:
             (tmp_path / "run" / "config.json").write_text("{}")
 
-    with warnings.catch_warnings(), pytest.raises(InputError, match=r"config.json' is not of a run"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it goes on and tries again, if it did
-        train(backend, tmp_path / "run", callback=damage)
+        with pytest.raises(InputError, match=r"config.json' is not of a run"):
+            train(backend, tmp_path / "run", callback=damage)
     assert epochs == [1, 2, 3]  # the checkpoint after the fourth ends it
 
 
