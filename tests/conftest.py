@@ -229,9 +229,9 @@ def count_texts(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
     tokenized: list[str] = []
     read_text, load_corpus = corpora.read_text, corpora.load_corpus
 
-    def reading(source: Any) -> Text:
+    def reading(source: Any, *args: Any, **options: Any) -> Text:
         read.append(str(source))
-        return read_text(source)
+        return read_text(source, *args, **options)
 
     def tokenizing(source: Any, *args: Any, **options: Any) -> Any:
         tokenized.append(source.name if isinstance(source, Text) else str(source))
