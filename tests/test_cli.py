@@ -453,9 +453,12 @@ def test_compare_one_backend(run, backend, tmp_path):
 
 
 def broken_framework(folder, name, code):
-    """Put a module in the place of a framework's, for processes that are started with its folder in PYTHONPATH."""
+    """Put a module in the place of a framework's, for processes that are started with what this returns as PYTHONPATH.
+
+    What they import otherwise is what this process does.
+    """
     (folder / f"{name}.py").write_text(code)
-    return str(folder)
+    return os.pathsep.join([str(folder), *filter(None, sys.path)])
 
 
 @pytest.mark.parametrize(
@@ -554,7 +557,7 @@ def test_what_others_write_to_the_output_of_a_worker_is_no_answer(tmp_path, monk
     """A framework that is nothing but noise: its worker's answer comes through, and the noise does not."""
     name = "sitecustomize" if early else "torch"
     code = NOISE.replace("raise ImportError", "#") if early else NOISE
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([broken_framework(tmp_path, name, code), *filter(None, sys.path)]))
+    monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, name, code))
     broken_framework(tmp_path, "torch", "raise ImportError('libnoise.so')" if early else NOISE)
     events = []
     answer = compare.ask({"task": "devices", "backend": "torch"}, events.append)

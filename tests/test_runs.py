@@ -296,6 +296,8 @@ def test_a_backends_loader_yields_what_numpys_would_have(backend, sampling):
     next(iter(loader))  # from where it is
     made = loader.read_as(backend.interop.SeqDataLoader)
     assert made.vocab is vocab
+    assert (made.used_tokens, made.text_tokens) == (loader.used_tokens, loader.text_tokens)
+    assert made.text_tokens > made.used_tokens == 2000
     for _ in range(2):
         for one, other in ((loader, made), (loader.valid_iter, made.valid_iter)):
             for (X, Y), (X_, Y_) in zip(one, other, strict=True):

@@ -170,7 +170,7 @@ class SeqDataLoader:
             self.batch_size, self.num_steps, self.use_random_iter, -1,
             corpus=self.corpus, vocab=self.vocab, shift=self._shift,
         )  # fmt: skip
-        made.random_state = self.random_state
+        made.random_state, made.text_tokens = self.random_state, self.text_tokens
         if self.valid_iter is not None:
             made.valid_iter = self.valid_iter.read_as(loader)
         return made
