@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -30,7 +31,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from d2lrnn.canonical import Weights
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
-from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.errors import D2LRNNError, InputError, InputFileError, StorageError
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
 
@@ -55,8 +56,9 @@ LOCK = ".lock"
 NEXT = ".next"
 _HASHED = (VOCAB, WEIGHTS, BEST, STATE, HISTORY, SAMPLES)
 _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
-# A run is unfinished while it trains, and for ever if its process is killed
-STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "converted")
+# A run is unfinished while it trains, and for ever if its process is killed. One that failed or diverged has the
+# words of the error in its configuration.
+STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
@@ -65,7 +67,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new one, and nothing in between.
 
     Raises:
-        InputError: If it cannot be written; there is then no trace of it.
+        InputError: If there is no such folder.
+        StorageError: If it cannot be written; there is then no trace of it.
     """
     with _explained(f"cannot write {str(path)!r}", "free some space, or choose another place"):
         if not path.parent.is_dir():
@@ -87,6 +90,25 @@ def write_atomically(path: Path, content: bytes) -> None:
                 temporary.unlink()
             raise
         _flush_folder(path.parent)
+
+
+def make_folder(path: Path, what: str, advice: str) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Args:
+        path: The folder.
+        what: How an error begins that says that it could not be made.
+        advice: What to do then.
+
+    Raises:
+        InputError: If there is a file in its place, or in that of a folder above it.
+        StorageError: If the disk does not take it.
+    """
+    with _explained(what, advice):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"{what}: {error.strerror}; {advice}") from None
 
 
 def _umask() -> int:
@@ -111,11 +133,12 @@ def _explained(what: str, advice: str) -> Iterator[None]:
     """Turn what the system says of a file into an error that says what to do."""
     try:
         yield
-    except (OSError, ValueError) as error:  # ValueError: a null byte in a path
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{what}: {reason}; {advice}") from None
+    except D2LRNNError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{what}: {error.strerror or error}; {advice}", error.errno) from None
+    except ValueError as error:  # a null byte in a path
+        raise InputError(f"{what}: {error}; {advice}") from None
 
 
 def digest(content: bytes) -> str:
@@ -311,6 +334,7 @@ class RunFolder:
         Raises:
             InputFileError: If there is no such folder, or it is not of a run.
             InputError: If it is damaged, or was written by a newer version.
+            StorageError: If the disk does not let it be read.
         """
         path = Path(path)
         for _ in range(_READ_ATTEMPTS):
@@ -415,17 +439,27 @@ class RunFolder:
         """Open a run folder to go on with it, and lock it until :meth:`close`.
 
         Raises:
-            InputError: As :meth:`open`, and if another process is at work in it or it cannot be written.
+            InputError: As :meth:`open`, and if another process is at work in it.
+            StorageError: If it cannot be read or written.
         """
-        folder = cls.open(path)  # before the lock makes a file in a folder that is no run
-        folder.lock()
+        return cls.open(path).take()  # before the lock makes a file in a folder that is no run
+
+    def take(self) -> RunFolder:
+        """Lock a run folder that has been read, until :meth:`close`, and return it as it now is.
+
+        It is read again only if another process has gone on with it since.
+
+        Raises:
+            InputError: If another process is at work in it, or has damaged it.
+            StorageError: If it cannot be written.
+        """
+        self.lock()
         try:
-            # Another process may have gone on with it in between
-            now = cls.open(path)
-            now._lock = folder._lock
+            now = self if _read_config(self.path) == self.config else type(self).open(self.path)
+            now._lock = self._lock
             now.finish()
         except BaseException:
-            folder.close()
+            self.close()
             raise
         return now
 
@@ -440,11 +474,13 @@ class RunFolder:
             vocab: Its vocabulary.
 
         Raises:
-            InputError: If the folder holds something already, cannot be written, or is in use by another process.
+            InputError: If the folder holds something already, or is in use by another process.
+            StorageError: If it cannot be written.
         """
         path = Path(path)
-        with _explained(f"cannot make the run folder {str(path)!r}", "name another one with --out"):
-            path.mkdir(parents=True, exist_ok=True)
+        what, advice = f"cannot make the run folder {str(path)!r}", "name another one with --out"
+        make_folder(path, what, advice)
+        with _explained(what, advice):
             found = sorted(entry.name for entry in path.iterdir())
         if CONFIG in found:
             raise InputError(
@@ -478,6 +514,7 @@ class RunFolder:
 
         Raises:
             InputError: If another process has done so.
+            StorageError: If the folder cannot be written.
         """
         lock = filelock.FileLock(self.path / LOCK, timeout=0)
         with _explained(f"cannot write into {str(self.path)!r}", "check who owns the folder, and the space left"):
@@ -504,16 +541,18 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def save(self, state: State, status: str, **changes: Any) -> None:
+    def save(self, state: State, status: str, error: str | None = None, **changes: Any) -> None:
         """Commit a state.
 
         Args:
             state: The state.
             status: One of :data:`STATUSES`.
+            error: What ended the training, in words, if something did.
             **changes: What else changes in ``config.json``.
 
         Raises:
-            InputError: If it cannot be written; the folder then holds the state before it.
+            StorageError: If it cannot be written; the folder then holds the state before it.
+            InputError: If the folder was damaged meanwhile.
         """
         kind = self.settings.model
         parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: _dump_state(state)}
@@ -522,7 +561,7 @@ class RunFolder:
             parts[BEST] = dump_tensors(state.best, kind)
         if state.samples:
             parts[SAMPLES] = state.samples.encode()
-        config = {**self.config, **changes, "status": status, "epoch": len(state.history)}
+        config = {**self._with_status(status, error), **changes, "epoch": len(state.history)}
         config["settings"] = self.settings.to_dict()
         before, self.config = self.config, config
         try:
@@ -532,14 +571,19 @@ class RunFolder:
             raise
         self.state = state
 
-    def mark(self, status: str) -> None:
-        """Commit another status, and nothing else.
+    def mark(self, status: str, error: str | None = None) -> None:
+        """Commit another status, and the words of the error that led to it, and nothing else.
 
         Raises:
-            InputError: If it cannot be written.
+            StorageError: If it cannot be written.
+            InputError: If the folder was damaged meanwhile.
         """
-        self.config = {**self.config, "status": status}
+        self.config = self._with_status(status, error)
         self._commit({})
+
+    def _with_status(self, status: str, error: str | None) -> dict[str, Any]:
+        config = {name: value for name, value in self.config.items() if name != "error"}
+        return {**config, "status": status, **({} if error is None else {"error": error})}
 
     def _commit(self, parts: Mapping[str, bytes]) -> None:
         before = self.finish()
@@ -576,7 +620,8 @@ class RunFolder:
             The hashes of the files of the last commit.
 
         Raises:
-            InputError: If they cannot be moved, or the configuration was damaged meanwhile.
+            StorageError: If they cannot be moved.
+            InputError: If the configuration was damaged meanwhile.
         """
         # As it stands on the disk: Ctrl-C may have come just after a commit
         files: dict[str, Any] = _read_config(self.path)["files"] if (self.path / CONFIG).exists() else {}
@@ -605,6 +650,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         content = (path / CONFIG).read_bytes()
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _NOT_THERE:
+            raise _unreadable(path / CONFIG, error) from None
         there = os.path.lexists(path)
         what = f"there is no {CONFIG} in it that can be read" if there else "there is no such folder"
         reason = getattr(error, "strerror", None) or error
@@ -623,26 +670,16 @@ def _read_config(path: Path) -> dict[str, Any]:
             "copy, or train anew"
         )
     # The hash holds: whatever is wrong from here on was written so on purpose
-    files = config.get("files")
-    right = (
-        isinstance(config.get("backend"), str)
-        and config.get("status") in STATUSES
-        and _is_count(config.get("epoch"))
-        and _is_count(config.get("vocab_size"))
-        and isinstance(files, dict)
-        and all(
-            name in _HASHED and isinstance(part, dict) and isinstance(part.get("sha256"), str)
-            for name, part in files.items()
-        )
-        and VOCAB in files
-        and (set(files) == {VOCAB} or all(needed in files for needed in _NEEDED))
-        and all(isinstance(config.get(key, {}), dict) for key in ("corpus", "versions", "machine"))
-        and isinstance(config.get("corpus", {}).get("name", ""), str)
-        and _is_count(config.get("patience_from", 0))
-        and isinstance(config.get("seconds", 0.0), (int, float))
-    )
-    if not right:
-        raise InputError(f"{name} lacks something that a run has, or has it in another form: {advice}")
+    for field_name, (right, expected) in _FIELDS.items():
+        *parents, last = field_name.split(".")
+        holder = config
+        for parent in parents:
+            holder = holder.get(parent, {})  # which was checked before what is in it
+        if last not in holder and field_name not in _REQUIRED:
+            continue
+        if last not in holder or not right(holder[last]):
+            found = f"holds {holder[last]!r:.60}" if last in holder else "is missing"
+            raise InputError(f"{name} cannot be used: its {field_name!r} {found}, and should be {expected}; {advice}")
     return config
 
 
@@ -650,18 +687,84 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _are_files(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(
+            name in _HASHED and isinstance(part, dict) and isinstance(part.get("sha256"), str)
+            for name, part in value.items()
+        )
+        and VOCAB in value
+        and (set(value) == {VOCAB} or all(needed in value for needed in _NEEDED))
+    )
+
+
+# What config.json must hold where, and in which words that is said
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "backend": (_is_text, "the name of a backend, a text"),
+    "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
+    "epoch": (_is_count, "a whole number of at least 0"),
+    "vocab_size": (_is_count, "a whole number of at least 0"),
+    "files": (
+        _are_files,
+        f"{VOCAB}, and for a run that has trained {', '.join(_NEEDED[1:])}, each with its 'sha256', and no other file "
+        "than those of a run",
+    ),
+    "corpus": (_is_dict, "names and values"),
+    "corpus.name": (_is_text, "a text"),
+    "versions": (_is_dict, "names and values"),
+    "machine": (_is_dict, "names and values"),
+    "patience_from": (_is_count, "a whole number of at least 0"),
+    "seconds": (_is_number, "a number"),
+    "error": (_is_text, "a text"),
+    "earlier_lr": (
+        lambda value: isinstance(value, list)
+        and all(isinstance(part, dict) and _is_count(part.get("until")) and _is_number(part.get("lr"))
+                for part in value),
+        "a list of learning rates, each with 'lr' and the epoch 'until' which it held",
+    ),
+}  # fmt: skip
+_REQUIRED = ("backend", "status", "epoch", "vocab_size", "files")
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+
+
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot read {str(path)!r}: {error.strerror or error}; check who owns it, and whether its disk is well",
+        error.errno,
+    )
+
+
 def _read_part(path: Path, name: str, expected: Mapping[str, Any]) -> bytes:
     """Return the content of a file, in the version that the configuration names."""
     found = []
+    unreadable = None
     for candidate in (path / name, path / (name + NEXT)):
         try:
             content = candidate.read_bytes()
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):
+            if error.errno not in _NOT_THERE:
+                unreadable = _unreadable(candidate, error)
+            elif not isinstance(error, FileNotFoundError):
                 found.append(error.strerror or type(error).__name__)
             continue
         if digest(content) == expected["sha256"]:
             return content
         found.append(f"{len(content)} bytes where {expected.get('bytes')} were written, or changed ones")
+    if unreadable is not None:
+        raise unreadable
     what = f"is damaged ({found[0]})" if found else "is missing"
     raise InputError(f"{str(path / name)!r} {what}: restore it from a copy of the folder, or train anew")

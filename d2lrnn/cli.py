@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
+import errno
 import io
 import json
 import math
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,12 +31,60 @@ from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
-from d2lrnn.monitor import BOOK_NUM_PREDS
+from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
 from d2lrnn.settings import SAMPLINGS, Settings, check_text
 
 _DEFAULTS = Settings()
 _TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
 _NARROWEST_TABLE = 105  # a terminal that is narrower gets a block for each backend
+
+
+def _did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return the name that was perhaps meant, as the end of an error, or nothing."""
+    found = difflib.get_close_matches(given, list(known), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words of a command beside the usage of this command, and what was perhaps meant."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse here what is not known: argparse would leave that to the parser of all commands."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions if action.help != argparse.SUPPRESS
+                       for option in action.option_strings]  # fmt: skip
+            meant = "".join(
+                _did_you_mean(word.partition("=")[0], options) for word in unknown[:1] if word.startswith("--")
+            )
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant or self._hyphen_advice(unknown[0])}")
+        return namespace, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            raise argparse.ArgumentError(
+                action, error.message + _did_you_mean(str(value), action.choices or ())
+            ) from None
+
+    def _hyphen_advice(self, word: str) -> str:
+        """Return how to give a value that begins with a hyphen, if that is what a word may be."""
+        before = self._given[: self._given.index(word)] if word in self._given else ()
+        option = next((name for name in reversed(before) if name.startswith("--")), None)
+        if option is None or not word.startswith("-") or word.startswith("--"):
+            return ""
+        return f" (a value that begins with a hyphen is written with =, as in {option.partition('=')[0]}={word})"
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and leave with exit code 2."""
+        if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
+            after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
+            message += "".join(self._hyphen_advice(word) for word in after[:1])
+        super().error(f"{message} (see '{self.prog} --help')")
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -89,7 +140,9 @@ def _backend_names(text: str) -> list[str]:
             raise InputError("no backend is named")
         return list(dict.fromkeys(backends.check_name(name) for name in names))
     except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        unknown = [name for name in names if name not in backends.BACKENDS]
+        meant = _did_you_mean(unknown[0], backends.BACKENDS) if unknown else ""
+        raise argparse.ArgumentTypeError(f"{error}{meant}") from None
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +212,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--device",
         default=_DEFAULTS.device,
         metavar="D",
-        help="cpu, gpu, gpu:1, mps (torch) or auto (%(default)s)",
+        help="cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto (%(default)s)",
     )
     add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
         help="text to continue at the end (default: the corpus's own)")  # fmt: skip
@@ -184,12 +237,31 @@ def _add_run(parser: argparse.ArgumentParser, help: str = "the run folder") -> N
     parser.add_argument("run_folder", metavar="DIR", help=help)
 
 
+_SHELLS = ("bash", "zsh", "tcsh")
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints the completion script of a shell, and ends the program."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        try:
+            import shtab
+        except ImportError:
+            parser.error("completion needs one package more: pip install shtab")
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="d2lrnn",
         description="Recurrent neural networks of Dive into Deep Learning in PyTorch, MXNet and TensorFlow.",
     )
-    parser.add_argument("--version", action="version", version=f"d2lrnn {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"d2lrnn {__version__}")
+    parser.add_argument("--print-completion", action=_PrintCompletion, metavar="SHELL", choices=_SHELLS,
+                        help=f"print a script of completions for a shell: {', '.join(_SHELLS)}")  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = commands.add_parser("backends", help="which frameworks are installed, and on what they can run")
@@ -209,6 +281,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command)
     command.add_argument("--epochs", type=_whole(1), metavar="MORE",
                          help="train so many epochs more (default: those that are left)")  # fmt: skip
+    command.add_argument("--lr", type=_positive, metavar="RATE",
+                         help="go on with another learning rate, as a run that diverged needs")  # fmt: skip
     command.add_argument("--corpus", metavar="FILE", help="where the run's text is now, if it has moved")
     command.add_argument("--encoding", metavar="NAME", help="of its file now (default: the run's)")
     _add_checkpoints(command)
@@ -227,7 +301,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=_whole(0), metavar="S", help="of the draws")
     command.add_argument("--backend", choices=list(backends.BACKENDS),
                          help="the framework (default: the one that trained the run)")  # fmt: skip
-    command.add_argument("--device", default="auto", metavar="D", help="cpu, gpu, gpu:1, mps or auto (%(default)s)")
+    command.add_argument("--device", default="auto", metavar="D",
+                         help="cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto (%(default)s)")  # fmt: skip
     command.add_argument("--unknown", choices=UNKNOWN_POLICIES, default="unk",
                          help="what to do with characters that the run's text lacks (%(default)s)")  # fmt: skip
     command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
@@ -242,6 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", choices=KINDS, help="the model, where a file does not tell it")
     command.add_argument("--vocab", metavar="DIR|FILE",
                          help="a run folder or vocab.json: the vocabulary, for a run made of a file")  # fmt: skip
+    command.add_argument("--force", action="store_true", help="replace FILE2 if it is there already")
     command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
     _add_json(command)
     command.set_defaults(run=_convert)
@@ -253,7 +329,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_show)
 
     command = commands.add_parser("reproduce", help="the perplexities that the book prints, and ours over three seeds")
-    command.add_argument("--backend", choices=list(backends.BACKENDS), help="the framework (default: all)")
+    command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
+                         help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
+    command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
     command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
     command.add_argument("--out", default=reproduce.OUT, metavar="DIR",
                          help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
@@ -300,7 +378,7 @@ def _backends(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"backends": rows})
         return 0
-    table = Table("backend", "version", "devices")
+    table = _table("backend", "version", "devices")
     for row in rows:
         devices = ", ".join(row["devices"]) if row["problem"] is None else row["problem"]
         table.add_row(row["backend"], row["version"] or "-", escape(devices))
@@ -322,6 +400,7 @@ def _resume(args: argparse.Namespace) -> int:
         result = run.resume(
             args.run_folder,
             args.epochs,
+            lr=args.lr,
             corpus=args.corpus,
             encoding=args.encoding,
             checkpoint_every=args.checkpoint_every,
@@ -378,7 +457,9 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    made = convert(args.source, args.out, backend=args.backend, kind=args.model, vocab=args.vocab, best=args.best)
+    made = convert(
+        args.source, args.out, backend=args.backend, kind=args.model, vocab=args.vocab, best=args.best, force=args.force
+    )
     if args.json:
         _print_json(made)
         return 0
@@ -388,7 +469,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    names = [args.backend] if args.backend else list(backends.BACKENDS)
+    names = args.backends or list(backends.BACKENDS)
     with _terminated_like_interrupted():
         document = reproduce.reproduce(
             names, quick=args.quick, out=args.out, results=args.results, on_event=_tell_of_trainings
@@ -416,15 +497,19 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"runs": rows, "png": args.png})
         return 0
-    table = Table("run", "backend", "model", "corpus", "epochs", "status", "perplexity", "held out", "tokens/s")
+    table = _table("run", "backend", "model", "corpus", "epochs", "status", "perplexity", "held out", "tokens/s")
     for row in rows:
         settings = row["settings"]
         model = f"{settings['model']} {'x'.join(str(settings[key]) for key in ('num_layers', 'num_hiddens'))}"
         corpus = "\n".join(filter(None, [row["corpus"] or "-", part_of_text(row)]))
-        best = f" (best {row['best_valid_perplexity']:.3f} at {row['best_epoch']})" if row["best_epoch"] else ""
+        best = (
+            f" (best {format_perplexity(row['best_valid_perplexity'])} at {row['best_epoch']})"
+            if row["best_epoch"]
+            else ""
+        )
         cells = [
             row["out"], row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
-            row["status"], _figures(row["perplexity"], 3), _figures(row["valid_perplexity"], 3) + best,
+            row["status"], format_perplexity(row["perplexity"]), format_perplexity(row["valid_perplexity"]) + best,
             _figures(row["tokens_per_second"], 0),
         ]  # fmt: skip
         table.add_row(*map(escape, cells))
@@ -437,8 +522,19 @@ def _show(args: argparse.Namespace) -> int:
         for values in zip(*(column.cells for column in table.columns), strict=True):
             lines = zip((str(column.header) for column in table.columns), values, strict=True)
             console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
+    for row in rows:
+        if row["error"] is not None:
+            console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"curves: {args.png}", highlight=False, markup=False)
     return 0
+
+
+def _table(*headings: str) -> Table:
+    """Return a table that breaks a long word instead of cutting it, so that two names stay two."""
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def _figures(value: float | None, digits: int) -> str:
@@ -488,7 +584,8 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
                 total = None if name == "reference" else epochs
                 tasks[name] = progress.add_task("starting", total=total, name=name)
             elif event["event"] == "epoch":
-                description = f"perplexity {event['perplexity']:.2f}, {event['tokens_per_second']:,.0f} tokens/s"
+                reached = format_perplexity(event["perplexity"], 2)
+                description = f"perplexity {reached}, {event['tokens_per_second']:,.0f} tokens/s"
                 progress.update(tasks[name], completed=event["epoch"], description=description)
             if name != "reference" and "reference" in tasks:
                 progress.remove_task(tasks.pop("reference"))
@@ -518,9 +615,9 @@ def _print_comparison(document: dict[str, Any]) -> None:
             rows.append([name, *["-"] * (len(headings) - 2), row["problem"]])
             continue
         memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
-        valid = [f"{row['valid_perplexity']:.3f}"] if held_out else []
+        valid = [format_perplexity(row["valid_perplexity"])] if held_out else []
         rows.append([
-            f"{name}\n{row['device']}", f"{row['parameters']:,}", f"{row['perplexity']:.3f}", *valid,
+            f"{name}\n{row['device']}", f"{row['parameters']:,}", format_perplexity(row["perplexity"]), *valid,
             f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
             f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}",
             "\n".join(row["predictions"].values()),
@@ -532,13 +629,14 @@ def _print_comparison(document: dict[str, Any]) -> None:
     if console.width >= _NARROWEST_TABLE:
         for heading in headings:
             words = heading == "continues"
-            table.add_column(heading, justify="left" if words or "backend" in heading else "right", no_wrap=not words)
+            left = words or "backend" in heading
+            table.add_column(heading, justify="left" if left else "right", no_wrap=not words, overflow="fold")
         for cells in rows:
             table.add_row(*map(escape, cells))
     else:  # what is no row there is a block here
         table.show_header = False
         table.add_column(no_wrap=True)
-        table.add_column()
+        table.add_column(overflow="fold")
         names = "\n".join(heading.split("\n(")[0].replace("-\n", "").replace("\n", " ") for heading in headings[1:-1])
         for cells in rows:
             values = [cell.replace("\n", " / ") for cell in cells[1:-1]]
@@ -556,6 +654,18 @@ def _print_comparison(document: dict[str, Any]) -> None:
     )
 
 
+def _explain(error: OSError) -> str:
+    """Return what the system said, of which file, and what may be done."""
+    names = [repr(str(name)) for name in (error.filename, error.filename2) if name is not None]
+    where = f"cannot use {' or '.join(names)}: " if names else ""
+    advice = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "; is the disk full?"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "; check who owns it and who may write there"
+    return f"{where}{error.strerror or error or type(error).__name__}{advice}"
+
+
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     file: TextIO | None = None, line: str | None = None,
@@ -570,8 +680,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     given = list(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(given)
+    said: set[str] = set()
+
+    def show_warning(message: Warning | str, *where: Any, **others: Any) -> None:
+        """Say a thing once in a command, however often it is come upon."""
+        if str(message) not in said:
+            said.add(str(message))
+            _show_warning(message, *where, **others)
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning
         warnings.simplefilter("always", D2LRNNWarning)
         try:
             for argument in given:
@@ -583,17 +701,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"d2lrnn: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as error:
-            said = error if isinstance(error, TrainingInterrupted) else "interrupted"
-            print(f"d2lrnn: {said}", file=sys.stderr)
+            how = error if isinstance(error, TrainingInterrupted) else "interrupted"
+            print(f"d2lrnn: {how}", file=sys.stderr)
             return 130
         except BrokenPipeError:
             # Whoever read our output has gone, as in 'd2lrnn backends | head -1'
             sys.stderr.close()
             return 0
         except OSError as error:
-            print(f"d2lrnn: error: {error.strerror or error}; is the disk full?", file=sys.stderr)
-            with contextlib.suppress(OSError):
-                sys.stdout.close()  # or Python would try once more, and complain
+            print(f"d2lrnn: error: {_explain(error)}", file=sys.stderr)
+            try:
+                sys.stdout.flush()
+            except OSError:  # it was our output: Python would try once more, and complain
+                with contextlib.suppress(OSError):
+                    sys.stdout.close()
             return 2
 
 

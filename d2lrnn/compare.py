@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import platform
@@ -20,7 +21,9 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import __version__, backends, canonical, reference
-from d2lrnn.data import Text, part_of_text, read_text
+from d2lrnn.checkpoint import write_atomically
+from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
+from d2lrnn.data.corpora import FAILED
 from d2lrnn.errors import InputError
 from d2lrnn.run import choose_prefixes, corpus_source, load
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
@@ -33,7 +36,8 @@ Progress = Callable[[str, dict[str, Any]], None]
 def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> dict[str, Any]:
     """Give a job to a process of its own (:mod:`d2lrnn.worker`) and return its last answer.
 
-    A process that dies without one is answered for: ``{"event": "error", "message": ...}``.
+    A process that dies without one is answered for: ``{"event": "error", "message": ...}``. What it writes that is no
+    event is passed over.
     """
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
@@ -49,14 +53,12 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
             assert process.stdin is not None  # both are pipes
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError):  # if it is dead already, its exit code says more
-                json.dump({**job, "spawned": time.time()}, process.stdin)
+                json.dump({**job, "failed_downloads": FAILED, "spawned": time.time()}, process.stdin)
                 process.stdin.close()
             for line in process.stdout:
-                try:
-                    last = json.loads(line)
-                except ValueError:
-                    continue  # half a line, from a process that died while it wrote
-                on_event(last)
+                if (event := _event(line)) is not None:
+                    last = event
+                    on_event(event)
             code = process.wait()
         finally:
             process.kill()
@@ -69,6 +71,15 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
         said = [line.strip() for line in errors.read().splitlines() if line.strip()]
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return {"event": "error", "message": f"its process {how}" + (f": {said[-1][:200]}" if said else "")}
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """Return the event that a line holds, or None for one that somebody else wrote, or half of one."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def devices(backend: str) -> dict[str, Any]:
@@ -85,9 +96,21 @@ def devices(backend: str) -> dict[str, Any]:
     return row
 
 
-def reference_losses(settings: Settings, text: Text, steps: int = REFERENCE_STEPS) -> list[float]:
-    """Return the loss of the first training steps in NumPy float64, from the weights and minibatches of the run."""
-    train_iter, vocab = load(settings, text)
+def reference_losses(
+    settings: Settings,
+    text: Text,
+    steps: int = REFERENCE_STEPS,
+    data: tuple[SeqDataLoader, Vocab] | None = None,
+) -> list[float]:
+    """Return the loss of the first training steps in NumPy float64, from the weights and minibatches of the run.
+
+    Args:
+        settings: What to train.
+        text: The corpus.
+        steps: How many.
+        data: What :func:`d2lrnn.run.load` makes of both, if it has been made already; its loader moves on.
+    """
+    train_iter, vocab = data if data is not None else load(settings, text)
     weights: Any = canonical.initial_weights(
         settings.model, len(vocab), settings.num_hiddens, settings.num_layers, seed=settings.seed
     )
@@ -150,7 +173,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
     runnable = [name for name in names if backends.problem(name) is None]
     on_event("reference", {"event": "start"})
-    expected = reference_losses(settings, text) if runnable else []
+    expected = reference_losses(settings, text, data=(train_iter, vocab)) if runnable else []
     rows = []
     for name in names:
         row: dict[str, Any] = {
@@ -234,7 +257,8 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
     """Draw the perplexity curves, and the distance of each loss curve from the reference, to an image file.
 
     Raises:
-        InputError: If the file cannot be written.
+        InputError: If its folder is not there, or its ending is not one that matplotlib draws.
+        StorageError: If the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -246,10 +270,11 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
     FigureCanvasAgg(figure)
     curves, differences = figure.subplots(1, 2)
     # The curves lie over each other where the backends agree: the later ones are thinner, and dashed.
-    styles = [("-", 3.0), ("--", 1.8), (":", 1.2)]
-    for row, (style, width) in zip(rows, styles, strict=False):
+    styles = ("-", "--", ":", "-.")
+    for number, row in enumerate(rows):
         history = row["history"]
-        look: dict[str, Any] = {"linestyle": style, "linewidth": width, "label": row["backend"]}
+        width = max(3.0 * 0.6**number, 0.5)
+        look: dict[str, Any] = {"linestyle": styles[number % 4], "linewidth": width, "label": row["backend"]}
         curves.plot(history["epoch"], history["perplexity"], **look)
         distance = np.abs(np.subtract(row["step_losses"], document["reference_losses"]))
         # A distance of exactly zero has no place on a logarithmic axis
@@ -267,7 +292,9 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
     for axes in (curves, differences):
         axes.grid(alpha=0.3)
         axes.legend()
+    path, content = Path(path), io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
+        figure.savefig(content, dpi=150, format=path.suffix.lower().lstrip("."))
+    except ValueError as error:
         raise InputError(f"cannot write the curves to {str(path)!r}: {error}; name another file with --png") from None
+    write_atomically(path, content.getvalue())

@@ -28,6 +28,7 @@ def convert(
     kind: str | None = None,
     vocab: str | Path | None = None,
     best: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Write a run, or the weights in a framework's own file, as a run of another backend or as another such file.
 
@@ -36,12 +37,13 @@ def convert(
 
     Args:
         source: A run folder; or a file whose ending is one of :data:`d2lrnn.exchange.FORMATS`.
-        target: A file with one of these endings, which is replaced if it is there; or else a run folder, which must
-            be new or empty.
+        target: A file with one of these endings, which must not be there yet (but see ``force``); or else a run
+            folder, which must be new or empty.
         backend: The backend of the run that is made.
         kind: The model's kind, where the source is a file that does not tell it.
         vocab: A run folder, or its ``vocab.json``: the vocabulary, where a run is made of a file, which holds none.
         best: Take the weights with the best held-out perplexity, where a file is made of a run.
+        force: Replace the file, if it is there already.
 
     Returns:
         What was made, ready for JSON: ``out``, ``kind``, ``backend`` (of a run), and the sizes.
@@ -66,6 +68,8 @@ def convert(
         backends.check_name(backend)
     if to_file and (target.parent / CONFIG).exists():
         raise InputError(f"{str(target.parent)!r} is a run folder, which holds what its run wrote: name another place")
+    if to_file and not force and target.exists():
+        raise InputError(f"{str(target)!r} is there already: name another file, or replace it with --force")
     if source.is_dir():
         folder = RunFolder.open(source)
         weights, own = folder.weights(best), folder.settings.model
@@ -119,7 +123,11 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
     }
     before = {"backend": folder.backend, "epochs": folder.epoch}
     config |= {"backend": backend, **describe_here(backend), "converted_from": before}
-    kept = {name: folder.config[name] for name in ("best_epoch", "patience_from") if name in folder.config}
+    kept = {
+        name: folder.config[name]
+        for name in ("best_epoch", "patience_from", "earlier_lr", "error")
+        if name in folder.config
+    }
     with RunFolder.create(target, config, replace(settings, device="auto"), folder.vocab) as made:
         made.save(state, folder.status, **kept)
     return _made(target, settings.model, state.weights, backend)

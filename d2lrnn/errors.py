@@ -24,12 +24,30 @@ class InputFileError(InputError, FileNotFoundError):
     __str__ = Exception.__str__
 
 
+class StorageError(D2LRNNError, OSError):
+    """Something that cannot be written or read for the disk's sake: it is full, failing, or belongs to somebody else.
+
+    What was read and is damaged is an :class:`InputError`.
+
+    Args:
+        message: What could not be done, why, and what to do.
+        errno: The system's number of the reason, such as ``errno.ENOSPC``, or None.
+    """
+
+    # OSError.__str__ would look for two arguments; these errors carry a sentence.
+    __str__ = Exception.__str__
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
 class BackendNotInstalledError(D2LRNNError, ImportError):
     """A framework that is not installed, or cannot work on this machine."""
 
 
 class DivergenceError(D2LRNNError, ArithmeticError):
-    """The loss or the weights became NaN or infinite during training.
+    """The loss or a weight became NaN or infinite during training, or the loss far worse than that of guessing.
 
     Attributes:
         epoch: The epoch, counted from 1, in which it happened.

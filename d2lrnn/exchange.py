@@ -93,7 +93,8 @@ def write_file(path: str | Path, kind: str, weights: Tensors) -> None:
 
     Raises:
         InputError: If the weights are not those of such a model, the framework has no layer that computes it, or
-            the file cannot be written.
+            the path is that of a folder, or in none.
+        StorageError: If the file cannot be written.
         BackendNotInstalledError: If the framework that it needs is not installed.
     """
     path = Path(path)

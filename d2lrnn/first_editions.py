@@ -22,7 +22,7 @@ from d2lrnn.data.text import Preparation, Vocab
 from d2lrnn.errors import InputError, require_positive
 from d2lrnn.generation import read_prefix
 from d2lrnn.helpers import as_array
-from d2lrnn.monitor import Epoch
+from d2lrnn.monitor import Epoch, format_perplexity
 
 Array = npt.NDArray[Any]
 Minibatches = Iterator[tuple[Array, Array]]
@@ -305,7 +305,7 @@ class Report:
         """Print what is due after an epoch."""
         self._seconds = epoch.seconds + (self._seconds if self.total_time else 0.0)
         if number % self.line_every == 0:
-            print(f"epoch {number}, perplexity {epoch.perplexity:f}, time {self._seconds:.2f} sec")
+            print(f"epoch {number}, perplexity {format_perplexity(epoch.perplexity, 6)}, time {self._seconds:.2f} sec")
             self._seconds = 0.0
         if number % self.text_every == 0:
             for prefix in self.prefixes:

@@ -7,7 +7,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence, Sized
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +20,15 @@ from d2lrnn.helpers import Animator, in_notebook
 BOOK_PREFIXES = ("time traveller", "traveller")
 BOOK_NUM_PREDS = 50
 _CURVE_POINTS = 50  # how often the curve of a whole training is drawn anew
+# A model that guesses among V tokens has a loss of log(V) nats, and a perplexity of V. A minibatch whose loss is more
+# than so many times that is far off, and an epoch is absurd if most minibatches of its second half are. Measured in
+# PyTorch, with clipping: GRUs at learning rate 10 were at 3.7 for an epoch and came down again, to 0.4; 12 units at
+# learning rate 8 went to and fro between 1 and 3.2; where epochs were absurd, at learning rates of 5 to 1e6, the loss
+# stayed between 4 and 35 times guessing for good. But four minibatches may be at 319 and all be well after them: a ReLU
+# at learning rate 100, as in the first edition, in its first epoch.
+ABSURD = 4.0
+_ABSURD_STEPS = 16  # minibatches that absurd epochs must have had in a row, before training is given up
+_LARGEST_LOSS = 700.0  # nats, of which the exponential is still a float
 
 
 def check_losses(losses: Sized) -> None:
@@ -84,6 +93,7 @@ class Epoch:
         seconds: How long the pass took.
         norms: The norm of each minibatch's gradient before clipping.
         valid_perplexity: Perplexity of the held-out text after the pass, or None.
+        absurd: Whether it ended far worse than guessing (:data:`ABSURD`), so that the weights after it are no good.
     """
 
     losses: npt.NDArray[Any]
@@ -91,11 +101,17 @@ class Epoch:
     seconds: float
     norms: npt.NDArray[Any]
     valid_perplexity: float | None = None
+    absurd: bool = False
 
     @property
     def perplexity(self) -> float:
         """The exponential of the mean loss per token."""
-        return perplexity(float(np.average(np.asarray(self.losses, dtype=np.float64), weights=self.sizes)))
+        return perplexity(self.loss)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss in nats per token."""
+        return float(np.average(np.asarray(self.losses, dtype=np.float64), weights=self.sizes))
 
     @property
     def tokens_per_second(self) -> float:
@@ -116,7 +132,23 @@ class Epoch:
 
 def perplexity(loss: float) -> float:
     """Return the exponential of a loss in nats, infinite where that is too large for a float (book section 8.4.4)."""
-    return math.exp(loss) if loss < 700 else math.inf if loss == loss else math.nan
+    return math.exp(loss) if loss < _LARGEST_LOSS else math.inf if loss == loss else math.nan
+
+
+def format_perplexity(value: float | None, digits: int = 3) -> str:
+    """Return a perplexity, or another number that may be very large, as people read it.
+
+    Args:
+        value: The number; None is one that is not known.
+        digits: Decimal places of a number below a million; one above has two, and a power of ten.
+    """
+    if value is None:
+        return "-"
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return f"over {math.exp(_LARGEST_LOSS):.0e}"
+    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.1e}"
 
 
 def bits_per_character(perplexity: float) -> float:
@@ -159,7 +191,11 @@ class History:
 
     def copy(self) -> History:
         """Return a record of its own with the same values."""
-        return History(**{name: list(values) for name, values in asdict(self).items()})
+        return self.first(len(self))
+
+    def first(self, num_epochs: int) -> History:
+        """Return a record of its own of the first epochs."""
+        return History(**{part.name: getattr(self, part.name)[:num_epochs] for part in fields(self)})
 
     @property
     def bits_per_character(self) -> list[float]:
@@ -173,7 +209,7 @@ class History:
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return the record as plain lists, for JSON."""
-        return {**asdict(self), "bits_per_character": self.bits_per_character}
+        return {**vars(self.copy()), "bits_per_character": self.bits_per_character}
 
 
 def check_training(
@@ -225,6 +261,7 @@ class Monitor:
 
     Args:
         num_epochs: How many epochs there will be.
+        vocab_size: Tokens of the vocabulary: how bad guessing is. Without it only a loss that is no number is bad.
         history: The record of earlier epochs to go on from; it is copied.
         quiet: Show and print nothing.
         callback: Called after each epoch with its number and its :class:`Epoch`; training ends if it returns True.
@@ -237,12 +274,17 @@ class Monitor:
         self,
         num_epochs: int,
         *,
+        vocab_size: int | None = None,
         history: History | None = None,
         quiet: bool = False,
         callback: Callback | None = None,
     ) -> None:
         self.history = History() if history is None else history.copy()
         self.num_epochs, self.quiet, self.callback = len(self.history) + num_epochs, quiet, callback
+        self._guessing = math.inf if vocab_size is None else math.log(max(vocab_size, 2))
+        # Where the absurd epochs began that are the last ones: the epoch, the minibatch, and what happened there
+        self._absurd_since: tuple[int, int, str] | None = None
+        self._absurd_steps = 0
         self._stopped = False
         self._bar: _TerminalBar | _NotebookBar | None = None
         self._animator: Animator | None = None
@@ -269,23 +311,68 @@ class Monitor:
                 return
             yield number
 
+    @property
+    def sane(self) -> bool:
+        """Whether the weights are worth keeping: the last epoch, if there was one, was not absurd (:data:`ABSURD`)."""
+        return self._absurd_since is None
+
+    def _far_off(self, epoch: Epoch) -> npt.NDArray[Any]:
+        """Tell of each minibatch whether its loss is far worse than guessing."""
+        return np.asarray(epoch.losses) > ABSURD * self._guessing
+
+    def _is_absurd(self, epoch: Epoch) -> bool:
+        second_half = self._far_off(epoch)[len(epoch.losses) // 2 :]
+        return bool(2 * np.count_nonzero(second_half) > len(second_half))
+
+    def _where_absurd(self, number: int, epoch: Epoch) -> tuple[int, int, str]:
+        largest = format_perplexity(float(np.max(np.asarray(epoch.losses))), 1)
+        what = f"the loss rose to {largest} nats a token, where guessing has {self._guessing:.1f},"
+        return number, int(np.argmax(self._far_off(epoch))) + 1, what
+
+    def diverged(self, epoch: Epoch, finite: bool = True) -> tuple[int, int, str] | None:
+        """Tell whether training has diverged, so that the last weights that were :attr:`sane` should be put back.
+
+        Args:
+            epoch: The epoch that was trained last, before it is added.
+            finite: Whether all the weights after it are finite.
+
+        Returns:
+            The epoch and its minibatch, both counted from 1, where it began, and what happened there; or None.
+        """
+        number = len(self.history) + 1
+        bad = epoch.first_bad_step
+        if bad is not None or not finite:
+            what = f"{'the loss' if bad is not None else 'a weight'} became NaN or infinite"
+            return self._absurd_since or (number, bad or len(epoch.losses), what)
+        if not self._is_absurd(epoch):
+            return None
+        if self._absurd_steps + len(epoch.losses) < _ABSURD_STEPS and number < self.num_epochs:
+            return None
+        return self._absurd_since or self._where_absurd(number, epoch)
+
     def add(self, number: int, epoch: Epoch, *, finite: bool = True, valid_perplexity: float | None = None) -> None:
         """Record an epoch and show it.
 
         Raises:
-            DivergenceError: If a loss of it, or a weight after it (``finite=False``), is NaN or infinite.
+            DivergenceError: If a loss of it, or a weight after it (``finite=False``), is NaN or infinite, or its
+                losses are far worse than guessing, and have been so for some minibatches or to the end of training.
         """
-        step = epoch.first_bad_step or (None if finite else len(epoch.losses))
-        if step is not None:
-            what = "the loss" if epoch.first_bad_step else "a weight"
+        if (diverged := self.diverged(epoch, finite)) is not None:
+            began, step, what = diverged
             raise DivergenceError(
-                f"{what} became NaN or infinite at epoch {number}, step {step}: the weights from before that epoch "
-                "are kept; try a smaller learning rate",
-                number,
+                f"{what} at epoch {began}, step {step}: the weights from before that epoch are kept; try a smaller "
+                "learning rate",
+                began,
                 step,
-                self.history,
+                self.history.first(began - 1),
             )
-        epoch = replace(epoch, valid_perplexity=valid_perplexity)
+        absurd = self._is_absurd(epoch)
+        if absurd:
+            self._absurd_since = self._absurd_since or self._where_absurd(number, epoch)
+        else:
+            self._absurd_since = None
+        self._absurd_steps = self._absurd_steps + len(epoch.losses) if absurd else 0
+        epoch = replace(epoch, valid_perplexity=valid_perplexity, absurd=absurd)
         self.history.add(number, epoch)
         if self._bar is not None:
             self._bar.update(number, epoch.perplexity, epoch.tokens_per_second)
@@ -311,16 +398,17 @@ class Monitor:
         The speed is the median of the epochs rather than the last one's, which swings.
         """
         if not self.quiet:
-            print(f"perplexity {self.history.perplexity[-1]:.1f}, {self.history.speed:.1f} tokens/sec on {device}")
+            reached = format_perplexity(self.history.perplexity[-1], 1)
+            print(f"perplexity {reached}, {self.history.speed:.1f} tokens/sec on {device}")
             if self.history.valid_perplexity:
-                print(f"held-out perplexity {self.history.valid_perplexity[-1]:.1f}")
+                print(f"held-out perplexity {format_perplexity(self.history.valid_perplexity[-1], 1)}")
             for prefix in prefixes:
                 print(predict(prefix))
         return self.history
 
 
 def _summary(perplexity: float, tokens_per_second: float) -> str:
-    return f"perplexity {perplexity:.2f}, {tokens_per_second:,.0f} tokens/s"
+    return f"perplexity {format_perplexity(perplexity, 2)}, {tokens_per_second:,.0f} tokens/s"
 
 
 class _TerminalBar:

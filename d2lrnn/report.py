@@ -107,7 +107,7 @@ def write(document: dict[str, Any], path: str | Path) -> None:
         path: The HTML file.
 
     Raises:
-        InputError: If the file cannot be written.
+        StorageError: If the file cannot be written.
     """
     # What was given on a command line may have bytes that are no text; these have no place in UTF-8
     write_atomically(Path(path), render(document).encode("utf-8", "replace"))

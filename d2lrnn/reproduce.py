@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn import backends
-from d2lrnn.checkpoint import CONFIG, RunFolder, write_atomically
+from d2lrnn.checkpoint import CONFIG, RunFolder, make_folder, write_atomically
 from d2lrnn.compare import ask, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, TrainingInterrupted
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.monitor import format_perplexity
 from d2lrnn.run import corpus_source, describe_here
 from d2lrnn.settings import Settings
 
@@ -296,12 +297,7 @@ def reproduce(
     plan = _plan(names, quick, seeds, out)
     for run in plan.runs:
         _kept(run)  # what is refused should be refused before hours go by
-    try:
-        plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(plan.out)!r}: {error.strerror or error}; name another one"
-        ) from None
+    make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     _split(target)
     problems: dict[str, str] = {}
@@ -332,7 +328,7 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
         return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
             run, on_event
         )
-    except InputError as error:  # a full disk, for one: the others may still be trained
+    except (InputError, StorageError) as error:  # a full disk, for one: the others may still be trained
         return str(error)
 
 
@@ -421,7 +417,7 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
     machines = [dict(row["machine"] or {}) for row in used]
     threads = sorted({str(machine.pop("OMP_NUM_THREADS", None)) for machine in machines})
     here.pop("OMP_NUM_THREADS")
-    chosen = "".join(f" --backend {name}" for name in plan.names) if set(plan.names) != set(backends.BACKENDS) else ""
+    chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.BACKENDS) else ""
     return {
         "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
         "quick": plan.quick,
@@ -631,7 +627,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return format_perplexity(value, 3 if value < 10 else 1)
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:
@@ -654,7 +650,8 @@ def write(document: Mapping[str, Any], path: str | Path) -> None:
         path: The file.
 
     Raises:
-        InputError: If the file cannot be read or written, or does not have each mark once.
+        InputError: If the file cannot be read, or does not have each mark once.
+        StorageError: If it cannot be written.
     """
     put_between(path, table(document))
 
@@ -665,7 +662,8 @@ def put_between(path: str | Path, content: str, begin: str = BEGIN, end: str = E
     A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
 
     Raises:
-        InputError: If the file cannot be read or written, or does not have each mark once.
+        InputError: If the file cannot be read, or does not have each mark once.
+        StorageError: If it cannot be written.
     """
     path = Path(path)
     before, after = _split(path, begin, end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import shlex
@@ -10,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,15 +25,17 @@ from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_tex
 from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
     BackendNotInstalledError,
+    D2LRNNError,
     D2LRNNWarning,
     DivergenceError,
     InputError,
     InputFileError,
+    StorageError,
     TrainingInterrupted,
     require_positive,
 )
 from d2lrnn.generation import fit_prefix, token_chooser
-from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character
+from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character, format_perplexity
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
 
@@ -142,8 +145,9 @@ def train(
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
+    data = numpy_iter, vocab
     if out is None:
-        return _train(backend, settings, text, settings.epochs, None, checkpoint_every, quiet, callback, ready)
+        return _train(backend, settings, text, data, settings.epochs, None, checkpoint_every, quiet, callback, ready)
     config = {
         "backend": backend,
         **describe_here(backend),
@@ -153,7 +157,7 @@ def train(
     }
     kept = replace(settings, corpus=corpus_source(text))
     with RunFolder.create(out, config, kept, vocab) as folder, _telling_how_to_go_on(folder):
-        return _train(backend, settings, text, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
+        return _train(backend, settings, text, data, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
 
 
 def default_folder(backend: str, settings: Settings) -> Path:
@@ -167,6 +171,7 @@ def resume(
     path: str | Path,
     epochs: int | None = None,
     *,
+    lr: float | None = None,
     corpus: str | Path | None = None,
     encoding: str | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
@@ -181,6 +186,8 @@ def resume(
     Args:
         path: The run folder.
         epochs: Train this many epochs more, instead of those that are left of the run's settings.
+        lr: Go on with this learning rate, which becomes that of the run's settings. A run that diverged goes on from
+            its last good weights, and with the rate that it had it would diverge again.
         corpus: Where the text is now, if it has moved; it must be the same text.
         encoding: Of its file now, if that is another one.
         checkpoint_every: Write the state every so many epochs, and at the end.
@@ -204,8 +211,11 @@ def resume(
         check_encoding(encoding)
     text = _same_text(found, corpus, encoding)
     _warn_of_differences(found)
-    with RunFolder.reopen(path) as folder, _telling_how_to_go_on(folder):
+    with found.take() as folder, _telling_how_to_go_on(folder):
         settings = _found_again(folder, text, encoding)
+        if lr is not None:
+            settings = replace(settings, lr=lr)
+            settings.check()
         left = max(0, settings.epochs - folder.epoch)
         if folder.state is not None and epochs is None:
             begin = folder.config.get("patience_from", 0)
@@ -217,19 +227,67 @@ def resume(
             settings, left = replace(settings, epochs=folder.epoch + epochs), epochs
             # Patience begins anew: it may have just run out, and these are asked for
             folder.config = {**folder.config, "patience_from": folder.epoch}
+        _check_lr(folder, settings, left, given=lr is not None)
+        if settings.lr != folder.settings.lr:
+            earlier = [*folder.config.get("earlier_lr", []), {"until": folder.epoch, "lr": folder.settings.lr}]
+            folder.config = {**folder.config, "earlier_lr": earlier}
         folder.settings = settings
-        return _train(folder.backend, settings, text, left, folder, checkpoint_every, quiet, callback)
+        data = load(settings, text)
+        return _train(folder.backend, settings, text, data, left, folder, checkpoint_every, quiet, callback)
+
+
+def _check_lr(folder: RunFolder, settings: Settings, left: int, given: bool) -> None:
+    """Check that a learning rate has epochs to go on with, and warn of one that is known to diverge."""
+    if given and not left:
+        raise InputError(
+            f"the run in {str(folder.path)!r} has no epochs left to train with another learning rate: say how many "
+            "more with --epochs"
+        )
+    if left and folder.status == "diverged" and settings.lr >= folder.settings.lr:
+        warnings.warn(
+            f"this run diverged after epoch {folder.epoch} with the learning rate {folder.settings.lr:g}, and will do "
+            f"so again with {settings.lr:g}: give it a smaller one, {_smaller_lr(folder.settings)}",
+            D2LRNNWarning,
+            stacklevel=3,
+        )
+
+
+def _smaller_lr(settings: Settings) -> str:
+    """Return the option that gives a run a learning rate at which it may not diverge."""
+    return f"--lr {min(settings.lr / 10, 1.0):g}"
 
 
 @contextlib.contextmanager
 def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
+    """Say with the error that ends a training what is saved and how to go on, and keep what it was."""
+    command = f"d2lrnn resume {shlex.quote(str(folder.path))}"
     try:
         yield
     except KeyboardInterrupt:
         raise TrainingInterrupted(
-            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with "
-            f"'d2lrnn resume {shlex.quote(str(folder.path))}'"
+            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with '{command}'"
         ) from None
+    except DivergenceError as error:
+        raise DivergenceError(
+            f"{error}: go on from them with '{command} {_smaller_lr(folder.settings)}'",
+            error.epoch,
+            error.step,
+            error.history,
+        ) from None
+    except Exception as error:
+        # Before the first epoch, when nobody else records it; an older state of a run says more than this
+        if folder.status == "unfinished" and folder.state is None:
+            with contextlib.suppress(StorageError, InputError):
+                folder.mark("failed", _in_words(error))
+        raise
+
+
+def _in_words(error: BaseException) -> str:
+    """Return an error as a line of text that can be kept: its kind where it is none of ours, and what it says."""
+    said = " ".join(str(error).split()).encode("utf-8", "replace").decode()
+    return (
+        said if isinstance(error, D2LRNNError) else f"{type(error).__name__}: {said}" if said else type(error).__name__
+    )
 
 
 def _warn_of_differences(folder: RunFolder) -> None:
@@ -301,6 +359,7 @@ def _train(
     backend: str,
     settings: Settings,
     text: Text,
+    data: tuple[SeqDataLoader, Vocab],
     num_epochs: int,
     folder: RunFolder | None,
     checkpoint_every: int,
@@ -308,9 +367,12 @@ def _train(
     callback: Callable[[int, Epoch], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """Train for some epochs, from the folder's state if there is one, and return the results of the whole run."""
+    """Train for some epochs, from the folder's state if there is one, and return the results of the whole run.
+
+    ``data`` is what :func:`load` made of the text, in NumPy.
+    """
     interop = backends.interop(backend)
-    train_iter, vocab = load(settings, text, interop.SeqDataLoader)
+    train_iter, vocab = data[0].read_as(interop.SeqDataLoader), data[1]
     net, device = interop.build_model(
         settings.model,
         len(vocab),
@@ -389,6 +451,17 @@ def patience_is_out(settings: Settings, history: History, begin: int = 0) -> boo
     return len(history) - (best_epoch(history, begin) or begin) >= settings.patience
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A whole epoch: all of its :class:`~d2lrnn.checkpoint.State` but the history, which goes on to grow."""
+
+    epoch: int
+    weights: Any
+    random_state: dict[str, Any]
+    best: Any
+    samples: str
+
+
 class _Recorder:
     """Follows a training epoch by epoch, writes its checkpoints, and ends it when patience has run out.
 
@@ -409,10 +482,17 @@ class _Recorder:
     ) -> None:
         self.folder, self.settings, self.checkpoint_every, self.callback = folder, settings, checkpoint_every, callback
         self.history = history.copy()
+        # The first epochs with the smallest held-out perplexity: of all, and of those after which patience counts
+        self.patience_from: int = folder.config.get("patience_from", 0) if folder is not None else 0
+        self.best, self.best_in_patience = (best_epoch(history, begin) for begin in (0, self.patience_from))
         self.weights, self.random_state, self.predict = weights, random_state, predict
-        self.state = None if folder is None else folder.state
+        state = None if folder is None else folder.state
+        self.kept: _Kept | None = None
+        self.best_weights = None if state is None else state.best
+        if state is not None:
+            self.kept = _Kept(len(state.history), state.weights, state.random_state, state.best, state.samples)
         self.stopped_early = False
-        self.seconds_before: float = folder.config["seconds"] if folder is not None else 0.0
+        self.seconds_before: float = folder.config.get("seconds", 0.0) if folder is not None else 0.0
         self.begin = self.curve_drawn = time.perf_counter()
 
     @property
@@ -424,51 +504,71 @@ class _Recorder:
         """Record an epoch; return whether training should end."""
         self.history.add(number, epoch)
         # Before anything that may be interrupted: an epoch is the last one or is not, however the training ends
-        begin: int = self.folder.config.get("patience_from", 0) if self.folder is not None else 0
-        self.stopped_early = patience_is_out(self.settings, self.history, begin)
+        self.best, self.best_in_patience = self._better(number, self.best), self._better(number, self.best_in_patience)
+        patience = self.settings.patience
+        waited = number - (self.best_in_patience or self.patience_from)
+        # (An absurd epoch is none to end with: training recovers from it, or has diverged soon)
+        self.stopped_early = patience is not None and waited >= patience and not epoch.absurd
         if self.folder is not None:
-            self._remember(number)
+            weights = self.weights() if self.best == number or not epoch.absurd else None
+            if self.best == number:
+                self.best_weights = weights
+            if not epoch.absurd:  # or the weights before it stay the last good ones, unless a later one is better
+                self._remember(number, weights)
             if number % self.checkpoint_every == 0 and number < self.settings.epochs:
                 self._checkpoint()
         stop = self.callback is not None and self.callback(number, epoch) is True
         return stop or self.stopped_early
 
-    def _remember(self, number: int) -> None:
-        """Keep what a checkpoint needs, all at once, so that Ctrl-C finds this epoch whole or the one before."""
-        before = self.state
-        weights = self.weights()
-        best = weights if best_epoch(self.history) == number else before.best if before is not None else None
-        samples = before.samples if before is not None else ""
+    def _better(self, number: int, best: int | None) -> int | None:
+        """Return which of two epochs has the smaller held-out perplexity: the last one, or the best one before."""
+        values = self.history.valid_perplexity
+        if not values or math.isnan(values[number - 1]):
+            return best
+        return number if best is None or values[number - 1] < values[best - 1] else best
+
+    def _remember(self, number: int, weights: Any) -> None:
+        """Keep what a checkpoint needs, all at once, so that Ctrl-C finds this epoch whole or the one before.
+
+        The history only grows: that of this epoch is its beginning (:meth:`_state`).
+        """
+        samples = self.kept.samples if self.kept is not None else ""
         every = max(1, self.settings.epochs // _SAMPLES)
         if number % every == 0 or number == self.settings.epochs:
-            lines = [f"epoch {number}, perplexity {self.history.perplexity[-1]:.3f}"]
+            lines = [f"epoch {number}, perplexity {format_perplexity(self.history.perplexity[-1])}"]
             samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
-        self.state = State(weights, self.history.copy(), dict(self.random_state()), best, samples)
+        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, samples)
+
+    def _state(self) -> State | None:
+        """Return the state of the last whole epoch, or None before the first one."""
+        if (kept := self.kept) is None:
+            return None
+        return State(kept.weights, self.history.first(kept.epoch), kept.random_state, kept.best, kept.samples)
 
     def _checkpoint(self) -> None:
         """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""
         try:
             self._save("unfinished")
-        except InputError as error:
+        except StorageError as error:
             warnings.warn(f"{error} (training goes on, and tries again)", D2LRNNWarning, stacklevel=2)
             return
         if time.perf_counter() - self.curve_drawn > _SECONDS_BETWEEN_CURVES:
             self._draw()
 
-    def _save(self, status: str) -> None:
+    def _save(self, status: str, error: str | None = None) -> None:
         assert self.folder is not None  # as wherever this is called
-        if self.state is None:
-            self.folder.mark(status)
+        if (state := self._state()) is None:
+            self.folder.mark(status, error)
         else:
-            best = best_epoch(self.state.history)
-            self.folder.save(self.state, status, best_epoch=best, seconds=round(self.seconds, 3))
+            best = best_epoch(state.history)
+            self.folder.save(state, status, error, best_epoch=best, seconds=round(self.seconds, 3))
 
     def _draw(self) -> None:
-        if self.folder is None or self.state is None:
+        if self.folder is None or (state := self._state()) is None:
             return
         try:
-            write_atomically(self.folder.path / CURVE, draw_history(self.state.history))
-        except InputError as error:
+            write_atomically(self.folder.path / CURVE, draw_history(state.history))
+        except (StorageError, InputError) as error:
             warnings.warn(str(error), D2LRNNWarning, stacklevel=2)
         self.curve_drawn = time.perf_counter()
 
@@ -480,13 +580,16 @@ class _Recorder:
     ) -> None:
         if self.folder is None:
             return
+        done = self.kept.epoch if self.kept is not None else 0
         if isinstance(error, DivergenceError):
             status = "diverged"
-        elif len(self.history) >= self.settings.epochs:
+        elif done >= self.settings.epochs:
             status = "complete"
-        else:
-            status = "stopped early" if self.stopped_early else "interrupted"
-        self._save(status)
+        elif self.stopped_early and done == len(self.history):
+            status = "stopped early"
+        else:  # what is no Exception is Ctrl-C or the like
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+        self._save(status, _in_words(error) if error is not None and status in ("diverged", "failed") else None)
         self._draw()
 
 

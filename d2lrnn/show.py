@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
-from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, StorageError
 from d2lrnn.monitor import History
 
 
@@ -24,11 +24,11 @@ def show(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
         InputError: If none of them can be read.
     """
     rows: list[dict[str, Any]] = []
-    problems: list[InputError] = []
+    problems: list[D2LRNNError] = []
     for run in [run for path in paths for run in _runs(Path(path))]:
         try:
             rows.append(_row(RunFolder.open(run)))
-        except InputError as error:
+        except (InputError, StorageError) as error:
             problems.append(error)
     if not rows:
         raise problems[0] if problems else InputError("no run folder is named: name one")
@@ -56,6 +56,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "out": str(folder.path),
         "backend": folder.backend,
         "status": folder.status,
+        "error": folder.config.get("error"),
         "epoch": len(history),
         "epochs": settings.epochs,
         "corpus": corpus.get("name"),
@@ -120,7 +121,8 @@ def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
         path: The file.
 
     Raises:
-        InputError: If the file cannot be written.
+        InputError: If its folder is not there.
+        StorageError: If the file cannot be written.
     """
     figure, axes = _figure(9, 4.5)
     for row in rows:

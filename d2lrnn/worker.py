@@ -1,8 +1,8 @@
 """A process of its own for one backend: ``python -m d2lrnn.worker``.
 
-It reads one job as JSON from standard input and answers on standard output, one JSON object a line, each with an
-``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A framework that crashes takes only this
-process with it, and what it prints goes to the error stream.
+It reads one job as JSON from standard input and answers on what was its standard output, one JSON object a line, each
+with an ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A framework that crashes takes only
+this process with it. What anybody else prints, compiled code too, goes to the error stream (:func:`take_output`).
 
 The ``task`` of a job is one of
 
@@ -18,17 +18,18 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from d2lrnn import backends, run
 from d2lrnn.checkpoint import CONFIG
-from d2lrnn.data import read_text
+from d2lrnn.data import corpora, read_text
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError
 from d2lrnn.monitor import Epoch
 from d2lrnn.settings import Settings
@@ -139,14 +140,24 @@ def _first_edition(job: dict[str, Any], answer: Answer) -> None:
     answer("result", perplexity=history.perplexity, corpus=corpus, diverged=diverged)
 
 
+def take_output() -> TextIO:
+    """Return standard output for our own use; whoever writes to descriptor 1 from now on writes to the error stream."""
+    sys.stdout.flush()
+    answers = open(os.dup(1), "w", encoding="utf-8")  # noqa: PTH123, SIM115 (a descriptor, open until the process ends)
+    os.dup2(2, 1)
+    answers.write("\n")  # something may have left half a line before
+    return answers
+
+
 def main() -> int:
     """Do one job; the exit code is 0 whenever an answer was given."""
-    answers = sys.stdout
+    answers = take_output()
 
     def answer(event: str, **content: Any) -> None:
         print(json.dumps({"event": event, **content}), file=answers, flush=True)
 
     job = json.load(sys.stdin)
+    corpora.FAILED.update(job.get("failed_downloads", {}))
     with contextlib.redirect_stdout(sys.stderr):
         try:
             if job["task"] == "devices":

@@ -252,6 +252,12 @@ def no_download():
             yield
 
 
+@pytest.fixture(autouse=True)
+def no_failed_downloads() -> None:
+    """No test knows which downloads have failed before."""
+    corpora.FAILED.clear()
+
+
 @pytest.fixture
 def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Time Machine is nowhere, for this process and for those that it starts: on every machine alike."""
@@ -275,6 +281,26 @@ def real_time_machine() -> Text:
 @pytest.fixture(params=list(CORPORA))
 def corpus_name(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+def count_texts(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
+    """Return two lists that grow with each text that is read, and each that is cleaned and tokenized: its name."""
+    read: list[str] = []
+    tokenized: list[str] = []
+    read_text, load_corpus = corpora.read_text, corpora.load_corpus
+
+    def reading(source: Any, *args: Any, **options: Any) -> Text:
+        read.append(str(source))
+        return read_text(source, *args, **options)
+
+    def tokenizing(source: Any, *args: Any, **options: Any) -> Any:
+        tokenized.append(source.name if isinstance(source, Text) else str(source))
+        return load_corpus(source, *args, **options)
+
+    for name in ("d2lrnn.run", "d2lrnn.compare", "d2lrnn.data.corpora"):
+        monkeypatch.setattr(f"{name}.read_text", reading)
+    monkeypatch.setattr("d2lrnn.data.sampling.load_corpus", tokenizing)
+    return read, tokenized
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

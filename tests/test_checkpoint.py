@@ -18,7 +18,7 @@ import pytest
 from d2lrnn import canonical, checkpoint
 from d2lrnn.checkpoint import RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.errors import InputError, InputFileError, StorageError
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
 
@@ -248,7 +248,7 @@ def test_a_full_disk_at_any_moment_is_said_and_leaves_the_old_state(tmp_path, mo
         with RunFolder.reopen(path) as folder:
             with monkeypatch.context() as patch:
                 break_at(patch, moment, full)
-                with pytest.raises(InputError, match="No space left on device; ") as caught:
+                with pytest.raises(StorageError, match="No space left on device; ") as caught:
                     folder.save(make_state(5), "unfinished")
             assert "\n" not in str(caught.value)
             read = RunFolder.open(path)
@@ -272,9 +272,59 @@ def test_a_failed_save_leaves_no_half_written_files_on_a_full_disk(tmp_path, mon
 
     with RunFolder.reopen(path) as folder:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(InputError, match="what was saved before is still there"):
+        with pytest.raises(StorageError, match="what was saved before is still there"):
             folder.save(make_state(5), "unfinished")
     assert content(path) == before
+
+
+def test_a_storage_error_is_the_systems_and_no_wrong_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(StorageError) as caught:
+        write_atomically(tmp_path / "file", b"")
+    assert caught.value.errno == errno.ENOSPC
+    assert isinstance(caught.value, OSError)
+    assert not isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors"])
+def test_a_file_that_the_disk_does_not_give_is_not_called_damaged(tmp_path, monkeypatch, name):
+    path = make_run(tmp_path / "run", 2)
+    original = pathlib.Path.read_bytes
+
+    def read_bytes(self):
+        if self.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return original(self)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", read_bytes)
+    with pytest.raises(StorageError, match=f"cannot read '.*{name}': Permission denied; check who owns it"):
+        RunFolder.open(path)
+
+
+def test_the_words_of_an_error_are_kept_until_the_run_goes_on(tmp_path):
+    path = make_run(tmp_path / "run", 2)
+    with RunFolder.reopen(path) as folder:
+        folder.save(make_state(3), "failed", "MemoryError")
+    assert (RunFolder.open(path).status, RunFolder.open(path).config["error"]) == ("failed", "MemoryError")
+    with RunFolder.reopen(path) as folder:
+        folder.save(make_state(4), "unfinished")
+    assert "error" not in RunFolder.open(path).config
+
+
+def test_a_folder_is_read_once_to_go_on_with_it_and_again_only_after_another_process(tmp_path, monkeypatch):
+    path = make_run(tmp_path / "run", 2)
+    read = []
+    original = checkpoint._read_part
+    monkeypatch.setattr(checkpoint, "_read_part", lambda *args: read.append(args[1]) or original(*args))
+    found = RunFolder.open(path)
+    with found.take() as folder:
+        assert folder.epoch == 2
+    assert sorted(read) == sorted(HASHED)
+    found = RunFolder.open(path)
+    with RunFolder.reopen(path) as other:
+        other.save(make_state(5), "unfinished")
+    with found.take() as folder:
+        assert_same_state(folder.state, make_state(5))
 
 
 def test_writing_atomically(tmp_path, monkeypatch):
@@ -284,7 +334,7 @@ def test_writing_atomically(tmp_path, monkeypatch):
     assert target.read_bytes() == b"two"
     assert target.stat().st_mode & 0o777 == 0o666 & ~checkpoint._umask()
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
-    with pytest.raises(InputError, match="cannot write .*: Input/output error; "):
+    with pytest.raises(StorageError, match="cannot write .*: Input/output error; "):
         write_atomically(target, b"three")
     assert content(tmp_path) == {"file": b"two"}
     with pytest.raises(InputError, match="cannot write"):
@@ -435,16 +485,24 @@ def test_a_value_of_the_config_that_was_edited(tmp_path):
         ({"settings": []}, "settings must be names and values"),
         ({"vocab_size": 3}, "it is the vocabulary of another run"),
         ({"epoch": 3}, "history.csv' has 2 epochs, and config.json says 3"),
-        ({"files": {}}, "lacks something"),
-        ({"files": lambda old: {**old, "../../etc/passwd": {"sha256": ""}}}, "lacks something"),
+        ({"files": {}}, "'files' holds {}, and should be vocab.json, and for a run that has trained weights"),
+        ({"files": lambda old: {**old, "../../etc/passwd": {"sha256": ""}}}, "'files' holds .* and no other file"),
         (
             {"files": lambda old: {"vocab.json": old["vocab.json"], "history.csv": old["history.csv"]}},
-            "lacks something",
+            "'files' holds .* for a run that has trained weights.safetensors, state.safetensors, history.csv",
         ),
-        ({"status": "thinking"}, "lacks something"),
-        ({"backend": None}, "lacks something"),
-        ({"corpus": "story"}, "lacks something"),
-        ({"seconds": "long"}, "lacks something"),
+        ({"status": "thinking"}, "'status' holds 'thinking', and should be one of unfinished, interrupted, complete"),
+        ({"backend": None}, "'backend' holds None, and should be the name of a backend, a text"),
+        ({"epoch": "2"}, "'epoch' holds '2', and should be a whole number of at least 0"),
+        ({"epoch": True}, "'epoch' holds True, and should be a whole number"),
+        ({"vocab_size": -1}, "'vocab_size' holds -1, and should be a whole number of at least 0"),
+        ({"corpus": "story"}, "'corpus' holds 'story', and should be names and values"),
+        ({"corpus": {"name": 3}}, "'corpus.name' holds 3, and should be a text"),
+        ({"machine": []}, "'machine' holds .., and should be names and values"),
+        ({"seconds": "long"}, "'seconds' holds 'long', and should be a number"),
+        ({"patience_from": 1.5}, "'patience_from' holds 1.5, and should be a whole number"),
+        ({"error": 5}, "'error' holds 5, and should be a text"),
+        ({"earlier_lr": [1.0]}, "'earlier_lr' holds .1.0., and should be a list of learning rates"),
     ],
 )
 def test_a_config_whose_hash_fits_and_whose_content_does_not(tmp_path, changes, message):

@@ -1,15 +1,23 @@
 """The command line: its help, its errors (exit code 2, one line, no traceback) and what it prints."""
 
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
+import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import count_texts
 
-from d2lrnn import backends, cli, compare
+from d2lrnn import backends, cli, compare, reproduce
+from d2lrnn.data import corpora
+from d2lrnn.errors import D2LRNNWarning, InputError, StorageError
+from d2lrnn.settings import Settings
 
 STORY = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "16", "--batch-size", "8", "--num-steps", "20"]
 
@@ -50,15 +58,35 @@ def test_help(run, args):
     assert "usage: d2lrnn" in out
 
 
-def test_version(run):
-    code, out, _ = run("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(run, option):
+    code, out, _ = run(option)
     assert code == 0
     assert re.fullmatch(r"d2lrnn \d+\.\d+\.\d+\n", out)
 
 
-def test_the_installed_command_is_this_one():
-    result = subprocess.run([sys.executable, "-m", "d2lrnn.cli", "--version"], capture_output=True, check=True)
+@pytest.mark.parametrize("module", ["d2lrnn.cli", "d2lrnn"])
+def test_the_installed_command_is_this_one(module):
+    result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, check=False)
     assert result.stdout.startswith(b"d2lrnn ")
+    assert result.stderr == b""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_completes_our_words(run, tmp_path, shell):
+    code, out, err = run("--print-completion", shell)
+    assert (code, err) == (0, "")
+    if shell == "bash":
+        (tmp_path / "completion").write_text(out)
+        words = 'COMP_WORDS=(d2lrnn tr) COMP_CWORD=1 COMP_LINE="d2lrnn tr"; _shtab_d2lrnn; echo "${COMPREPLY[@]}"'
+        done = subprocess.run(
+            ["bash", "-c", f"source completion; {words}"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == ["train"]
+    assert "num-hiddens" in out
+    code, out, err = run("--print-completion", "powershell")
+    assert (code, out) == (2, "")
+    assert "choose from 'bash', 'zsh', 'tcsh'" in last_line(err)
 
 
 BAD_ARGUMENTS = {
@@ -88,6 +116,77 @@ def test_arguments_that_cannot_be_used(run, args, message):
     assert code == 2
     assert out == ""
     assert message in last_line(err)
+
+
+MISTAKES = {
+    "command": (["tran"], "", "did you mean 'train'?"),
+    "option": (["train", "--backend", "torch", "--epoks", "3"], "train", "--epoks 3; did you mean '--epochs'?"),
+    "option with a value": (["train", "--backend", "torch", "--epoks=3"], "train", "did you mean '--epochs'?"),
+    "option of the whole": (["show", "a", "--Json"], "show", "did you mean '--json'?"),
+    "choice": (["train", "--backend", "torhc"], "train", "did you mean 'torch'?"),
+    "model": (["convert", "a", "--out", "b", "--model", "lsmt"], "convert", "did you mean 'lstm'?"),
+    "list": (["compare", "--backends", "torch,mxnte"], "compare", "did you mean 'mxnet'?"),
+    "prefix": (["predict", "a", "--prefix", "-the"], "predict", "written with =, as in --prefix=-the"),
+    "second prefix": (["predict", "a", "--prefix", "it", "-the"], "predict", "written with =, as in --prefix=-the"),
+    "file": (["convert", "a", "--out", "-b.pt"], "convert", "written with =, as in --out=-b.pt"),
+    "nothing like it": (["train", "--backend", "torch", "--zzz"], "train", "unrecognized arguments: --zzz (see "),
+    "no value": (["train", "--backend"], "train", "argument --backend: expected one argument (see "),
+}
+
+
+@pytest.mark.parametrize(("args", "command", "advice"), MISTAKES.values(), ids=list(MISTAKES))
+def test_a_mistake_shows_the_commands_own_usage_and_what_was_meant(run, args, command, advice):
+    code, out, err = run(*args)
+    whole = f"d2lrnn {command}".strip()
+    assert (code, out) == (2, "")
+    assert err.startswith(f"usage: {whole} [-h]")
+    assert last_line(err).startswith(f"{whole}: error: ")
+    assert last_line(err).endswith(f"(see '{whole} --help')")
+    assert advice in last_line(err)
+
+
+def test_a_prefix_with_a_hyphen_is_taken_as_the_advice_says():
+    args = cli._parser().parse_args(["predict", "a", "--prefix=-the", "--prefix", "sea"])
+    assert args.prefixes == ["-the", "sea"]
+
+
+@pytest.mark.parametrize("option", ["--backends", "--backend"])
+def test_several_backends_are_reproduced(run, monkeypatch, option):
+    asked = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda names, **options: asked.extend(names) or {})
+    assert run("reproduce", option, "mxnet,torch", "--json")[:2] == (0, "{}\n")
+    assert asked == ["mxnet", "torch"]
+    assert "--backend " not in run("reproduce", "--help")[1]
+
+
+SYSTEM_ERRORS = {
+    "denied": (PermissionError(errno.EACCES, "Permission denied", "notes.txt"),
+               "cannot use 'notes.txt': Permission denied; check who owns it and who may write there"),
+    "full": (OSError(errno.ENOSPC, "No space left on device", "a.txt"),
+             "cannot use 'a.txt': No space left on device; is the disk full?"),
+    "quota": (OSError(errno.EDQUOT, "Disk quota exceeded"), "Disk quota exceeded; is the disk full?"),
+    "failing": (OSError(errno.EIO, "Input/output error", "a", None, "b"), "cannot use 'a' or 'b': Input/output error"),
+    "not of the system": (OSError("read of closed pipe"), "read of closed pipe"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "said"), SYSTEM_ERRORS.values(), ids=list(SYSTEM_ERRORS))
+def test_an_error_of_the_system_is_told_as_it_is(run, monkeypatch, error, said):
+    monkeypatch.setattr(cli.show, "show", lambda paths: (_ for _ in ()).throw(error))
+    code, out, err = run("show", "a")
+    assert (code, out, err) == (2, "", f"d2lrnn: error: {said}\n")
+
+
+def test_a_thing_is_warned_about_once_in_a_command(run, monkeypatch):
+    def show(paths):
+        for words in ("a text is not here", "a text is not here", "another one"):
+            warnings.warn(words, D2LRNNWarning, stacklevel=2)
+        return []
+
+    monkeypatch.setattr(cli.show, "show", show)
+    for _ in range(2):  # and again in the next one
+        _, _, err = run("show", "a")
+        assert err == "d2lrnn: warning: a text is not here\nd2lrnn: warning: another one\n"
 
 
 @pytest.mark.parametrize("name", list(backends.BACKENDS))
@@ -319,6 +418,23 @@ def test_training_that_diverges(run, backend):
     assert re.search(r"became NaN or infinite at epoch \d, step \d+: .* try a smaller learning rate", err)
 
 
+@pytest.mark.parametrize(("model", "lr"), [("rnn-scratch", "100"), ("lstm", "1e6")])
+def test_training_whose_loss_is_finite_and_absurd_has_diverged(run, backend, model, lr):
+    args = ["--model", model, "--epochs", 20, "--lr", lr, "--seed", 1, "--out", "run"]
+    code, out, err = run("train", "--backend", backend.name, *STORY, *args)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert re.search(r"the loss rose to \S{,8} nats a token, where guessing has 3.3, at epoch \d, step \d+: ", line)
+    assert "try a smaller learning rate: go on from them with 'd2lrnn resume run --lr 1'" in line
+    code, out, _ = run("show", "run")
+    assert code == 0
+    assert "diverged" in out
+    # the advice can be followed
+    code, out, err = run("resume", "run", "--lr", 1, "--epochs", 2)
+    assert (code, err) == (0, "")
+    assert re.match(r"perplexity \d+\.\d, ", out)
+
+
 def test_compare_one_backend(run, backend, tmp_path):
     # With a radius at which gradients are clipped, which the reference must do too
     args = ["--backends", backend.name, *STORY, "--epochs", 8, "--seed", 1, "--theta", 0.05, "--json"]
@@ -337,9 +453,12 @@ def test_compare_one_backend(run, backend, tmp_path):
 
 
 def broken_framework(folder, name, code):
-    """Put a module in the place of a framework's, for processes that are started with its folder in PYTHONPATH."""
+    """Put a module in the place of a framework's, for processes that are started with what this returns as PYTHONPATH.
+
+    What they import otherwise is what this process does.
+    """
     (folder / f"{name}.py").write_text(code)
-    return str(folder)
+    return os.pathsep.join([str(folder), *filter(None, sys.path)])
 
 
 @pytest.mark.parametrize(
@@ -383,6 +502,18 @@ def test_compare_begins_from_the_same_weights_and_reads_the_same_minibatches(run
 
 
 @pytest.mark.parity
+def test_backends_that_are_not_installed_are_listed_and_fail_nothing_unless_they_were_named(run, monkeypatch):
+    """As README says it, with two of three not installed."""
+    installed = backends.version
+    monkeypatch.setattr(backends, "version", lambda name: installed(name) if name == "torch" else None)
+    code, out, err = run("compare", *STORY, "--epochs", 1)
+    assert (code, err) == (0, "")
+    assert out.count("is not installed") == 2
+    assert run("compare", *STORY, "--epochs", 1, "--backends", "torch,tensorflow")[0] == 1
+    assert run("compare", *STORY, "--epochs", 1, "--backends", "mxnet,tensorflow")[0] == 2
+
+
+@pytest.mark.parity
 def test_when_one_backend_dies_the_others_go_on(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, "mxnet", "import os; os.abort()"))
     code, out, _ = run("compare", "--backends", "mxnet,torch", *STORY, "--epochs", 1, "--json")
@@ -411,6 +542,119 @@ def test_a_process_that_dies_half_way_through_a_line_is_answered_for(monkeypatch
     monkeypatch.setattr(compare.sys, "executable", str(fake))
     assert compare.ask({"task": "train"}) == {"event": "error", "message": "its process ended with exit code 7"}
     assert os.access(fake, os.X_OK)
+
+
+NOISE = """
+import os, sys
+sys.stdout.write("half a line of Python's")  # not flushed
+os.write(1, b'7\\n["a list"]\\n{"event": 5}\\nand half a line of compiled code')
+raise ImportError("libnoise.so")
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before our code", "while it runs"])
+def test_what_others_write_to_the_output_of_a_worker_is_no_answer(tmp_path, monkeypatch, early):
+    """A framework that is nothing but noise: its worker's answer comes through, and the noise does not."""
+    name = "sitecustomize" if early else "torch"
+    code = NOISE.replace("raise ImportError", "#") if early else NOISE
+    monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, name, code))
+    broken_framework(tmp_path, "torch", "raise ImportError('libnoise.so')" if early else NOISE)
+    events = []
+    answer = compare.ask({"task": "devices", "backend": "torch"}, events.append)
+    assert events == [answer]
+    assert answer["event"] == "error"
+    assert "cannot be imported (libnoise.so)" in answer["message"]
+
+
+def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_path):
+    """The worker is told of it: a server counts who asks."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/timemachine.txt"
+        # In the worker too, which imports our package anew
+        (tmp_path / "sitecustomize.py").write_text(
+            "from d2lrnn.data import corpora\n"
+            f"corpora.DATA_HUB['time_machine'] = ({url!r}, '0' * 40)\n"
+            "import pooch\n"
+            f"pooch.os_cache = lambda name: {str(tmp_path / 'cache')!r}\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+        monkeypatch.setenv("no_proxy", "*")
+        monkeypatch.delenv(corpora.DATA_ENV, raising=False)
+        monkeypatch.setitem(corpora.DATA_HUB, "time_machine", (url, "0" * 40))
+        monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
+        with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
+            corpora.read_text("time-machine")
+        assert len(asked) == 1
+        broken_framework(tmp_path, "torch", "raise ImportError('once the text has been read')")
+        settings = {"corpus": "time-machine", "epochs": 1, "num_hiddens": 4}
+        answer = compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
+        assert "once the text has been read" in answer["message"]
+        server.shutdown()
+        thread.join()
+    assert len(asked) == 1
+
+
+def rows_of(*names):
+    history = {"epoch": [1, 2], "perplexity": [9.0, 8.0]}
+    return [{"backend": name, "problem": None, "history": history, "step_losses": [3.0, 2.0]} for name in names]
+
+
+def test_the_curves_of_any_number_of_backends_are_drawn(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn = []
+    original = Axes.plot
+
+    def plot(self, *args, **look):
+        drawn.append((look["label"], look["linestyle"], look["linewidth"]))
+        return original(self, *args, **look)
+
+    monkeypatch.setattr(Axes, "plot", plot)
+    names = ["torch", "mxnet", "tensorflow", "numpy", "jax", "tinygrad"]
+    settings = {"model": "rnn", "num_hiddens": 4, "corpus": "story", "seed": 1}
+    document = {"settings": settings, "reference_losses": [3.0, 2.1], "backends": rows_of(*names)}
+    compare.draw(document, tmp_path / "compare.png")
+    assert [label for label, _, _ in drawn] == [name for name in names for _ in range(2)]
+    assert len(set(drawn)) == len(names)  # each looks like no other
+
+
+def test_the_picture_of_a_comparison_is_written_in_one_piece(tmp_path, monkeypatch):
+    settings = {"model": "rnn", "num_hiddens": 4, "corpus": "story", "seed": 1}
+    document = {"settings": settings, "reference_losses": [3.0, 2.1], "backends": rows_of("torch")}
+    path = tmp_path / "compare.png"
+    path.write_text("an earlier picture")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(StorageError, match="No space left on device"):
+            compare.draw(document, path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["an earlier picture"]
+    compare.draw(document, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="cannot write the curves to .*a.xyz"):
+        compare.draw(document, tmp_path / "a.xyz")
+
+
+def test_a_comparison_reads_and_tokenizes_its_text_once(monkeypatch):
+    """The workers, which are others' processes, do the same each: see the test of run.train."""
+    read, tokenized = count_texts(monkeypatch)
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    monkeypatch.setattr(compare, "ask", lambda job, on_event: {"event": "error", "message": "not here"})
+    settings = Settings(corpus="story", max_tokens=2000, num_hiddens=4, batch_size=8, num_steps=20, epochs=1, seed=1)
+    document = compare.compare(list(backends.BACKENDS), settings)
+    assert len(document["reference_losses"]) == 12
+    assert (read, tokenized) == (["story"], ["story"])
 
 
 @pytest.mark.only("torch")  # the table is the same for all

@@ -80,6 +80,18 @@ def test_how_a_text_was_prepared_goes_along(tmp_path, preparation):
         assert RunFolder.open(tmp_path / name).vocab.preparation == expected
 
 
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path, capfd):
+    source = make_run(tmp_path / "one")
+    file = tmp_path / "mine.safetensors"
+    file.write_text("precious")
+    assert cli.main(["convert", str(source), "--out", str(file)]) == 2
+    err = capfd.readouterr().err
+    assert err == f"d2lrnn: error: {str(file)!r} is there already: name another file, or replace it with --force\n"
+    assert file.read_text() == "precious"
+    assert cli.main(["convert", str(source), "--out", str(file), "--force"]) == 0
+    assert_same_weights(exchange.read_file(file)[1], RunFolder.open(source).weights())
+
+
 def test_a_run_made_of_a_file_has_no_text_to_train_on(tmp_path, monkeypatch):
     convert(make_run(tmp_path / "one"), tmp_path / "w.safetensors")
     convert(tmp_path / "w.safetensors", tmp_path / "two", backend="torch", vocab=tmp_path / "one")

@@ -614,6 +614,26 @@ def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkey
     assert capfd.readouterr().out == ""
 
 
+def test_a_text_that_could_not_be_downloaded_is_not_waited_for_again(cache, monkeypatch, closed_port, tmp_path):
+    url = f"http://127.0.0.1:{closed_port}/timemachine.txt"
+    content = b"the time machine by h g wells"
+    monkeypatch.setitem(DATA_HUB, "time_machine", (url, hashlib.sha1(content).hexdigest()))
+    tries = []
+    original = corpora.download
+    monkeypatch.setattr(corpora, "download", lambda name: tries.append(name) or original(name))
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="the bundled story stands in: cannot download .*timemachine.txt"):
+            assert read_text("time-machine").name == "story"
+    assert tries == ["time_machine"]
+    # who follows the advice gets the text, and who asks for the download itself has it tried
+    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    (tmp_path / "timemachine.txt").write_bytes(content)
+    assert read_text("time-machine").name == "time-machine"
+    monkeypatch.delenv(corpora.DATA_ENV)
+    with pytest.raises(DownloadError):
+        original("time_machine")
+
+
 # The lyrics of the first Chinese edition, which come zipped
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,16 @@ import pytest
 
 from d2lrnn.data import SeqDataLoader
 from d2lrnn.errors import DivergenceError, InputError
-from d2lrnn.monitor import Epoch, History, Monitor, Scalars, bits_per_character, check_training, perplexity
+from d2lrnn.monitor import (
+    Epoch,
+    History,
+    Monitor,
+    Scalars,
+    bits_per_character,
+    check_training,
+    format_perplexity,
+    perplexity,
+)
 
 
 def epoch(*losses, seconds=2.0):
@@ -109,6 +119,95 @@ def test_divergence_says_where(losses, finite, step, what):
     with pytest.raises(DivergenceError, match=f"{what} became NaN or infinite at epoch 2, step {step}") as caught:
         monitor.add(2, epoch(*losses), finite=finite)
     assert (caught.value.epoch, caught.value.step, caught.value.history.epoch) == (2, step, [1])
+
+
+FINE, FAR_OFF = [2.0] * 8, [2.0] * 4 + [14.0] * 4  # guessing among 28 tokens has 3.33 nats; 4 times that is 13.3
+
+
+def follow(num_epochs, *epochs, vocab_size=28):
+    """Return what a monitor made of some epochs: which were sane, and its error, if it had one."""
+    monitor, sane = Monitor(num_epochs, vocab_size=vocab_size, quiet=True), []
+    try:
+        for number, losses in enumerate(epochs, 1):
+            monitor.add(number, epoch(*losses))
+            sane.append(monitor.sane)
+    except DivergenceError as error:
+        return sane, error
+    return sane, None
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        [[2.0, 955.0, 9.0, 2.0, 2.0, 2.0, 2.0, 2.0], FINE],
+        [[2.0] * 6 + [14.0, 14.0], FINE],
+        [[13.3] * 8, [13.3] * 8, [13.3] * 8],
+        [FAR_OFF, FINE, FAR_OFF, FINE],
+        [[955.0], [955.0], [2.0]],
+    ],
+    ids=["a jump", "a bad end", "bad but not absurd", "ups and downs", "epochs of one minibatch"],
+)
+def test_a_training_that_may_recover_is_not_given_up(epochs):
+    sane, error = follow(9, *epochs)
+    assert error is None
+    assert len(sane) == len(epochs)
+    assert sane[-1]
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "epochs", "began", "step"),
+    [
+        (9, [FINE, FAR_OFF, FAR_OFF, FINE], 2, 5),
+        (2, [FINE, FAR_OFF], 2, 5),
+        (9, [[1e30] * 16], 1, 1),
+        (40, [*[[2.0]] * 3, *[[99.0]] * 16], 4, 1),
+        (9, [FINE, FAR_OFF, [2.0, math.nan]], 2, 5),
+    ],
+    ids=["twice in a row", "at the end", "a long epoch", "epochs of one minibatch", "nan after all"],
+)
+def test_a_loss_far_worse_than_guessing_is_divergence_from_where_it_began(num_epochs, epochs, began, step):
+    _, error = follow(num_epochs, *epochs)
+    assert (error.epoch, error.step, error.history.epoch) == (began, step, list(range(1, began)))
+    assert f"guessing has 3.3, at epoch {began}, step {step}: the weights from before that epoch are kept" in str(error)
+    assert len(str(error)) < 200
+
+
+def test_without_a_vocabulary_only_a_loss_that_is_no_number_is_divergence():
+    assert follow(2, [1e30] * 16, [1e30] * 16, vocab_size=None) == ([True, True], None)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (7.3178, 3, "7.318"),
+        (7.3178, 1, "7.3"),
+        (123456.7, 1, "123456.7"),
+        (1e84, 3, "1.0e+84"),
+        (math.inf, 1, "over 1e+304"),
+        (math.nan, 1, "not a number"),
+        (None, 3, "-"),
+    ],
+)
+def test_perplexities_are_written_so_that_they_can_be_read(value, digits, expected):
+    assert format_perplexity(value, digits) == expected
+
+
+@pytest.mark.parametrize("loss", [193.4, 1e5])
+def test_what_a_monitor_prints_can_be_read(loss, capsys):
+    with Monitor(1) as monitor:
+        monitor.add(1, epoch(loss), valid_perplexity=math.inf)
+    monitor.report("cpu", str, [])
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"perplexity (9.8e\+83|over 1e\+304), 50.0 tokens/sec on cpu\nheld-out .* over 1e\+304\n", out)
+
+
+def test_the_first_epochs_of_a_history_are_a_record_of_its_own():
+    history = History([1, 2], [9.0, 8.0], [1.0, 1.0], [7.0, 9.0], [1.0, 1.0])
+    first = history.first(1)
+    assert first == History([1], [9.0], [1.0], [7.0], [1.0])
+    first.epoch.append(5)
+    assert history.epoch == [1, 2]
+    assert History([1], [9.0], [1.0], [], [1.0]).first(1).valid_perplexity == []
 
 
 def loader(use_random_iter):

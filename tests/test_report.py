@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from d2lrnn import backends, canonical, cli, compare, report, svg_curves
-from d2lrnn.errors import InputError
+from d2lrnn.errors import InputError, StorageError
 from d2lrnn.settings import Settings
 from d2lrnn.side_by_side import align, differing, read_lines, render_columns
 
@@ -603,7 +603,7 @@ def test_the_file_is_written_in_one_piece(tmp_path, monkeypatch):
     assert path.read_bytes().decode() == report.render(document)
     path.write_text("an earlier report")
     monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space left on device"):
         report.write(document, path)
     assert path.read_text() == "an earlier report"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

@@ -13,7 +13,7 @@ import pytest
 from d2lrnn import canonical, reproduce
 from d2lrnn.checkpoint import CONFIG, RunFolder, State
 from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, TrainingInterrupted
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.monitor import History
 from d2lrnn.reproduce import BEGIN, CONFIGURATIONS, END, Configuration
 from d2lrnn.run import describe_here
@@ -193,7 +193,7 @@ def test_the_head_says_what_was_run_where_with_what_and_when(tmp_path, monkeypat
     text = reproduce.table(document)
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
     text = " ".join(text.split())
-    assert "`d2lrnn reproduce --backend torch` from 2026-01-01 10:00 to 20" in text
+    assert "`d2lrnn reproduce --backends torch` from 2026-01-01 10:00 to 20" in text
     assert "Machine: A fast one; 2 cores; 8 GiB of memory; Some Linux, x86_64; OMP_NUM_THREADS=7." in text
     assert f"numpy {np.__version__}, torch 1.2.3 and 1.2.4." in text
     assert f"SHA-256 {read_text('time-machine').sha256[:12]}" in text
@@ -232,7 +232,7 @@ def test_a_quick_run_is_told_at_the_head_and_has_few_epochs_and_one_seed(tmp_pat
     assert [job["settings"]["seed"] for job in jobs] == [0, 0]
     text = reproduce.table(document)
     assert text.startswith("**A quick run**")
-    assert "reproduce --backend torch --quick` from" in " ".join(text.split())
+    assert "reproduce --backends torch --quick` from" in " ".join(text.split())
     assert "perplexities of seed 0: " in text
     assert [row[:3] for row in lines(text)] == [
         ["scratch", "epoch 2", "1.0 at epoch 4"],
@@ -321,12 +321,12 @@ def test_a_disk_that_is_full_costs_only_the_run_that_met_it(tmp_path, monkeypatc
     answers(monkeypatch)
 
     def full(path, content):
-        raise InputError("cannot write: no space left")
+        raise StorageError("cannot write: no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(reproduce, "write_atomically", full)
         events = []
-        with pytest.raises(InputError, match="no space left"):  # of the table itself, at the end
+        with pytest.raises(StorageError, match="no space left"):  # of the table itself, at the end
             reproduce.reproduce(["torch"], seeds=(0,), out=tmp_path, on_event=lambda *event: events.append(event))
     assert [event["problem"] for _, event in events if event["event"] == "end"] == [None, "cannot write: no space left"]
 

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import count_texts
 
 from d2lrnn import backends, canonical, checkpoint, run
-from d2lrnn.checkpoint import RunFolder, State
+from d2lrnn.checkpoint import RunFolder, State, best_epoch
 from d2lrnn.data import Preparation, Vocab, read_text
-from d2lrnn.errors import DivergenceError, InputError, TrainingInterrupted
-from d2lrnn.monitor import History
+from d2lrnn.errors import DivergenceError, InputError, StorageError, TrainingInterrupted
+from d2lrnn.monitor import Epoch, History
 from d2lrnn.settings import Settings
 
 TINY = {"corpus": "story", "max_tokens": 2000, "num_hiddens": 12, "batch_size": 8, "num_steps": 20, "seed": 3}
@@ -194,21 +197,170 @@ def test_a_run_that_diverges_keeps_what_was_good(backend, tmp_path):
     assert folder.state is None or np.isfinite(folder.state.history.gradient_norm).all()
 
 
-def test_an_error_of_the_callback_leaves_the_last_epoch_in_the_folder(backend, tmp_path):
-    with pytest.raises(ZeroDivisionError):
-        train(backend, tmp_path / "run", callback=interrupt_after(3, ZeroDivisionError))
-    assert RunFolder.open(tmp_path / "run").epoch == 3
+def test_a_run_that_diverged_goes_on_from_its_last_good_weights_with_another_rate(backend, tmp_path):
+    folder = tmp_path / "run"
+    good = train(backend, folder, epochs=2)["history"]["perplexity"]
+    weights = RunFolder.open(folder).weights()
+    command = f"d2lrnn resume {folder} --lr 1"
+    with pytest.raises(DivergenceError, match=f"at epoch 3, step .*: go on from them with '{command}'"):
+        resume(folder, 4, lr=100)
+    diverged = RunFolder.open(folder)
+    assert (diverged.status, diverged.epoch, diverged.settings.lr) == ("diverged", 2, 100)
+    assert diverged.config["error"].startswith("the loss rose to ")
+    assert diverged.state.history.perplexity == good
+    for name, value in diverged.weights().items():
+        np.testing.assert_array_equal(value, weights[name])
+    # As it is it diverges again, which is said before; with the advice it does not
+    with (
+        pytest.warns(UserWarning, match="diverged after epoch 2 with the learning rate 100, and will do so again"),
+        pytest.raises(DivergenceError),
+    ):
+        resume(folder)
+    result = resume(folder, lr=0.5)
+    assert (result["status"], result["settings"]["lr"]) == ("complete", 0.5)
+    assert result["history"]["epoch"] == [1, 2, 3, 4, 5, 6]
+    assert result["history"]["perplexity"][:2] == good
+    assert result["history"]["perplexity"][-1] < good[-1]
+    after = RunFolder.open(folder)
+    assert after.settings.lr == 0.5
+    assert after.config["earlier_lr"] == [{"until": 2, "lr": 1.0}, {"until": 2, "lr": 100}]
+    assert "error" not in after.config
+    # which is what a run is that had the second rate from there on
+    train(backend, tmp_path / "other", epochs=2)
+    resume(tmp_path / "other", 4, lr=0.5)
+    assert_same_run(folder, tmp_path / "other")
+
+
+def test_a_learning_rate_needs_epochs_to_go_on_with(backend, tmp_path):
+    train(backend, tmp_path / "run", epochs=2)
+    before = content(tmp_path / "run")
+    with pytest.raises(InputError, match="has no epochs left .* learning rate: say how many more with --epochs"):
+        resume(tmp_path / "run", lr=0.5)
+    with pytest.raises(InputError, match="lr must be a positive finite number, not -1"):
+        resume(tmp_path / "run", 2, lr=-1)
+    assert content(tmp_path / "run") == before
+
+
+def test_epochs_that_are_absurd_are_kept_only_once_a_better_one_has_come(tmp_path):
+    """What the disk has is the last sane epoch, and the history of all of them when training has recovered."""
+    folder = make_folder(tmp_path / "run")
+    # The held-out perplexity is best after one of the absurd ones, whose minibatches had all gone wrong before its end
+    losses, valid = (2.0, 99.0, 99.0, 2.0), (9.0, 8.0, 5.0, 6.0)
+    epochs = [Epoch(np.full(8, loss), [10] * 8, 1.0, np.ones(8), value, absurd=loss > 9)
+              for loss, value in zip(losses, valid, strict=True)]  # fmt: skip
+    given = RunFolder.open(folder).weights()
+    with RunFolder.reopen(folder) as opened:
+        recorder = run._Recorder(
+            opened, opened.state.history, settings(epochs=99), 1, None,
+            weights=lambda: {name: np.full_like(value, number) for name, value in given.items()},
+            random_state=lambda: opened.state.random_state, predict=str,
+        )  # fmt: skip
+        seen = []
+        for number, epoch in enumerate(epochs, 2):
+            recorder(number, epoch)
+            seen.append(RunFolder.open(folder).epoch)
+    assert seen == [2, 2, 2, 5]
+    state = RunFolder.open(folder).state
+    assert state.history.epoch == [1, 2, 3, 4, 5]
+    assert best_epoch(state.history) == 4
+    assert {float(value.flat[0]) for value in state.best.values()} == {4.0}
+    assert {float(value.flat[0]) for value in state.weights.values()} == {5.0}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), InputError("no such thing;\nsay another")])
+def test_an_error_leaves_the_last_epoch_in_the_folder_and_says_that_the_run_failed(backend, tmp_path, error):
+    with pytest.raises(type(error)):
+        train(backend, tmp_path / "run", callback=interrupt_after(3, error))
+    folder = RunFolder.open(tmp_path / "run")
+    assert (folder.epoch, folder.status) == (3, "failed")
+    assert folder.config["error"] in ("ZeroDivisionError: by zero", "no such thing; say another")
+    assert resume(tmp_path / "run")["status"] == "complete"
+    assert "error" not in RunFolder.open(tmp_path / "run").config
+
+
+def test_an_error_before_the_first_epoch_is_recorded_too(backend, tmp_path):
+    with pytest.raises(InputError, match="no device 'tpu'"):
+        train(backend, tmp_path / "run", device="tpu")
+    folder = RunFolder.open(tmp_path / "run")
+    assert (folder.epoch, folder.status) == (0, "failed")
+    assert folder.config["error"].startswith("no device 'tpu'")
+
+
+def test_damage_that_a_checkpoint_finds_is_not_taken_for_a_full_disk(backend, tmp_path):
+    epochs = []
+
+    def damage(number, epoch):
+        epochs.append(number)
+        if number == 3:
+            (tmp_path / "run" / "config.json").write_text("{}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it goes on and tries again, if it did
+        with pytest.raises(InputError, match=r"config.json' is not of a run"):
+            train(backend, tmp_path / "run", callback=damage)
+    assert epochs == [1, 2, 3]  # the checkpoint after the fourth ends it
+
+
+def test_a_run_reads_and_tokenizes_its_text_once(backend, tmp_path, monkeypatch):
+    read, tokenized = count_texts(monkeypatch)
+    train(backend, tmp_path / "run", epochs=1)
+    assert (read, tokenized) == (["story"], ["story"])
+    opened = []
+    original = RunFolder._open.__func__
+    monkeypatch.setattr(RunFolder, "_open", classmethod(lambda cls, *args: opened.append(1) or original(cls, *args)))
+    resume(tmp_path / "run", 1)
+    assert (read, tokenized) == (["story"] * 2, ["story"] * 2)
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_a_backends_loader_yields_what_numpys_would_have(backend, sampling):
+    loader, vocab = run.load(settings(valid_fraction=0.2, sampling=sampling), run.read_text("story"))
+    next(iter(loader))  # from where it is
+    made = loader.read_as(backend.interop.SeqDataLoader)
+    assert made.vocab is vocab
+    assert (made.used_tokens, made.text_tokens) == (loader.used_tokens, loader.text_tokens)
+    assert made.text_tokens > made.used_tokens == 2000
+    for _ in range(2):
+        for one, other in ((loader, made), (loader.valid_iter, made.valid_iter)):
+            for (X, Y), (X_, Y_) in zip(one, other, strict=True):
+                np.testing.assert_array_equal(X, backend.numpy(X_))
+                np.testing.assert_array_equal(Y, backend.numpy(Y_))
+
+
+def test_recording_an_epoch_does_not_copy_those_before_it(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path / "run")
+    copied = []
+    for name in ("copy", "first"):
+        original = getattr(History, name)
+
+        def counting(self, *args, original=original):
+            copied.append(len(self))
+            return original(self, *args)
+
+        monkeypatch.setattr(History, name, counting)
+    epoch = Epoch(np.ones(1), [10], 1.0, np.ones(1), 2.0)
+    with RunFolder.reopen(folder) as opened:
+        recorder = run._Recorder(
+            opened, opened.state.history, settings(epochs=200, patience=300, valid_fraction=0.1), 100, None,
+            weights=opened.weights, random_state=lambda: opened.state.random_state, predict=str,
+        )  # fmt: skip
+        monkeypatch.setattr(run, "best_epoch", lambda *args: copied.append(args) or best_epoch(*args))
+        for number in range(2, 150):
+            recorder(number, epoch)
+    assert len(copied) <= 5  # at the beginning, and for the one checkpoint
+    assert recorder.best == 2
 
 
 def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(backend, tmp_path, monkeypatch):
     original = RunFolder.save
     failed = []
 
-    def save(self, state, status, **changes):
+    def save(self, state, status, *args, **changes):
         if len(state.history) == 2:
             failed.append(status)
-            raise InputError("cannot save: no space; free some")
-        original(self, state, status, **changes)
+            raise StorageError("cannot save: no space; free some")
+        original(self, state, status, *args, **changes)
 
     monkeypatch.setattr(RunFolder, "save", save)
     with pytest.warns(UserWarning, match=r"no space; free some \(training goes on, and tries again\)"):
@@ -531,6 +683,45 @@ def test_show_takes_a_folder_of_runs_and_leaves_out_what_is_none(command, tmp_pa
     assert "warning: left out: " in result.stderr
     assert "runs/empty' is not a run folder" in result.stderr
     assert command("show", "runs/empty").returncode == 2
+
+
+def test_two_runs_whose_names_differ_at_the_end_are_told_apart(tmp_path, monkeypatch, capfd):
+    from d2lrnn import cli
+
+    monkeypatch.chdir(tmp_path)
+    names = [f"runs/{'a-long-name-' * 6}{end}" for end in ("one", "two")]
+    for name in names:
+        make_folder(tmp_path / name)
+    assert cli.main(["show", *names]) == 0
+    rows = [line.split("│")[1].strip() for line in capfd.readouterr().out.splitlines() if line.startswith("│")]
+    assert "".join(rows) == "".join(names)
+
+
+@pytest.mark.parametrize("value", [3e84, float("inf")])
+def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch, capfd, value):
+    from d2lrnn import cli
+
+    monkeypatch.chdir(tmp_path)
+    with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
+        history = History([1, 2], [value, value], [2.0, 2.0], [value, value], [1.0, 1.0])
+        folder.save(replace(folder.state, history=history, best=folder.weights()), "complete")
+    assert cli.main(["show", "run"]) == 0
+    out = " ".join(capfd.readouterr().out.split())
+    assert "over 1e+304" in out or "3.0e+84" in out
+    assert len(max(out.split(), key=len)) < 130  # a rule of the table
+
+
+def test_show_says_what_ended_a_run(tmp_path, capfd):
+    from d2lrnn import cli
+
+    with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
+        folder.save(folder.state, "failed", "MemoryError: [not enough]")
+    args = ["show", str(tmp_path / "run"), "--png", str(tmp_path / "a.png")]
+    assert cli.main(args) == 0
+    assert f"{tmp_path / 'run'}: MemoryError: [not enough]\n" in capfd.readouterr().out
+    assert cli.main([*args, "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["runs"]
+    assert (row["status"], row["error"]) == ("failed", "MemoryError: [not enough]")
 
 
 def test_show_in_a_narrow_terminal(tmp_path, monkeypatch, capfd):

@@ -1,5 +1,6 @@
 """Training and prediction in each backend, as a reader uses them."""
 
+import importlib
 import io
 import re
 
@@ -142,6 +143,22 @@ def test_a_learning_rate_that_is_far_too_large(backend, load, kind):
         np.testing.assert_array_equal(value, before[name])
 
 
+# Finite all the way, and absurd from the first epoch on: an 84-digit perplexity, or one that no float holds
+@pytest.mark.parametrize(("kind", "lr"), [("rnn-scratch", 100), ("lstm", 1e6)])
+def test_a_loss_that_is_finite_and_absurd_has_diverged(backend, load, kind, lr):
+    train_iter, vocab = load()
+    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    history = backend.train(net, train_iter, vocab, 1, 2)
+    good = weights_of(backend, net)
+    epochs = []
+    with pytest.raises(DivergenceError, match="nats a token, where guessing has 3.3, at epoch 3, step") as caught:
+        backend.train(net, train_iter, vocab, lr, 5, history=history, callback=lambda _, epoch: epochs.append(epoch))
+    assert caught.value.history.epoch == [1, 2]
+    assert all(epoch.absurd for epoch in epochs)
+    for name, value in weights_of(backend, net).items():
+        np.testing.assert_array_equal(value, good[name])
+
+
 @pytest.mark.parametrize(
     ("lr", "num_epochs", "message"),
     [
@@ -246,6 +263,18 @@ def test_devices(backend):
             backend.interop.get_device("gpu")
     with pytest.raises(InputError, match="no device 'tpu'"):
         backend.interop.get_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [("gpu", "gpu:0"), ("gpu:1", "gpu:1"), ("cuda", "gpu:0"), ("cuda:0", "gpu:0"), ("cuda:1", "gpu:1")],
+)
+def test_a_gpu_has_the_names_that_people_give_it(backend, monkeypatch, name, full):
+    device = importlib.import_module(f"d2lrnn.{backend.name}.device")
+    monkeypatch.setattr(device, "num_gpus", lambda: 2)  # none of them is touched
+    assert device.device_name(device.get_device(name)) == full
+    with pytest.raises(InputError, match="no device 'cuda:2' for .* here: use one of cpu, gpu:0, gpu:1"):
+        device.get_device("cuda:2")
 
 
 def test_a_sequence_of_arrays_can_be_loaded(backend):

@@ -29,6 +29,9 @@ DATA_HUB: dict[str, tuple[str, str]] = {
 DATA_ENV = "D2LRNN_DATA"
 BOOK_MAX_TOKENS = 10000  # of a text that is known by name: the book's number for the book's text
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+# Addresses from which read_text could not get a text, and why: it does not wait for them once more in this process, or
+# in one that is told of them. (download itself, which somebody calls on purpose, always tries.)
+FAILED: dict[str, str] = {}
 
 
 class DownloadError(D2LRNNError, OSError):
@@ -369,7 +372,17 @@ def _read_download(key: str) -> str:
         unpacked = packed.with_suffix("")
         if unpacked.is_file() and not packed.is_file():
             return read_file(unpacked)
-    path = download(key)
+    url = DATA_HUB[key][0]
+    named = os.environ.get(DATA_ENV)
+    own = bool(named) and (Path(str(named)).expanduser() / file_name).is_file()
+    if url in FAILED and not own:
+        raise DownloadError(FAILED[url])
+    try:
+        path = download(key)
+    except DownloadError as error:
+        if not own:
+            FAILED[url] = str(error)
+        raise
     return read_zip(path) if file_name.endswith(".zip") else read_file(path)
 
 

@@ -161,6 +161,20 @@ class SeqDataLoader:
             return seq_data_iter_random(self.corpus, self.batch_size, self.num_steps, seed=self._rng)
         return seq_data_iter_sequential(self.corpus, self.batch_size, self.num_steps, seed=self._rng, shift=self._shift)
 
+    def read_as(self, loader: type[SeqDataLoader]) -> SeqDataLoader:
+        """Return a loader of another class that yields the minibatches that this one would have yielded.
+
+        The corpus is shared, and the generators are separate from then on.
+        """
+        made = loader(
+            self.batch_size, self.num_steps, self.use_random_iter, -1,
+            corpus=self.corpus, vocab=self.vocab, shift=self._shift,
+        )  # fmt: skip
+        made.random_state, made.text_tokens = self.random_state, self.text_tokens
+        if self.valid_iter is not None:
+            made.valid_iter = self.valid_iter.read_as(loader)
+        return made
+
     @property
     def random_state(self) -> dict[str, Any]:
         """What the draws of the epochs to come depend on: the state of the loader's NumPy bit generator.

@@ -35,18 +35,25 @@ def device_names():
     return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())]
 
 
+def _full_name(name):
+    """Return a device's name as :func:`device_names` has it: CUDA's word for a GPU is understood too."""
+    kind, colon, number = name.partition(":")
+    return f"gpu:{number if colon else 0}" if kind in ("gpu", "cuda") else name
+
+
 def get_device(name="auto"):
     """Return a device by name.
 
     Args:
-        name: ``'cpu'``, ``'gpu'``, ``'gpu:1'``, or ``'auto'`` for what :func:`try_gpu` finds.
+        name: ``'cpu'``, ``'gpu'`` or ``'gpu:1'`` (CUDA's words, ``'cuda'`` and ``'cuda:1'``, will do), or
+            ``'auto'`` for what :func:`try_gpu` finds.
 
     Raises:
         InputError: If there is no such device here; the CPU never stands in silently.
     """
     if name == "auto":
         return try_gpu()
-    full = {"gpu": "gpu:0"}.get(name, name)
+    full = _full_name(name)
     if full not in device_names():
         raise InputError(f"no device {name!r} for MXNet here: use one of {', '.join(device_names())}, or auto")
     return cpu() if full == "cpu" else gpu(int(full.removeprefix("gpu:")))

@@ -224,8 +224,8 @@ def train_ch8(
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
-        DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
-            that epoch.
+        DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
+            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     _warn_of_dropout(net, device)
@@ -239,12 +239,13 @@ def train_ch8(
     else:
         updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
-    with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+    with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
         for number in monitor.epochs:
-            good = [param.copy() for param in params]
+            if monitor.sane:
+                good = [param.copy() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
             finite = all(bool(np.isfinite(param).all()) for param in params)
-            if epoch.first_bad_step or not finite:
+            if monitor.diverged(epoch, finite):
                 for param, value in zip(params, good, strict=True):
                     param[:] = value
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None

@@ -35,11 +35,18 @@ def device_names():
     return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())]
 
 
+def _full_name(name):
+    """Return a device's name as :func:`device_names` has it: CUDA's word for a GPU is understood too."""
+    kind, colon, number = name.partition(":")
+    return f"gpu:{number if colon else 0}" if kind in ("gpu", "cuda") else name
+
+
 def get_device(name="auto"):
     """Return a device by name, as the strategy that ``train_ch8`` takes.
 
     Args:
-        name: ``'cpu'``, ``'gpu'``, ``'gpu:1'``, or ``'auto'`` for what :func:`try_gpu` finds.
+        name: ``'cpu'``, ``'gpu'`` or ``'gpu:1'`` (CUDA's words, ``'cuda'`` and ``'cuda:1'``, will do), or
+            ``'auto'`` for what :func:`try_gpu` finds.
 
     Returns:
         A ``tf.distribute.OneDeviceStrategy``.
@@ -47,7 +54,9 @@ def get_device(name="auto"):
     Raises:
         InputError: If there is no such device here; the CPU never stands in silently.
     """
-    full = {"gpu": "gpu:0", "auto": "gpu:0" if num_gpus() else "cpu"}.get(name, name)
+    if name == "auto":
+        name = "gpu" if num_gpus() else "cpu"
+    full = _full_name(name)
     if full not in device_names():
         raise InputError(f"no device {name!r} for TensorFlow here: use one of {', '.join(device_names())}, or auto")
     return tf.distribute.OneDeviceStrategy("/CPU:0" if full == "cpu" else f"/GPU:{full.removeprefix('gpu:')}")

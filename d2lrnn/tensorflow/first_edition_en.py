@@ -145,7 +145,7 @@ def train_and_predict_rnn_gluon(
 
     Raises:
         InputError: If an argument cannot be used; nothing has been trained then.
-        DivergenceError: If the loss or a weight becomes NaN or infinite.
+        DivergenceError: As ``train_ch8``.
     """
     rng = np.random.default_rng(seed)
     report = first_editions.Report(

@@ -198,7 +198,7 @@ def train_and_predict_rnn_gluon(
     Raises:
         InputError: If an argument cannot be used, or the vocabulary lacks a character of a prefix; nothing has been
             trained then.
-        DivergenceError: If the loss or a weight becomes NaN or infinite.
+        DivergenceError: As ``train_ch8``.
     """
     require_positive(num_epochs=num_epochs, pred_period=pred_period, pred_len=pred_len)
     vocab = first_editions.characters(idx_to_char, char_to_idx, vocab_size)

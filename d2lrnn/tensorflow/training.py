@@ -227,8 +227,8 @@ def train_ch8(
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
-        DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
-            that epoch.
+        DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
+            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     if strategy.num_replicas_in_sync != 1:
@@ -243,12 +243,13 @@ def train_ch8(
     params = parameters(net)
     with _scope(strategy, params):
         loss, updater = _loss_and_updater(net, params, float(lr))
-        with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+        with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
             for number in monitor.epochs:
-                good = [tf.identity(param) for param in params]
+                if monitor.sane:
+                    good = [tf.identity(param) for param in params]
                 epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile)
                 finite = all(bool(tf.reduce_all(tf.math.is_finite(param))) for param in params)
-                if epoch.first_bad_step or not finite:
+                if monitor.diverged(epoch, finite):
                     for param, value in zip(params, good, strict=True):
                         param.assign(value)
                 valid = evaluate_perplexity(net, valid_iter) if valid_iter is not None else None

@@ -214,8 +214,8 @@ def train_ch8(
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
-        DivergenceError: If the loss or a weight becomes NaN or infinite; the net then has the weights from before
-            that epoch.
+        DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
+            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = nn.CrossEntropyLoss()
@@ -226,12 +226,13 @@ def train_ch8(
     params = parameters(net)
     for param in params:
         param.grad = None  # what a cell before this one left behind would be added to the first step
-    with Monitor(num_epochs, history=history, quiet=quiet, callback=callback) as monitor:
+    with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
         for number in monitor.epochs:
-            good = [param.detach().clone() for param in params]
+            if monitor.sane:
+                good = [param.detach().clone() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
             finite = all(bool(torch.isfinite(param).all()) for param in params)
-            if epoch.first_bad_step or not finite:
+            if monitor.diverged(epoch, finite):
                 with torch.no_grad():
                     for param, value in zip(params, good, strict=True):
                         param.copy_(value)
