@@ -120,7 +120,7 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
     before = {"backend": folder.backend, "epochs": folder.epoch}
     config |= {"backend": backend, **describe_here(backend), "converted_from": before}
     kept = {name: folder.config[name] for name in ("best_epoch", "patience_from") if name in folder.config}
-    with RunFolder.create(target, config, replace(settings, device="auto"), folder.vocab) as made:
+    with RunFolder.create(target, config, replace(settings, device="auto", threads=None), folder.vocab) as made:
         made.save(state, folder.status, **kept)
     return _made(target, settings.model, state.weights, backend)
 

@@ -35,6 +35,7 @@ from d2lrnn.generation import fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
+from d2lrnn.threads import by_itself, computing_with, settle, usable_cpus
 
 CHECKPOINT_EVERY = 10  # epochs
 _SAMPLES = 20  # how often, at most, a training lets the model continue its prefixes for the folder
@@ -101,7 +102,7 @@ def describe_here(backend: str) -> dict[str, dict[str, Any]]:
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
-            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cpus": usable_cpus(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         },
     }
@@ -142,8 +143,11 @@ def train(
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
+    threads = settle(backend, settings.threads, settings.batch_size, settings.num_hiddens)
+    settings = replace(settings, threads=threads)
     if out is None:
-        return _train(backend, settings, text, settings.epochs, None, checkpoint_every, quiet, callback, ready)
+        with computing_with(backend, threads):
+            return _train(backend, settings, text, settings.epochs, None, checkpoint_every, quiet, callback, ready)
     config = {
         "backend": backend,
         **describe_here(backend),
@@ -152,7 +156,11 @@ def train(
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))
-    with RunFolder.create(out, config, kept, vocab) as folder, _telling_how_to_go_on(folder):
+    with (
+        RunFolder.create(out, config, kept, vocab) as folder,
+        _telling_how_to_go_on(folder),
+        computing_with(backend, threads),
+    ):
         return _train(backend, settings, text, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
 
 
@@ -175,8 +183,8 @@ def resume(
 ) -> dict[str, Any]:
     """Go on with a run, from its last checkpoint, as if it had never been interrupted.
 
-    On the same machine, with the same versions and number of threads, the weights and the perplexities are bit for bit
-    those of the run that was not interrupted.
+    On the same machine, with the same versions, the weights and the perplexities are bit for bit those of the run that
+    was not interrupted. It computes with as many threads as the run did, whatever this machine has.
 
     Args:
         path: The run folder.
@@ -205,7 +213,8 @@ def resume(
     text = _same_text(found, corpus, encoding)
     _warn_of_differences(found)
     with RunFolder.reopen(path) as folder, _telling_how_to_go_on(folder):
-        settings = _found_again(folder, text, encoding)
+        threads = _same_threads(folder)
+        settings = replace(_found_again(folder, text, encoding), threads=threads)
         left = max(0, settings.epochs - folder.epoch)
         if folder.state is not None and epochs is None:
             begin = folder.config.get("patience_from", 0)
@@ -218,7 +227,8 @@ def resume(
             # Patience begins anew: it may have just run out, and these are asked for
             folder.config = {**folder.config, "patience_from": folder.epoch}
         folder.settings = settings
-        return _train(folder.backend, settings, text, left, folder, checkpoint_every, quiet, callback)
+        with computing_with(folder.backend, threads):
+            return _train(folder.backend, settings, text, left, folder, checkpoint_every, quiet, callback)
 
 
 @contextlib.contextmanager
@@ -238,7 +248,7 @@ def _warn_of_differences(folder: RunFolder) -> None:
         f"{name} was {was[name]} and is {now[name]}"
         for was, now in ((folder.config.get(part, {}), here[part]) for part in here)
         for name in now
-        if name in was and was[name] != now[name]
+        if name in was and was[name] != now[name] and name not in _ONLY_FOR_THREADS
     ]
     if changed:
         warnings.warn(
@@ -247,6 +257,29 @@ def _warn_of_differences(folder: RunFolder) -> None:
             D2LRNNWarning,
             stacklevel=3,
         )
+
+
+# What only decides how many threads there are; the run has a number of its own
+_ONLY_FOR_THREADS = ("cpus", "OMP_NUM_THREADS")
+
+
+def _same_threads(folder: RunFolder) -> int:
+    """Return how many threads a run goes on with: its own number, unless the framework has begun here with another."""
+    backend, settings = folder.backend, folder.settings
+    own, machine = settings.threads, folder.config.get("machine")
+    if own is None and "converted_from" not in folder.config and isinstance(machine, dict):
+        own = by_itself(backend, machine)  # a run from before there was this setting
+    try:
+        return settle(backend, own, settings.batch_size, settings.num_hiddens)
+    except InputError as error:
+        here = settle(backend, None, settings.batch_size, settings.num_hiddens)
+        warnings.warn(
+            f"the run computed with {own} threads so far and goes on with {here}, so its rounding may differ from here "
+            f"on: {error}",
+            D2LRNNWarning,
+            stacklevel=3,
+        )
+        return here
 
 
 def _found_again(folder: RunFolder, text: Text, encoding: str | None) -> Settings:
