@@ -33,6 +33,7 @@ from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
 from d2lrnn.settings import SAMPLINGS, Settings, check_text
+from d2lrnn.threads import say
 
 _DEFAULTS = Settings()
 _TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
@@ -214,6 +215,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto (%(default)s)",
     )
+    add("--threads", type=_whole(1), metavar="N",
+        help="threads of the CPU (default: OMP_NUM_THREADS, or what a moment's measurement finds fastest)")  # fmt: skip
     add("--prefix", dest="prefixes", nargs="+", action="extend", default=[], metavar="TEXT",
         help="text to continue at the end (default: the corpus's own)")  # fmt: skip
     _add_json(parser)
@@ -431,7 +434,8 @@ def _print_run(result: dict[str, Any], as_json: bool) -> None:
     done, total = len(result["history"]["epoch"]), result["settings"]["epochs"]
     best = f", best held-out perplexity at epoch {result['best_epoch']}" if result["best_epoch"] else ""
     part = f" on {part}" if (part := part_of_text(result["corpus"])) else ""
-    print(f"{result['status']}: {done} of {total} epochs{part}{best}; kept in {result['out']}")
+    threads = f", threads: {result['settings']['threads']}"
+    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}; kept in {result['out']}")
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -645,6 +649,9 @@ def _print_comparison(document: dict[str, Any]) -> None:
             if not failed:
                 table.add_row(names, escape("\n".join(values)))
     console.print(table)
+    numbers = {row["backend"]: row["settings"]["threads"] for row in document["backends"] if row["problem"] is None}
+    if numbers:
+        console.print(f"threads: {say(numbers)}", highlight=False, markup=False)
     files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
     console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
     console.print(

@@ -27,6 +27,7 @@ from d2lrnn.data.corpora import FAILED
 from d2lrnn.errors import InputError
 from d2lrnn.run import choose_prefixes, corpus_source, load
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
+from d2lrnn.threads import choose, usable_cpus
 
 REFERENCE_STEPS = 50
 FIRST_STEPS = 10  # before training has amplified the rounding of float32
@@ -138,7 +139,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": usable_cpus(),
         "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
@@ -152,7 +153,8 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
         on_event: Called with a backend's name and what its process reports.
 
     Returns:
-        A document ready for JSON: the settings, the reference's losses, where and when it ran (:func:`environment`),
+        A document ready for JSON: the settings (``threads`` as given; a row's own ``settings`` have the number that it
+        computed with), the reference's losses, where and when it ran (:func:`environment`),
         and a row for each backend. A row has a
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.run.train` returns, with
         ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
@@ -172,6 +174,10 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     train_iter, vocab = load(settings, text)
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
     runnable = [name for name in names if backends.problem(name) is None]
+    # One measurement for all, and before the machine is busy with the first
+    chosen = dict.fromkeys(runnable, settings.threads)
+    if settings.threads is None:
+        chosen |= choose(runnable, settings.batch_size, settings.num_hiddens)
     on_event("reference", {"event": "start"})
     expected = reference_losses(settings, text, data=(train_iter, vocab)) if runnable else []
     rows = []
@@ -182,7 +188,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
             "problem": backends.problem(name),
         }
         if row["problem"] is None:
-            row |= _run(name, settings, expected, on_event)
+            row |= _run(name, replace(settings, threads=chosen[name]), expected, on_event)
         on_event(name, {"event": "end", **row})
         rows.append(row)
     return {

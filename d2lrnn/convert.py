@@ -128,7 +128,7 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
         for name in ("best_epoch", "patience_from", "earlier_lr", "error")
         if name in folder.config
     }
-    with RunFolder.create(target, config, replace(settings, device="auto"), folder.vocab) as made:
+    with RunFolder.create(target, config, replace(settings, device="auto", threads=None), folder.vocab) as made:
         made.save(state, folder.status, **kept)
     return _made(target, settings.model, state.weights, backend)
 

@@ -71,6 +71,7 @@ LABELS = {
     "patience": "Patience, epochs",
     "seed": "Seed",
     "device": "Device asked for",
+    "threads": "Threads asked for",
     "prefixes": "Prefixes",
 }
 _SECTIONS = {
@@ -368,6 +369,7 @@ def _results(document: dict[str, Any], ran: Sequence[dict[str, Any]]) -> str:
         "Ran on": {
             "version": [_text(row["version"] or _UNKNOWN) for row in ran],
             "device": [_text(row["device"]) for row in ran],
+            "threads": [_text(row.get("settings", {}).get("threads") or _UNKNOWN) for row in ran],
             "parameters": [_count(row["parameters"]) for row in ran],
         },
         "Learned": {
@@ -656,7 +658,12 @@ def _shown(name: str, value: Any) -> str:
     if name == "prefixes":
         return "".join(f'<bdi class="typed">{_text(prefix) or "(empty)"}</bdi>' for prefix in value)
     if value is None:
-        unsaid = {"clean": "the corpus’s own way", "patience": "without", "encoding": "its mark’s, or UTF-8"}
+        unsaid = {
+            "clean": "the corpus’s own way",
+            "patience": "without",
+            "encoding": "its mark’s, or UTF-8",
+            "threads": "none",
+        }
         return unsaid.get(name, _UNKNOWN)
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -29,6 +29,7 @@ from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageErro
 from d2lrnn.monitor import format_perplexity
 from d2lrnn.run import corpus_source, describe_here
 from d2lrnn.settings import Settings
+from d2lrnn.threads import by_itself
 
 OUT = "runs/reproduce"
 RESULTS = Path("benchmarks") / "RESULTS.md"
@@ -115,7 +116,7 @@ class _Run:
     def wanted(self) -> dict[str, Any]:
         """Return the settings in the form in which they are kept."""
         if not self.configuration.edition:
-            return self.settings.to_dict()
+            return {name: value for name, value in self.settings.to_dict().items() if name != "threads"}
         values = self.settings.to_dict()
         return {
             "edition": self.configuration.edition,
@@ -208,7 +209,7 @@ def _kept_folder(run: _Run) -> dict[str, Any] | None:
     if not (run.path / CONFIG).exists():
         return None
     folder = RunFolder.open(run.path)
-    config = folder.config
+    config, settings = folder.config, folder.settings.to_dict()
     if (sha256 := config.get("corpus", {}).get("sha256")) != run.text.sha256:
         raise InputError(
             f"the run in {str(run.path)!r} is of another text (its SHA-256 is {str(sha256)[:12]}..., not "
@@ -216,7 +217,8 @@ def _kept_folder(run: _Run) -> dict[str, Any] | None:
         )
     return {
         "backend": folder.backend,
-        "settings": folder.settings.to_dict(),
+        "threads": settings.pop("threads"),  # each training settles its own
+        "settings": settings,
         "status": folder.status,
         "perplexity": [] if folder.state is None else folder.state.history.perplexity,
         **{key: config.get(key) for key in _PROVENANCE},
@@ -254,7 +256,8 @@ def _kept_edition(run: _Run) -> dict[str, Any] | None:
     )
     if not right:
         raise damaged
-    return {key: row[key] for key in ("backend", "settings", "status", "perplexity", *_PROVENANCE)}
+    kept = {key: row[key] for key in ("backend", "settings", "status", "perplexity", *_PROVENANCE)}
+    return {**kept, "threads": row.get("threads")}
 
 
 # Training
@@ -362,6 +365,7 @@ def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
         "format": _FORMAT,
         "backend": run.backend,
         **describe_here(run.backend),
+        "threads": answer["threads"],
         "settings": run.wanted(),
         "status": "diverged" if answer["diverged"] else "complete",
         "perplexity": answer["perplexity"],
@@ -392,12 +396,13 @@ def collect(
 
     Returns:
         A document ready for JSON: ``command``, ``quick``, ``backends``, ``seeds``, ``corpus``, ``machine`` (this one),
-        ``began`` and ``ended``, ``versions`` (of each package the ones in use), ``threads`` (the values of
-        OMP_NUM_THREADS), ``elsewhere`` (how many trainings another machine made) and the ``configurations``. Each
-        of these has a ``title``, the ``epochs``, the ``book``'s figures by epoch, a ``remark``, ``missing`` (why it
-        cannot be trained here, or None) and its ``runs``. A run has its ``backend`` and ``seed``, a ``status``
-        (``not run`` if nothing is kept), the ``epoch`` it came to, its ``perplexity`` at the last epoch and at the
-        book's by epoch, the smallest and largest of the ``last_epochs``, and a ``problem``, or None.
+        ``began`` and ``ended``, ``versions`` (of each package the ones in use), ``threads`` (with how many
+        the trainings were computed), ``elsewhere`` (how many trainings another machine made) and the
+        ``configurations``. Each of these has a ``title``, the ``epochs``, the ``book``'s figures by epoch, a
+        ``remark``, ``missing`` (why it cannot be trained here, or None) and its ``runs``. A run has its ``backend`` and
+        ``seed``, a ``status`` (``not run`` if nothing is kept), the ``epoch`` it came to, its ``perplexity`` at the
+        last epoch and at the book's by epoch, the smallest and largest of the ``last_epochs``, and a ``problem``, or
+        None.
 
     Raises:
         InputError: If a backend is unknown, or something in ``out`` is damaged or was trained with other settings.
@@ -415,8 +420,9 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
             if str(version) not in versions.setdefault(name, []):
                 versions[name].append(str(version))
     machines = [dict(row["machine"] or {}) for row in used]
-    threads = sorted({str(machine.pop("OMP_NUM_THREADS", None)) for machine in machines})
-    here.pop("OMP_NUM_THREADS")
+    threads = sorted({_threads(row) for row in used})
+    for machine in (*machines, here):
+        machine.pop("OMP_NUM_THREADS", None)
     chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.BACKENDS) else ""
     return {
         "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
@@ -428,13 +434,18 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
         "began": min((row["created"] for row in used if row["created"]), default=None),
         "ended": max((row["saved"] for row in used if row["saved"]), default=None),
         "versions": versions,
-        "threads": [value for value in threads if value != "None"],
+        "threads": threads,
         "elsewhere": sum(any(machine[key] != here[key] for key in machine if key in here) for machine in machines),
         "configurations": [
             _configuration_row(key, configuration, plan, kept, problems)
             for key, configuration in CONFIGURATIONS.items()
         ],
     }
+
+
+def _threads(row: Mapping[str, Any]) -> int:
+    """Return with how many threads a training was computed, one from before that was recorded too."""
+    return row["threads"] if row["threads"] is not None else by_itself(row["backend"], row["machine"] or {})
 
 
 def _configuration_row(
@@ -543,7 +554,8 @@ def _head(document: Mapping[str, Any]) -> list[str]:
     if machine["memory"] is not None:
         where.append(f"{machine['memory'] / 2**30:.0f} GiB of memory")
     where.append(machine["system"])
-    where += [f"OMP_NUM_THREADS={value}" for value in document["threads"]]
+    if document["threads"]:
+        where.append(f"threads: {' and '.join(map(str, document['threads']))}")
     versions = [f"{name} {' and '.join(found)}" for name, found in document["versions"].items()]
     if document["began"] is not None:
         # Of a time like 2026-11-21T10:51:30+0000 the minutes

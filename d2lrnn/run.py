@@ -38,6 +38,7 @@ from d2lrnn.generation import fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character, format_perplexity
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
+from d2lrnn.threads import by_itself, computing_with, settle, usable_cpus
 
 CHECKPOINT_EVERY = 10  # epochs
 _SAMPLES = 20  # how often, at most, a training lets the model continue its prefixes for the folder
@@ -104,7 +105,7 @@ def describe_here(backend: str) -> dict[str, dict[str, Any]]:
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
-            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cpus": usable_cpus(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         },
     }
@@ -145,9 +146,12 @@ def train(
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
-    data = numpy_iter, vocab
+    data, every = (numpy_iter, vocab), checkpoint_every
+    threads = settle(backend, settings.threads, settings.batch_size, settings.num_hiddens)
+    settings = replace(settings, threads=threads)
     if out is None:
-        return _train(backend, settings, text, data, settings.epochs, None, checkpoint_every, quiet, callback, ready)
+        with computing_with(backend, threads):
+            return _train(backend, settings, text, data, settings.epochs, None, every, quiet, callback, ready)
     config = {
         "backend": backend,
         **describe_here(backend),
@@ -156,8 +160,12 @@ def train(
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))
-    with RunFolder.create(out, config, kept, vocab) as folder, _telling_how_to_go_on(folder):
-        return _train(backend, settings, text, data, settings.epochs, folder, checkpoint_every, quiet, callback, ready)
+    with (
+        RunFolder.create(out, config, kept, vocab) as folder,
+        _telling_how_to_go_on(folder),
+        computing_with(backend, threads),
+    ):
+        return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
 
 
 def default_folder(backend: str, settings: Settings) -> Path:
@@ -180,8 +188,8 @@ def resume(
 ) -> dict[str, Any]:
     """Go on with a run, from its last checkpoint, as if it had never been interrupted.
 
-    On the same machine, with the same versions and number of threads, the weights and the perplexities are bit for bit
-    those of the run that was not interrupted.
+    On the same machine, with the same versions, the weights and the perplexities are bit for bit those of the run that
+    was not interrupted. It computes with as many threads as the run did, whatever this machine has.
 
     Args:
         path: The run folder.
@@ -212,7 +220,8 @@ def resume(
     text = _same_text(found, corpus, encoding)
     _warn_of_differences(found)
     with found.take() as folder, _telling_how_to_go_on(folder):
-        settings = _found_again(folder, text, encoding)
+        threads = _same_threads(folder)
+        settings = replace(_found_again(folder, text, encoding), threads=threads)
         if lr is not None:
             settings = replace(settings, lr=lr)
             settings.check()
@@ -233,7 +242,8 @@ def resume(
             folder.config = {**folder.config, "earlier_lr": earlier}
         folder.settings = settings
         data = load(settings, text)
-        return _train(folder.backend, settings, text, data, left, folder, checkpoint_every, quiet, callback)
+        with computing_with(folder.backend, threads):
+            return _train(folder.backend, settings, text, data, left, folder, checkpoint_every, quiet, callback)
 
 
 def _check_lr(folder: RunFolder, settings: Settings, left: int, given: bool) -> None:
@@ -296,7 +306,7 @@ def _warn_of_differences(folder: RunFolder) -> None:
         f"{name} was {was[name]} and is {now[name]}"
         for was, now in ((folder.config.get(part, {}), here[part]) for part in here)
         for name in now
-        if name in was and was[name] != now[name]
+        if name in was and was[name] != now[name] and name not in _ONLY_FOR_THREADS
     ]
     if changed:
         warnings.warn(
@@ -305,6 +315,29 @@ def _warn_of_differences(folder: RunFolder) -> None:
             D2LRNNWarning,
             stacklevel=3,
         )
+
+
+# What only decides how many threads there are; the run has a number of its own
+_ONLY_FOR_THREADS = ("cpus", "OMP_NUM_THREADS")
+
+
+def _same_threads(folder: RunFolder) -> int:
+    """Return how many threads a run goes on with: its own number, unless the framework has begun here with another."""
+    backend, settings = folder.backend, folder.settings
+    own, machine = settings.threads, folder.config.get("machine")
+    if own is None and "converted_from" not in folder.config and isinstance(machine, dict):
+        own = by_itself(backend, machine)  # a run from before there was this setting
+    try:
+        return settle(backend, own, settings.batch_size, settings.num_hiddens)
+    except InputError as error:
+        here = settle(backend, None, settings.batch_size, settings.num_hiddens)
+        warnings.warn(
+            f"the run computed with {own} threads so far and goes on with {here}, so its rounding may differ from here "
+            f"on: {error}",
+            D2LRNNWarning,
+            stacklevel=3,
+        )
+        return here
 
 
 def _found_again(folder: RunFolder, text: Text, encoding: str | None) -> Settings:

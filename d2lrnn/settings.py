@@ -12,6 +12,7 @@ import numpy as np
 from d2lrnn.canonical import check_kind
 from d2lrnn.data.corpora import check_encoding, default_max_tokens
 from d2lrnn.errors import InputError, require_positive
+from d2lrnn.threads import check_number
 
 SAMPLINGS = ("sequential", "random")
 
@@ -70,6 +71,8 @@ class Settings:
         patience: Stop when the held-out perplexity has not improved for this many epochs; None for never.
         seed: Of the first weights and of the minibatches; None draws them anew.
         device: A device by name, or ``'auto'``.
+        threads: With how many threads the CPU computes; None for what the environment says, or a measurement
+            (:func:`d2lrnn.threads.settle`).
         prefixes: What to continue at the end; empty for the corpus's own.
     """
 
@@ -92,6 +95,7 @@ class Settings:
     patience: int | None = None
     seed: int | None = None
     device: str = "auto"
+    threads: int | None = None
     prefixes: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -114,6 +118,8 @@ class Settings:
             raise InputError(f"unknown sampling {self.sampling!r}: use one of {', '.join(SAMPLINGS)}")
         if self.seed is not None and self.seed < 0:
             raise InputError(f"seed must be at least 0, not {self.seed!r}")
+        if self.threads is not None:
+            check_number(self.threads)
         if self.patience is not None:
             require_positive(patience=self.patience)
             if not self.valid_fraction:

@@ -33,6 +33,7 @@ from d2lrnn.data import corpora, read_text
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError
 from d2lrnn.monitor import Epoch
 from d2lrnn.settings import Settings
+from d2lrnn.threads import computing_with, settle
 
 Answer = Callable[..., None]
 
@@ -109,7 +110,12 @@ def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> 
 def _first_edition(job: dict[str, Any], answer: Answer) -> None:
     backend, settings = job["backend"], job["settings"]
     name: str = settings["edition"]
-    backends.interop(backend)  # what prepares the framework's import
+    threads = settle(backend, None, settings["batch_size"], settings["num_hiddens"])
+    with computing_with(backend, threads):
+        _train_edition(backend, settings, name, threads, answer)
+
+
+def _train_edition(backend: str, settings: dict[str, Any], name: str, threads: int, answer: Answer) -> None:
     edition = importlib.import_module(f"d2lrnn.{backend}.first_edition_{name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", D2LRNNWarning)  # that a text stands in is seen by the name of what was read
@@ -137,7 +143,7 @@ def _first_edition(job: dict[str, Any], answer: Answer) -> None:
     except DivergenceError as error:
         history, diverged = error.history, str(error)
     corpus = {"name": text.name, "sha256": text.sha256}
-    answer("result", perplexity=history.perplexity, corpus=corpus, diverged=diverged)
+    answer("result", perplexity=history.perplexity, corpus=corpus, diverged=diverged, threads=threads)
 
 
 def take_output() -> TextIO:

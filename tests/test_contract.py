@@ -47,6 +47,7 @@ BOOK = {
     "load_data_nmt": "(batch_size, num_steps, num_examples=600)",
     "load_data_time_machine": "(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options)",
     "num_gpus": "()",
+    "num_threads": "()",
     "plot": "(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
     "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), figsize=(3.5, 2.5), axes=None)",
     "predict_ch8": "(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None)",
@@ -60,6 +61,7 @@ BOOK = {
     "seq_data_iter_sequential": "(corpus, batch_size, num_steps, *, seed=None, shift=True)",
     "set_axes": "(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)",
     "set_figsize": "(figsize=(3.5, 2.5))",
+    "set_num_threads": "(n)",
     "sgd": "(params, lr, batch_size)",
     "size": "(a)",
     "tokenize": "(lines, token='word')",
@@ -111,7 +113,9 @@ INTEROP = {
     "kind_of": "(net)",
     "loss_and_gradients": "(net, X, Y, state=None, *, theta=None)",
     "num_parameters": "(net)",
+    "num_threads": "()",
     "predict": "(prefix, num_preds, net, vocab, device, **options)",
+    "set_num_threads": "(n)",
     "set_weights": "(net, weights)",
     "train": "(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options)",
 }

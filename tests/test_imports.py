@@ -56,6 +56,7 @@ def test_the_package_imports_nothing_heavy():
         "run",
         "settings",
         "show",
+        "threads",
     ],
 )
 def test_the_framework_free_part_imports_no_framework(module):

@@ -77,7 +77,13 @@ def answers(monkeypatch, *planned, perplexity=(9.0, 5.0, 3.0, 2.0)):
             settings = {key: job["settings"][key] for key in ("seed", "epochs", "corpus")}
             keep(Path(job["out"]), values, backend=job["backend"], **settings)
             return {"event": "result"}
-        return {"event": "result", "perplexity": values, "corpus": job["settings"]["corpus"], "diverged": None}
+        return {
+            "event": "result",
+            "perplexity": values,
+            "corpus": job["settings"]["corpus"],
+            "diverged": None,
+            "threads": 1,
+        }
 
     monkeypatch.setattr(reproduce, "ask", ask)
     return jobs
@@ -194,7 +200,7 @@ def test_the_head_says_what_was_run_where_with_what_and_when(tmp_path, monkeypat
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
     text = " ".join(text.split())
     assert "`d2lrnn reproduce --backends torch` from 2026-01-01 10:00 to 20" in text
-    assert "Machine: A fast one; 2 cores; 8 GiB of memory; Some Linux, x86_64; OMP_NUM_THREADS=7." in text
+    assert "Machine: A fast one; 2 cores; 8 GiB of memory; Some Linux, x86_64; threads: 7." in text
     assert f"numpy {np.__version__}, torch 1.2.3 and 1.2.4." in text
     assert f"SHA-256 {read_text('time-machine').sha256[:12]}" in text
     assert "of seeds 0, 1 and 2: the smallest to the largest over the seeds" in text
@@ -334,7 +340,13 @@ def test_a_disk_that_is_full_costs_only_the_run_that_met_it(tmp_path, monkeypatc
 def test_a_first_edition_that_diverges_says_at_which_epoch(tmp_path, monkeypatch):
     def ask(job, on_event):
         corpus = job["settings"]["corpus"]
-        return {"event": "result", "perplexity": [9.0, 8.0], "corpus": corpus, "diverged": "the loss became NaN"}
+        return {
+            "event": "result",
+            "perplexity": [9.0, 8.0],
+            "corpus": corpus,
+            "diverged": "the loss became NaN",
+            "threads": 1,
+        }
 
     monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"english": ENGLISH})
     monkeypatch.setattr(reproduce, "ask", ask)
@@ -358,7 +370,7 @@ def test_a_run_that_diverges_is_no_failure(tmp_path, monkeypatch):
 def test_a_text_that_changes_meanwhile_is_told(tmp_path, monkeypatch):
     def ask(job, on_event):
         corpus = {"name": "story", "sha256": "0"}
-        return {"event": "result", "perplexity": [9.0] * EPOCHS, "corpus": corpus, "diverged": None}
+        return {"event": "result", "perplexity": [9.0] * EPOCHS, "corpus": corpus, "diverged": None, "threads": 1}
 
     monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"english": ENGLISH})
     monkeypatch.setattr(reproduce, "ask", ask)
@@ -594,6 +606,14 @@ def test_the_machine_is_described_from_what_the_system_tells(monkeypatch):
     monkeypatch.setattr(platform, "release", lambda: "11")
     there = reproduce.describe_machine()
     assert (there["processor"], there["system"]) == ("arm", "Windows 11, arm64")
+
+
+def test_the_number_of_threads_is_each_trainings_own(tmp_path):
+    keep(tmp_path / "scratch-torch-0", [9, 8, 7, 1.5], threads=2)
+    keep(tmp_path / "scratch-torch-1", [9, 8, 7, 1.5], 1, threads=1)
+    document = reproduce.collect(["torch"], seeds=(0, 1), out=tmp_path)
+    assert document["threads"] == [1, 2]
+    assert "threads: 1 and 2." in " ".join(reproduce.table(document).split())
 
 
 # With the frameworks

@@ -393,8 +393,8 @@ def test_another_text_is_not_trained_on(backend, tmp_path, monkeypatch):
 def test_other_versions_are_warned_about(backend, tmp_path, monkeypatch):
     with pytest.raises(TrainingInterrupted):
         train(backend, tmp_path / "run", callback=interrupt_after(2))
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with pytest.warns(UserWarning, match="OMP_NUM_THREADS was .* and is 7.*its rounding may differ"):
+    monkeypatch.setattr("d2lrnn.__version__", "99.0")
+    with pytest.warns(UserWarning, match="d2lrnn was .* and is 99.0.*its rounding may differ"):
         resume(tmp_path / "run")
 
 

@@ -50,6 +50,7 @@ from d2lrnn.mxnet.device import cpu, gpu, num_gpus, try_all_gpus, try_gpu  # noq
 from d2lrnn.mxnet.fast import rnn_fast  # noqa: E402
 from d2lrnn.mxnet.prediction import predict_ch8  # noqa: E402
 from d2lrnn.mxnet.scratch import RNNModelScratch, get_params, init_rnn_state, rnn  # noqa: E402
+from d2lrnn.mxnet.threads import num_threads, set_num_threads  # noqa: E402
 from d2lrnn.mxnet.training import (  # noqa: E402
     evaluate_loss,
     evaluate_perplexity,
@@ -101,6 +102,7 @@ __all__ = [
     "load_data_nmt",
     "load_data_time_machine",
     "num_gpus",
+    "num_threads",
     "plot",
     "plt",
     "predict_ch8",
@@ -114,6 +116,7 @@ __all__ = [
     "seq_data_iter_sequential",
     "set_axes",
     "set_figsize",
+    "set_num_threads",
     "sgd",
     "size",
     "tokenize",

@@ -15,6 +15,7 @@ from d2lrnn.tensorflow.data import SeqDataLoader
 from d2lrnn.tensorflow.device import device_name, device_names, get_device
 from d2lrnn.tensorflow.fast import rnn_fast
 from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from d2lrnn.tensorflow.threads import num_threads, set_num_threads
 
 __all__ = [
     "SeqDataLoader",
@@ -27,7 +28,9 @@ __all__ = [
     "kind_of",
     "loss_and_gradients",
     "num_parameters",
+    "num_threads",
     "predict",
+    "set_num_threads",
     "set_weights",
     "train",
 ]

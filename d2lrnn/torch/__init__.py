@@ -44,6 +44,7 @@ from d2lrnn.torch.device import cpu, gpu, num_gpus, try_all_gpus, try_gpu  # noq
 from d2lrnn.torch.fast import rnn_fast  # noqa: E402
 from d2lrnn.torch.prediction import predict_ch8  # noqa: E402
 from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn  # noqa: E402
+from d2lrnn.torch.threads import num_threads, set_num_threads  # noqa: E402
 from d2lrnn.torch.training import (  # noqa: E402
     evaluate_loss,
     evaluate_perplexity,
@@ -95,6 +96,7 @@ __all__ = [
     "load_data_nmt",
     "load_data_time_machine",
     "num_gpus",
+    "num_threads",
     "plot",
     "plt",
     "predict_ch8",
@@ -108,6 +110,7 @@ __all__ = [
     "seq_data_iter_sequential",
     "set_axes",
     "set_figsize",
+    "set_num_threads",
     "sgd",
     "size",
     "tokenize",

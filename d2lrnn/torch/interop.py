@@ -16,6 +16,7 @@ from d2lrnn.torch.data import SeqDataLoader
 from d2lrnn.torch.device import device_name, device_names, get_device
 from d2lrnn.torch.fast import rnn_fast
 from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from d2lrnn.torch.threads import num_threads, set_num_threads
 
 __all__ = [
     "SeqDataLoader",
@@ -28,7 +29,9 @@ __all__ = [
     "kind_of",
     "loss_and_gradients",
     "num_parameters",
+    "num_threads",
     "predict",
+    "set_num_threads",
     "set_weights",
     "train",
 ]
