@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from d2lrnn import __version__, backends, compare, report, reproduce, run, show
-from d2lrnn.canonical import KINDS
+from d2lrnn.canonical import KINDS, RUNS
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS
@@ -148,7 +148,7 @@ def _backend_names(text: str) -> list[str]:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", choices=KINDS, default=_DEFAULTS.model, help="the model (default: %(default)s)")
+    add("--model", choices=KINDS, default=_DEFAULTS.model, help="the model (default: %(default)s, which runs rnn_fast)")
     add(
         "--num-hiddens",
         type=_whole(1),
@@ -435,7 +435,8 @@ def _print_run(result: dict[str, Any], as_json: bool) -> None:
     best = f", best held-out perplexity at epoch {result['best_epoch']}" if result["best_epoch"] else ""
     part = f" on {part}" if (part := part_of_text(result["corpus"])) else ""
     threads = f", threads: {result['settings']['threads']}"
-    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}; kept in {result['out']}")
+    ran = f", {result['settings']['model']} ran {result['runs']}"
+    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}{ran}; kept in {result['out']}")
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -655,6 +656,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
     files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
     console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
+        f"{settings['model']} ran {RUNS[settings['model']]}. "
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"
         " in nats, is compared with NumPy's in float64: training amplifies the rounding of float32 from step to step.",
         style="dim",

@@ -20,6 +20,7 @@ import numpy as np
 
 import d2lrnn
 from d2lrnn import backends
+from d2lrnn.canonical import RUNS
 from d2lrnn.checkpoint import CURVE, RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
@@ -457,6 +458,7 @@ def _train(
         "device": interop.device_name(device),
         "settings": settings.to_dict(),
         "corpus": _describe(text, train_iter, vocab),
+        "runs": RUNS[settings.model],
         "parameters": interop.num_parameters(net),
         "perplexity": history.perplexity[-1],
         "bits_per_character": bits_per_character(history.perplexity[-1]),

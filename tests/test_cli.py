@@ -305,7 +305,9 @@ def test_train_prints_the_books_lines(run, backend):
     assert [line[:9] for line in lines] == ["time trav", "traveller"]
     part = "2,000 of 30,613 characters"
     folder = rf"runs/\d{{8}}-\d{{6}}-{backend.name}-rnn-scratch"
-    assert re.fullmatch(rf"complete: 1 of 1 epochs on {part}, threads: \d+; kept in {folder}", where)
+    assert re.fullmatch(
+        rf"complete: 1 of 1 epochs on {part}, threads: \d+, rnn-scratch ran rnn_fast; kept in {folder}", where
+    )
 
 
 def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):

@@ -301,4 +301,8 @@ def test_the_command_says_the_number(backend, tmp_path, monkeypatch, capsys):
     options = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "12", "--epochs", "1"]
     code = cli.main(["train", "--backend", backend.name, *options, "--threads", str(number), "--out", "run"])
     assert code == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f" characters, threads: {number}; kept in run")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .endswith(f" characters, threads: {number}, rnn-scratch ran rnn_fast; kept in run")
+    )
