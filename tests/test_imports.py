@@ -1,7 +1,6 @@
 """What an import brings along, each in a fresh interpreter."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -83,7 +82,7 @@ def python_with(folder, *packages):
     """Make a Python with the files of one of our wheels, and what other folders have; return its command."""
     venv.create(folder, symlinks=os.name != "nt")
     command = next(folder.glob("[bS]*/python*"))
-    (site,) = json.loads(output(command, "import json, site; print(json.dumps(site.getsitepackages()))"))[-1:]
+    site = output(command, "import sysconfig; print(sysconfig.get_path('purelib'))")
     (Path(site) / "others.pth").write_text("".join(f"{package}\n" for package in packages), encoding="utf-8")
     return command, Path(site)
 
