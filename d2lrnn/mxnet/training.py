@@ -145,7 +145,7 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
             state = detach(state)
         y = Y.T.reshape(-1)  # (num_steps * batch_size,), time-major as the logits are
         X, y = X.as_in_ctx(device), y.as_in_ctx(device)
-        with autograd.record(train_mode=True):
+        with autograd.record():
             y_hat, state = net(X, state)
             l = loss(y_hat, y).mean()
         l.backward()

@@ -20,6 +20,23 @@ _NOT_A_GRAPH = (
 _NOT_IN_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 
 
+class _Memory:
+    """What a net keeps: graphs and the like by their names, each with what it was made of."""
+
+    def __init__(self):
+        self.things = {}
+        self.own_affairs = set()  # what the net changes by itself when it is called, such as a count of its calls
+        self.told = set()
+
+
+def _memory(net):
+    memory = net.__dict__.get("_d2lrnn_memory")
+    if memory is None:
+        memory = _Memory()
+        object.__setattr__(net, "_d2lrnn_memory", memory)  # past Keras, which would track it
+    return memory
+
+
 def kept(net, name, made_of, make):
     """Return what ``make`` returns, which the net keeps under a name until something that it was made of has changed.
 
@@ -29,41 +46,60 @@ def kept(net, name, made_of, make):
         made_of: A list of what it was made of, besides what the net itself is made of.
         make: A function without arguments.
     """
-    things = net.__dict__.get("_d2lrnn_kept")
-    if things is None:
-        things = {}
-        object.__setattr__(net, "_d2lrnn_kept", things)  # past Keras, which would track it as a sublayer
-    made_of = [*made_of, *_parts(net)]
-    before, thing = things.pop(name, ([], None))  # what is no longer of use goes before the new one is made
-    if not _are_same(before, made_of):
+    memory = _memory(net)
+    now = {"": tuple(made_of), **_parts(net)}
+    before, thing = memory.things.pop(name, ({}, None))  # what is no longer of use goes before the new one is made
+    if any(key not in memory.own_affairs for key in _changed(before, now)):
         thing = make()
-    things[name] = made_of, thing
+    memory.things[name] = now, thing
     return thing
 
 
-def _parts(thing, seen=()):
-    """Return, as a list, what a net is made of as its reader sees it: functions, options, variables, layers and theirs.
+_TRAINS = " trains"
+# What Keras 2 writes anew whenever a layer is called
+_SPECS = ("input_spec", "state_spec", "constants_spec")
+
+
+def _parts(net, path="net", seen=()):
+    """Return what a net is made of as its reader sees it: functions, options, variables, layers and theirs, by names.
 
     A graph is made once, of what was there then. This is how it is noticed that something has been exchanged.
     """
-    if isinstance(thing, dict):
-        thing = list(thing.items())
-    if isinstance(thing, (list, tuple)):
-        return [len(thing), *(part for item in thing for part in _parts(item, seen))]
-    if not hasattr(thing, "trainable_variables") or any(thing is other for other in seen):
-        return [thing]
-    parts = [thing, type(thing), *_parts(list(thing.trainable_variables))]
-    for name, value in vars(thing).items():
-        if not name.startswith("_"):  # Keras counts and caches there
-            parts += [name, *_parts(value, [*seen, thing])]
+    parts = {path: (net, type(net)), path + _TRAINS: tuple(net.trainable_variables)}
+    for name, value in vars(net).items():
+        if name == "_d2lrnn_memory" or (isinstance(net, tf.keras.layers.Layer) and _is_kerass_own(net, name)):
+            continue
+        parts[f"{path}.{name}"] = items = tuple(_flat(value))
+        for i, item in enumerate(items):
+            if hasattr(item, "trainable_variables") and not any(item is other for other in (net, *seen)):
+                parts |= _parts(item, f"{path}.{name}[{i}]", (net, *seen))
     return parts
 
 
-def _are_same(before, now):
+def _is_kerass_own(layer, name):
+    """Return whether an attribute is one in which Keras counts and caches, and not one of its options or a reader's."""
+    if name in _SPECS:
+        return True
+    kerass = type(layer).__module__.split(".")[0] in ("keras", "tf_keras")
+    return name.startswith("_") and (kerass or name in vars(tf.keras.layers.Layer()))
+
+
+def _flat(value):
+    if isinstance(value, dict):
+        value = list(value.items())
+    return [part for item in value for part in _flat(item)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _changed(before, now):
+    """Return the names of the parts that are no longer the same."""
+
     def same(a, b):
         return a is b or (isinstance(a, (str, int, float)) and type(a) is type(b) and a == b)
 
-    return len(before) == len(now) and all(map(same, before, now))
+    def are_same(a, b):
+        return a is not None and b is not None and len(a) == len(b) and all(map(same, a, b))
+
+    return {name for name in {**before, **now} if not are_same(before.get(name), now.get(name))}
 
 
 def compiled(net, name, function, made_of=(), *, jit_compile=False):
@@ -78,6 +114,9 @@ def compiled(net, name, function, made_of=(), *, jit_compile=False):
         function: The function.
         made_of: What it depends on besides the net.
         jit_compile: Let XLA compile the graph.
+
+    Returns:
+        A function with the arguments of the one given.
     """
     return kept(net, name, [*made_of, jit_compile], lambda: _Compiled(net, function, jit_compile))
 
@@ -88,6 +127,7 @@ class _Compiled:
     def __init__(self, net, function, jit_compile):
         self._net, self._function, self._jit_compile = net, function, jit_compile
         self._run = self._by_xla() if jit_compile else self._by_tensorflow()
+        self._is_new = True
 
     def _by_tensorflow(self):
         return tf.function(self._function, autograph=False)
@@ -100,6 +140,7 @@ class _Compiled:
         return tf.function(function, autograph=False, jit_compile=True)
 
     def __call__(self, *args):
+        before = _parts(self._net) if self._is_new else {}
         try:
             return self._run(*args)
         except _NOT_IN_XLA as error:
@@ -110,11 +151,17 @@ class _Compiled:
             if self._run is self._function:
                 raise
             return self._run_instead(self._function, "slowly, operator by operator", error, args)
+        finally:
+            if self._is_new:
+                self._is_new = False
+                # Not what came to be when the net was built
+                changed = _changed(before, _parts(self._net)) & set(before)
+                _memory(self._net).own_affairs |= {name for name in changed if not name.endswith(_TRAINS)}
 
     def _run_instead(self, run, how, error, args):
         result = run(*args)  # if it fails here too, this is the error to see
         self._run, self._jit_compile = run, False
-        told = kept(self._net, "told", [], set)
+        told = _memory(self._net).told
         if how not in told:
             told.add(how)
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -131,6 +178,9 @@ def call(net, X, state, *, training):
         X: Indices, shape (batch_size, num_steps).
         state: The net's state.
         training: Whether what acts in training only, such as dropout, acts.
+
+    Returns:
+        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
     """
     if isinstance(net, tf.keras.layers.Layer):
         return net(X, state, training=training)

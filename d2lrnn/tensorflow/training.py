@@ -129,7 +129,7 @@ def _training_step(net, loss, updater, jit_compile):
     )
 
 
-def _loss_and_updater(net, params, lr):
+def _loss_and_updater(net, lr):
     """Return the loss and the updater of ``train_ch8``, which the net keeps so that its graph serves again."""
     # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
     loss = kept(net, "loss", [], lambda: tf.keras.losses.SparseCategoricalCrossentropy(True, reduction="none"))
@@ -242,7 +242,7 @@ def train_ch8(
             net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
     params = parameters(net)
     with _scope(strategy, params):
-        loss, updater = _loss_and_updater(net, params, float(lr))
+        loss, updater = _loss_and_updater(net, float(lr))
         with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
             for number in monitor.epochs:
                 if monitor.sane:
