@@ -151,6 +151,16 @@ def format_perplexity(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.1e}"
 
 
+def read_perplexity(words: str) -> float:
+    """Return the perplexity that :func:`format_perplexity` wrote, but for the digits that it left out."""
+    if words.startswith("over "):
+        return math.inf
+    try:
+        return float(words)
+    except ValueError:
+        return math.nan
+
+
 def bits_per_character(perplexity: float) -> float:
     """Return the bits that a token of that perplexity takes; by characters, bits per character."""
     return math.log2(perplexity)
@@ -359,9 +369,9 @@ class Monitor:
         """
         if (diverged := self.diverged(epoch, finite)) is not None:
             began, step, what = diverged
+            kept = "the weights from before that epoch are kept" if began > 1 else "the first weights are put back"
             raise DivergenceError(
-                f"{what} at epoch {began}, step {step}: the weights from before that epoch are kept; try a smaller "
-                "learning rate",
+                f"{what} at epoch {began}, step {step}: {kept}; try a smaller learning rate",
                 began,
                 step,
                 self.history.first(began - 1),
