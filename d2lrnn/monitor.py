@@ -369,9 +369,9 @@ class Monitor:
         """
         if (diverged := self.diverged(epoch, finite)) is not None:
             began, step, what = diverged
-            kept = "the weights from before that epoch are kept" if began > 1 else "the first weights are put back"
             raise DivergenceError(
-                f"{what} at epoch {began}, step {step}: {kept}; try a smaller learning rate",
+                f"{what} at epoch {began}, step {step}: the weights from before that epoch are kept; try a smaller "
+                "learning rate",
                 began,
                 step,
                 self.history.first(began - 1),

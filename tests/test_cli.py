@@ -427,7 +427,7 @@ def test_training_whose_loss_is_finite_and_absurd_has_diverged(run, backend, mod
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
     assert re.search(r"the loss rose to \S{,8} nats a token, where guessing has 3.3, at epoch \d, step \d+: ", line)
-    assert "put back; try a smaller learning rate: no epoch is saved, so begin again with 'd2lrnn resume run --lr 1'" in line
+    assert "smaller learning rate: they are the first ones, so begin again with 'd2lrnn resume run --lr 1'" in line
     code, out, _ = run("show", "run")
     assert code == 0
     assert "diverged" in out
