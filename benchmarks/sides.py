@@ -35,8 +35,9 @@ class Side(ABC):
 
     Args:
         settings: ``model`` ('scratch' or 'concise'), ``form`` (of ours: what the model is given, and what its step is
-            compiled by), ``num_hiddens``, ``batch_size``, ``num_steps``, ``max_tokens``,
-            ``text`` (the path of a text file), ``folder`` (an empty one to work in) and ``seed``.
+            compiled by: 'rnn', 'rnn_fast', 'rnn_fast, jit_compile' or "the framework's layer"), ``num_hiddens``,
+            ``batch_size``, ``num_steps``, ``max_tokens``, ``text`` (the path of a text file), ``folder`` (an empty one
+            to work in) and ``seed``.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:

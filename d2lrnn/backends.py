@@ -140,6 +140,28 @@ def require(name: str) -> None:
         ) from error
 
 
+def find_device(backend: str, name: str, there: list[str]) -> str:
+    """Return a device's name as a backend's ``device_names`` has it.
+
+    Args:
+        backend: Whose device.
+        name: As ``get_device`` takes it: CUDA's words for a GPU are understood too, and ``'auto'`` is the first
+            device that is not the CPU, if there is one.
+        there: What ``device_names`` returned, the CPU first.
+
+    Raises:
+        InputError: If there is no such device.
+    """
+    if name == "auto":
+        return there[:2][-1]
+    kind, colon, number = name.partition(":")
+    full = f"gpu:{number if colon else 0}" if kind in ("gpu", "cuda") else name
+    if full not in there:
+        title = BACKENDS[backend].title
+        raise InputError(f"no device {name!r} for {title} here: use one of {', '.join(there)}, or auto")
+    return full
+
+
 def interop(name: str) -> ModuleType:
     """Import a backend and return its uniform door, ``d2lrnn.<name>.interop``.
 

@@ -26,7 +26,7 @@ from d2lrnn import __version__, backends, compare, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
 from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.exchange import FORMATS
@@ -249,10 +249,8 @@ class _PrintCompletion(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        try:
-            import shtab
-        except ImportError:
-            parser.error("completion needs one package more: pip install shtab")
+        import shtab  # here, because no other command needs it
+
         print(shtab.complete(parser, values))
         parser.exit()
 
@@ -697,7 +695,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             said.add(str(message))
             _show_warning(message, *where, **others)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), remembering_failures():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", D2LRNNWarning)
         try:

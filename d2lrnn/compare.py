@@ -23,7 +23,7 @@ import numpy as np
 from d2lrnn import __version__, backends, canonical, reference
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
-from d2lrnn.data.corpora import FAILED
+from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
 from d2lrnn.run import choose_prefixes, corpus_source, load
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
@@ -54,7 +54,7 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
             assert process.stdin is not None  # both are pipes
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError):  # if it is dead already, its exit code says more
-                json.dump({**job, "failed_downloads": FAILED, "spawned": time.time()}, process.stdin)
+                json.dump({**job, "failed_downloads": failures(), "spawned": time.time()}, process.stdin)
                 process.stdin.close()
             for line in process.stdout:
                 if (event := _event(line)) is not None:

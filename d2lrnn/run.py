@@ -279,8 +279,9 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
             f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with '{command}'"
         ) from None
     except DivergenceError as error:
+        how = "go on from them" if folder.state is not None else "they are the first ones, so begin again"
         raise DivergenceError(
-            f"{error}: go on from them with '{command} {_smaller_lr(folder.settings)}'",
+            f"{error}: {how} with '{command} {_smaller_lr(folder.settings)}'",
             error.epoch,
             error.step,
             error.history,

@@ -29,9 +29,10 @@ from typing import Any, TextIO
 
 from d2lrnn import backends, run
 from d2lrnn.checkpoint import CONFIG
-from d2lrnn.data import corpora, read_text
+from d2lrnn.data import read_text
+from d2lrnn.data.corpora import remembering_failures
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError
-from d2lrnn.monitor import Epoch
+from d2lrnn.monitor import Epoch, read_perplexity
 from d2lrnn.settings import Settings
 from d2lrnn.threads import computing_with, settle
 
@@ -84,14 +85,14 @@ def _keep(job: dict[str, Any], answer: Answer) -> None:
 class _Lines(io.TextIOBase):
     """What a first edition prints to: its lines are answered as epochs."""
 
-    _LINE = re.compile(r"epoch (\d+), perplexity (\S+), time ")
+    _LINE = re.compile(r"epoch (\d+), perplexity (.+), time ")
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
     def write(self, text: str) -> int:
         if found := self._LINE.match(text):
-            self._answer("epoch", epoch=int(found[1]), perplexity=float(found[2]))
+            self._answer("epoch", epoch=int(found[1]), perplexity=read_perplexity(found[2]))
         return len(text)
 
 
@@ -163,8 +164,7 @@ def main() -> int:
         print(json.dumps({"event": event, **content}), file=answers, flush=True)
 
     job = json.load(sys.stdin)
-    corpora.FAILED.update(job.get("failed_downloads", {}))
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:
             if job["task"] == "devices":
                 answer("result", devices=backends.interop(job["backend"]).device_names())

@@ -120,6 +120,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "real_time_machine" in getattr(item, "fixturenames", ()):
             item.add_marker("real_text")
+        # The environments of backends have no text, and where there is one no backend is tested: it would run nowhere
+        if item.get_closest_marker("real_text") and any(map(item.get_closest_marker, ("backend", "parity", "site"))):
+            raise pytest.UsageError(f"{item.nodeid} needs the real text and is of a backend: make two tests of it")
     left_out = [item for item in items if _left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -250,12 +253,6 @@ def no_download():
             patch.setitem(DATA_HUB, "time_machine", (DATA_HUB["time_machine"][0], hashlib.sha1(content).hexdigest()))
             patch.setenv(corpora.DATA_ENV, stand_in)
             yield
-
-
-@pytest.fixture(autouse=True)
-def no_failed_downloads() -> None:
-    """No test knows which downloads have failed before."""
-    corpora.FAILED.clear()
 
 
 @pytest.fixture

@@ -427,7 +427,7 @@ def test_training_whose_loss_is_finite_and_absurd_has_diverged(run, backend, mod
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
     assert re.search(r"the loss rose to \S{,8} nats a token, where guessing has 3.3, at epoch \d, step \d+: ", line)
-    assert "try a smaller learning rate: go on from them with 'd2lrnn resume run --lr 1'" in line
+    assert "smaller learning rate: they are the first ones, so begin again with 'd2lrnn resume run --lr 1'" in line
     code, out, _ = run("show", "run")
     assert code == 0
     assert "diverged" in out
@@ -596,16 +596,36 @@ def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_p
         monkeypatch.delenv(corpora.DATA_ENV, raising=False)
         monkeypatch.setitem(corpora.DATA_HUB, "time_machine", (url, "0" * 40))
         monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
-        with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
-            corpora.read_text("time-machine")
-        assert len(asked) == 1
         broken_framework(tmp_path, "torch", "raise ImportError('once the text has been read')")
         settings = {"corpus": "time-machine", "epochs": 1, "num_hiddens": 4}
-        answer = compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
+        with corpora.remembering_failures():
+            with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
+                corpora.read_text("time-machine")
+            assert len(asked) == 1
+            answer = compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
         assert "once the text has been read" in answer["message"]
         server.shutdown()
         thread.join()
     assert len(asked) == 1
+
+
+def test_a_download_that_failed_is_tried_once_in_each_command(run, monkeypatch):
+    tried = []
+
+    def fail(name):
+        tried.append(name)
+        raise corpora.DownloadError("no network")
+
+    def command(args):
+        return corpora.read_text("time-machine") != corpora.read_text("time-machine")
+
+    monkeypatch.delenv(corpora.DATA_ENV)
+    monkeypatch.setattr(corpora, "download", fail)
+    monkeypatch.setattr("d2lrnn.cli._backends", command)
+    for number in (1, 2):
+        code, _, err = run("backends")
+        assert (code, err.count("the bundled story stands in: no network")) == (0, 1)
+        assert len(tried) == number
 
 
 def rows_of(*names):

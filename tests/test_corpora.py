@@ -233,6 +233,9 @@ def test_a_text_is_read_in_the_encoding_that_is_named(tmp_path, encoding, mark):
     assert vocab["ё"] > 0
 
 
+TAKE_OUT = r"which no text has: take such characters out; if it is in another encoding, name that \(--encoding\)$"
+
+
 @pytest.mark.parametrize(
     ("content", "encoding", "match"),
     [
@@ -245,11 +248,17 @@ def test_a_text_is_read_in_the_encoding_that_is_named(tmp_path, encoding, mark):
                      r"is not UTF-8 \(byte 0xe9 at .*: save it as UTF-8.* looks like encoding='utf-16-le'",
                      id="utf-16-that-is-no-utf-8"),
         pytest.param("Ночь, улица, фонарь, аптека".encode("utf-16-le"), None, "looks like utf-16-le", id="cyrillic"),
-        pytest.param(b"the\0sea", None, r"U\+0000 \(at position 3\).*may be in another encoding", id="one-zero-byte"),
-        pytest.param(b"\x01\x02 and so on", None, r"has the control character U\+0001", id="control"),
-        pytest.param("it’s".encode("cp1252"), "latin-1", r"read as latin-1, has the control character U\+0092",
+        pytest.param(b"the\0sea", None, rf"U\+0000 \(at position 3\), {TAKE_OUT}", id="one-zero-byte"),
+        pytest.param(b"\x01\x02 and so on", None, rf"has the control character U\+0001 .*, {TAKE_OUT}", id="control"),
+        pytest.param("\x1b[1mthe café".encode(), None, rf"U\+001B \(at position 0\), {TAKE_OUT}", id="escape"),
+        pytest.param("the café\b".encode(), "utf-8", rf"U\+0008 \(at position 8\), {TAKE_OUT}", id="backspace"),
+        pytest.param("it’s".encode("cp1252"), "latin-1",
+                     r"read as latin-1, has the control character U\+0092 .* it looks like cp1252; .*--encoding cp1252",
                      id="cp1252-as-latin-1"),
-        pytest.param("the sea".encode("utf-16-le"), "latin-1", r"read as latin-1, has .* U\+0000", id="wrong-name"),
+        pytest.param(b"the \x07sea", "latin-1", rf"U\+0007 .*, {TAKE_OUT}", id="bell-in-latin-1"),
+        pytest.param("the sea".encode("utf-16-le"), "latin-1",
+                     r"read as latin-1, has .* U\+0000 .* it looks like utf-16-le without", id="wrong-name"),
+        pytest.param("the s\x01ea".encode("utf-16-le"), "utf-16-le", rf"U\+0001 .*, {TAKE_OUT}", id="right-name"),
         pytest.param("é".encode(), "ascii", r"is not ascii \(byte 0xc3 at position 0\): name the encoding", id="ascii"),
         pytest.param("é".encode("utf-8-sig"), "cp1252",
                      "begins with the byte order mark of utf-8, and its encoding is to be 'cp1252': leave",
@@ -316,6 +325,25 @@ def test_a_word_document_gets_the_advice_that_fits(tmp_path, name):
         InputError, match=r"is no text but a Word document \(.docx\): .* save it as plain text in UTF-8"
     ):
         read_text(tmp_path / name)
+
+
+def test_an_archive_of_rar_gets_the_advice_that_fits(tmp_path):
+    (tmp_path / "novel.txt").write_bytes(b"Rar!\x1a\x07\x01\x00\x33\x92")
+    with pytest.raises(InputError, match="is no text but a RAR archive: unpack it"):
+        read_text(tmp_path / "novel.txt")
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+def test_every_level_of_bzip2_is_known(tmp_path, level):
+    (tmp_path / "novel.txt").write_bytes(bz2.compress(b"the sea", level))
+    with pytest.raises(InputError, match="is no text but compressed with bzip2: unpack it"):
+        read_text(tmp_path / "novel.txt")
+
+
+@pytest.mark.parametrize("content", ["BZh is a word", "BZh9 is a number", "Rar! said the crow"])
+def test_a_text_that_begins_with_the_letters_of_an_archive_is_a_text(tmp_path, content):
+    (tmp_path / "novel.txt").write_text(content)
+    assert read_text(tmp_path / "novel.txt").content == content
 
 
 def test_an_archive_under_another_name_gets_the_advice_that_fits(tmp_path):
@@ -518,7 +546,7 @@ def test_a_second_download_does_not_ask_the_server(server, cache, monkeypatch):
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(server, cache, monkeypatch):
     server.publish(monkeypatch, CONTENT)
-    cache.mkdir()
+    cache.mkdir(exist_ok=True)
     (cache / "greeting.txt").write_bytes(CONTENT[:10])
     assert Path(download("greeting")).read_bytes() == CONTENT
     assert server.requests == ["/greeting.txt"]
@@ -614,24 +642,46 @@ def test_the_story_stands_in_for_a_time_machine_that_cannot_be_had(cache, monkey
     assert capfd.readouterr().out == ""
 
 
-def test_a_text_that_could_not_be_downloaded_is_not_waited_for_again(cache, monkeypatch, closed_port, tmp_path):
+def test_within_a_command_a_text_that_could_not_be_downloaded_is_not_waited_for_again(
+    cache, monkeypatch, closed_port, tmp_path
+):
     url = f"http://127.0.0.1:{closed_port}/timemachine.txt"
     content = b"the time machine by h g wells"
     monkeypatch.setitem(DATA_HUB, "time_machine", (url, hashlib.sha1(content).hexdigest()))
     tries = []
     original = corpora.download
     monkeypatch.setattr(corpora, "download", lambda name: tries.append(name) or original(name))
-    for _ in range(3):
+
+    def read_in_vain():
         with pytest.warns(UserWarning, match="the bundled story stands in: cannot download .*timemachine.txt"):
             assert read_text("time-machine").name == "story"
-    assert tries == ["time_machine"]
-    # who follows the advice gets the text, and who asks for the download itself has it tried
-    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
-    (tmp_path / "timemachine.txt").write_bytes(content)
-    assert read_text("time-machine").name == "time-machine"
-    monkeypatch.delenv(corpora.DATA_ENV)
-    with pytest.raises(DownloadError):
-        original("time_machine")
+
+    with corpora.remembering_failures():
+        for _ in range(3):
+            read_in_vain()
+        assert tries == ["time_machine"]
+        # who follows the advice gets the text, and who asks for the download itself has it tried
+        monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+        (tmp_path / "timemachine.txt").write_bytes(content)
+        assert read_text("time-machine").name == "time-machine"
+        monkeypatch.delenv(corpora.DATA_ENV)
+        with pytest.raises(DownloadError):
+            original("time_machine")
+    tries.clear()
+    for _ in range(2):
+        read_in_vain()
+    assert tries == ["time_machine"] * 2
+
+
+def test_a_download_is_tried_again_in_python_once_there_is_a_network(cache, monkeypatch, closed_port):
+    url = f"http://127.0.0.1:{closed_port}/jaychou_lyrics.txt.zip"
+    monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", (url, hashlib.sha1(PACKED).hexdigest()))
+    with pytest.warns(D2LRNNWarning, match="the bundled verses stand in"):
+        read_text("lyrics")
+    monkeypatch.setattr(corpora, "download", lambda name: str(cache / "there"))
+    cache.mkdir(exist_ok=True)
+    (cache / "there").write_bytes(PACKED)
+    assert read_text("lyrics").name == "lyrics"
 
 
 # The lyrics of the first Chinese edition, which come zipped

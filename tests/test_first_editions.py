@@ -1,14 +1,16 @@
 """The two first editions' lessons: their texts, minibatches, clipping, predictions, training and printed lines."""
 
+import contextlib
 import importlib
 import io
+import math
 import re
 import zipfile
 
 import numpy as np
 import pytest
 
-from d2lrnn import canonical, first_editions
+from d2lrnn import canonical, first_editions, worker
 from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, load_data, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.monitor import Epoch
@@ -138,6 +140,18 @@ def test_the_time_machine_keeps_its_punctuation():
     assert set(vocab.idx_to_token[1:]) == set(text)
     assert {",", "."} <= set(text)
     assert "  " not in text
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.0, 1.0), (1e3, math.inf), (math.nan, math.nan)])
+def test_every_line_is_a_step_forward_for_who_watches(loss, expected):
+    """Also one whose perplexity is too large for a number."""
+    events = []
+    with contextlib.redirect_stdout(worker._Lines(lambda event, **content: events.append((event, content)))):
+        report = first_editions.Report(2, 4, ["a"], lambda prefix: "epoch of ours")
+        for number in range(1, 5):
+            report(number, Epoch(np.array([loss]), [1], 1.0, np.ones(1)))
+    assert [(event, content["epoch"]) for event, content in events] == [("epoch", 2), ("epoch", 4)]
+    np.testing.assert_array_equal([content["perplexity"] for _, content in events], expected)
 
 
 def test_the_real_time_machine_begins_as_in_the_edition(real_time_machine):

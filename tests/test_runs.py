@@ -231,6 +231,16 @@ def test_a_run_that_diverged_goes_on_from_its_last_good_weights_with_another_rat
     assert_same_run(folder, tmp_path / "other")
 
 
+def test_a_run_that_diverged_in_its_first_epoch_begins_again(backend, tmp_path):
+    folder = tmp_path / "run"
+    command = f"d2lrnn resume {folder} --lr 1"
+    words = "at epoch 1, step .*: .* they are the first ones, so begin again"
+    with pytest.raises(DivergenceError, match=f"{words} with '{command}'"):
+        train(backend, folder, epochs=1, lr=1e38)
+    assert RunFolder.open(folder).state is None
+    assert resume(folder, lr=1)["history"]["epoch"] == [1]
+
+
 def test_a_learning_rate_needs_epochs_to_go_on_with(backend, tmp_path):
     train(backend, tmp_path / "run", epochs=2)
     before = content(tmp_path / "run")
@@ -267,13 +277,19 @@ def test_epochs_that_are_absurd_are_kept_only_once_a_better_one_has_come(tmp_pat
     assert {float(value.flat[0]) for value in state.weights.values()} == {5.0}
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), InputError("no such thing;\nsay another")])
-def test_an_error_leaves_the_last_epoch_in_the_folder_and_says_that_the_run_failed(backend, tmp_path, error):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (InputError("no such thing;\nsay another"), "no such thing; say another"),
+    ],
+)
+def test_an_error_leaves_the_last_epoch_in_the_folder_and_says_that_the_run_failed(backend, tmp_path, error, words):
     with pytest.raises(type(error)):
         train(backend, tmp_path / "run", callback=interrupt_after(3, error))
     folder = RunFolder.open(tmp_path / "run")
     assert (folder.epoch, folder.status) == (3, "failed")
-    assert folder.config["error"] in ("ZeroDivisionError: by zero", "no such thing; say another")
+    assert folder.config["error"] == words
     assert resume(tmp_path / "run")["status"] == "complete"
     assert "error" not in RunFolder.open(tmp_path / "run").config
 

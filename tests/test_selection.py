@@ -132,6 +132,16 @@ def test_where_all_backends_are_tested_nothing_is_left_out(pytest_with):
             "*Empty parameter set in 'test_of_nothing'*",
             id="no-values",
         ),
+        pytest.param(
+            "def test_of_nothing(backend, real_time_machine): pass",
+            "*test_of_nothing[torch]* needs the real text and is of a backend: *",
+            id="real-text-of-a-backend",
+        ),
+        pytest.param(
+            "import pytest\n@pytest.mark.parity\n@pytest.mark.real_text\ndef test_of_nothing(): pass",
+            "*test_of_nothing needs the real text and is of a backend: *",
+            id="real-text-of-all",
+        ),
     ],
 )
 def test_a_test_that_would_vanish_is_an_error(pytest_with, tests, message):

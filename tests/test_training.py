@@ -277,6 +277,15 @@ def test_a_gpu_has_the_names_that_people_give_it(backend, monkeypatch, name, ful
         device.get_device("cuda:2")
 
 
+@pytest.mark.parametrize(("gpus", "full"), [(0, "cpu"), (2, "gpu:0")])
+def test_auto_is_what_try_gpu_finds(backend, monkeypatch, gpus, full):
+    device = importlib.import_module(f"d2lrnn.{backend.name}.device")
+    monkeypatch.setattr(device, "num_gpus", lambda: gpus)  # none of them is touched
+    if backend.name == "torch":
+        monkeypatch.setattr(device, "_has_mps", lambda: False)
+    assert device.device_name(device.get_device("auto")) == device.device_name(device.get_device()) == full
+
+
 def test_a_sequence_of_arrays_can_be_loaded(backend):
     X, y = np.arange(12, dtype=np.float32).reshape(6, 2), np.arange(6, dtype=np.float32)
     arrays = (backend.tensor(X), backend.tensor(y))

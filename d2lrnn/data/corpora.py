@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import os
 import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,9 +31,29 @@ DATA_HUB: dict[str, tuple[str, str]] = {
 DATA_ENV = "D2LRNN_DATA"
 BOOK_MAX_TOKENS = 10000  # of a text that is known by name: the book's number for the book's text
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
-# Addresses from which read_text could not get a text, and why: it does not wait for them once more in this process, or
-# in one that is told of them. (download itself, which somebody calls on purpose, always tries.)
-FAILED: dict[str, str] = {}
+# Addresses from which read_text could not get a text, and why: within remembering_failures it does not wait for them
+# once more. (download itself, which somebody calls on purpose, always tries.)
+_failed: dict[str, str] | None = None
+
+
+@contextlib.contextmanager
+def remembering_failures(known: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Try a download that fails once only, for the length of a command; whoever calls from Python has it tried anew.
+
+    Args:
+        known: What has failed before in the command that this process works for (:func:`failures`).
+    """
+    global _failed
+    before, _failed = _failed, dict(known or {})
+    try:
+        yield
+    finally:
+        _failed = before
+
+
+def failures() -> dict[str, str]:
+    """Return the addresses that failed so far in this command, and why."""
+    return dict(_failed or {})
 
 
 class DownloadError(D2LRNNError, OSError):
@@ -156,11 +178,14 @@ _MARKS = {
 # By the first bytes of a file, whatever its name: what it is, and how to come to its text
 _NO_TEXTS = {
     b"\x1f\x8b": ("compressed with gzip", "unpack it, for example with 'gunzip', and give the text"),
-    b"BZh": ("compressed with bzip2", "unpack it, for example with 'bunzip2', and give the text"),
+    **dict.fromkeys(
+        [b"BZh%d1AY&SY" % level for level in range(1, 10)],
+        ("compressed with bzip2", "unpack it, for example with 'bunzip2', and give the text"),
+    ),
     b"\xfd7zXZ\0": ("compressed with xz", "unpack it, for example with 'unxz', and give the text"),
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unpack it, for example with 'unzstd', and give the text"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it and give the text"),
-    b"Rar!": ("a RAR archive", "unpack it and give the text"),
+    b"Rar!\x1a\x07": ("a RAR archive", "unpack it and give the text"),
     b"%PDF-": ("a PDF document", "take the text out of it, for example with 'pdftotext', and give that"),
     b"%!PS": ("a PostScript document", "take the text out of it, for example with 'ps2ascii', and give that"),
     b"{\\rtf": ("an RTF document", "open it in a word processor, save it as plain text in UTF-8, and give that"),
@@ -227,13 +252,21 @@ def _decode(raw: bytes, what: str, encoding: str | None = None) -> str:
         )
     body = content.rstrip().removesuffix(_CTRL_Z)
     if found := _CONTROL.search(body):
-        guess = _guess(raw) if encoding is None and marked is None else None
-        looks = f"looks like {guess} without a byte order mark" if guess else "may be in another encoding"
-        other = guess or "cp1252"
+        looks = guess = _guess(raw) if marked is None else None
+        if guess is not None:
+            looks = f"{guess} without a byte order mark"
+        elif found[0] >= "\x80" and codecs.lookup(name).name.startswith("iso8859"):
+            looks = guess = "cp1252"  # which has letters and quotation marks where ISO 8859 has control characters
+        if guess is None or guess == name:
+            advice = "take such characters out; if it is in another encoding, name that (--encoding)"
+        else:
+            advice = (
+                f"it looks like {looks}; name that, as in encoding={guess!r} (--encoding {guess}), or take such "
+                "characters out"
+            )
         raise InputError(
             f"{what}, read as {name}, has the control character U+{ord(found[0]):04X} (at position {found.start()}), "
-            f"which no text has: it {looks}; name that, as in encoding={other!r} (--encoding {other}), or take such "
-            "characters out"
+            f"which no text has: {advice}"
         )
     if not body.strip():
         raise InputError(f"{what} is empty: give a file with text in it")
@@ -306,6 +339,12 @@ def read_zip(path: str | Path, encoding: str | None = None) -> str:
     return _decode(raw, f"{names[0]!r} in {str(path)!r}", encoding)
 
 
+def _own(file_name: str) -> Path | None:
+    """Return where a file would be in the folder that D2LRNN_DATA names, or None if it names none."""
+    folder = os.environ.get(DATA_ENV)
+    return Path(folder).expanduser() / file_name if folder else None
+
+
 def download(name: str, cache_dir: str | Path | None = None) -> str:
     """Return the path of a file of :data:`DATA_HUB`, which is downloaded unless it is already there.
 
@@ -328,10 +367,9 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
     url, sha1 = DATA_HUB[name]
     file_name = url.rsplit("/", 1)[-1]
     missing = ""
-    if folder := os.environ.get(DATA_ENV):
-        own = Path(folder).expanduser() / file_name
+    if (own := _own(file_name)) is not None:
         if not own.is_file():
-            missing = f" (there is none in {folder!r}, which it names)"
+            missing = f" (there is none in {os.environ[DATA_ENV]!r}, which it names)"
         else:
             if hashlib.sha1(own.read_bytes()).hexdigest() != sha1:
                 raise DownloadError(f"{str(own)!r} is not the expected file (SHA-1 {sha1}): replace or remove it")
@@ -366,24 +404,21 @@ def _read_download(key: str) -> str:
     The folder that D2LRNN_DATA names may hold what the archive holds, unpacked. That is taken as it is: the
     hash that is known is the archive's.
     """
-    file_name = DATA_HUB[key][0].rsplit("/", 1)[-1]
-    if file_name.endswith(".zip") and (folder := os.environ.get(DATA_ENV)):
-        packed = Path(folder).expanduser() / file_name
-        unpacked = packed.with_suffix("")
-        if unpacked.is_file() and not packed.is_file():
-            return read_file(unpacked)
     url = DATA_HUB[key][0]
-    named = os.environ.get(DATA_ENV)
-    own = bool(named) and (Path(str(named)).expanduser() / file_name).is_file()
-    if url in FAILED and not own:
-        raise DownloadError(FAILED[url])
+    file_name = url.rsplit("/", 1)[-1]
+    packed, own = file_name.endswith(".zip"), _own(file_name)
+    there = own is not None and own.is_file()
+    if packed and own is not None and not there and (unpacked := own.with_suffix("")).is_file():
+        return read_file(unpacked)
+    if not there and _failed is not None and url in _failed:
+        raise DownloadError(_failed[url])
     try:
         path = download(key)
     except DownloadError as error:
-        if not own:
-            FAILED[url] = str(error)
+        if not there and _failed is not None:
+            _failed[url] = str(error)
         raise
-    return read_zip(path) if file_name.endswith(".zip") else read_file(path)
+    return read_zip(path) if packed else read_file(path)
 
 
 def read_text(source: str | Path, encoding: str | None = None) -> Text:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from d2lrnn.errors import InputError
+from d2lrnn.backends import find_device
 
 
 def cpu():
@@ -35,12 +35,6 @@ def device_names():
     return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())]
 
 
-def _full_name(name):
-    """Return a device's name as :func:`device_names` has it: CUDA's word for a GPU is understood too."""
-    kind, colon, number = name.partition(":")
-    return f"gpu:{number if colon else 0}" if kind in ("gpu", "cuda") else name
-
-
 def get_device(name="auto"):
     """Return a device by name, as the strategy that ``train_ch8`` takes.
 
@@ -54,11 +48,7 @@ def get_device(name="auto"):
     Raises:
         InputError: If there is no such device here; the CPU never stands in silently.
     """
-    if name == "auto":
-        name = "gpu" if num_gpus() else "cpu"
-    full = _full_name(name)
-    if full not in device_names():
-        raise InputError(f"no device {name!r} for TensorFlow here: use one of {', '.join(device_names())}, or auto")
+    full = find_device("tensorflow", name, device_names())
     return tf.distribute.OneDeviceStrategy("/CPU:0" if full == "cpu" else f"/GPU:{full.removeprefix('gpu:')}")
 
 

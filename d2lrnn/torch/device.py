@@ -2,7 +2,7 @@
 
 import torch
 
-from d2lrnn.errors import InputError
+from d2lrnn.backends import find_device
 
 
 def cpu():
@@ -41,12 +41,6 @@ def device_names():
     return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())] + (["mps"] if _has_mps() else [])
 
 
-def _full_name(name):
-    """Return a device's name as :func:`device_names` has it: CUDA's word for a GPU is understood too."""
-    kind, colon, number = name.partition(":")
-    return f"gpu:{number if colon else 0}" if kind in ("gpu", "cuda") else name
-
-
 def get_device(name="auto"):
     """Return a device by name.
 
@@ -57,11 +51,7 @@ def get_device(name="auto"):
     Raises:
         InputError: If there is no such device here; the CPU never stands in silently.
     """
-    if name == "auto":
-        return try_gpu()
-    full = _full_name(name)
-    if full not in device_names():
-        raise InputError(f"no device {name!r} for PyTorch here: use one of {', '.join(device_names())}, or auto")
+    full = find_device("torch", name, device_names())
     return torch.device(full.replace("gpu", "cuda"))
 
 
