@@ -132,10 +132,11 @@ def measure(batch_size: int, num_hiddens: int) -> int | None:
                     break
             return passed
 
-    seconds(1, 1, SECONDS)  # the first one is slower
-    num_steps = max(1, round(_BLOCK / max(1e-9, seconds(1, 1, SECONDS))))
     end = time.perf_counter() + SECONDS
-    climb = [seconds(1, num_steps, SECONDS)]
+    seconds(1, 1, SECONDS)  # the first one is slower
+    step = seconds(1, 1, SECONDS)
+    num_steps = max(1, round(_BLOCK / max(1e-9, step)))
+    climb = [seconds(1, num_steps, SECONDS) if num_steps > 1 else step]
     for n in candidates[1:]:
         if time.perf_counter() > end - SECONDS / 2:
             break
