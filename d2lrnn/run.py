@@ -39,7 +39,7 @@ from d2lrnn.generation import fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character, format_perplexity
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
-from d2lrnn.threads import by_itself, computing_with, settle, usable_cpus
+from d2lrnn.threads import by_itself, computing_with, is_guess, settle, usable_cpus
 
 CHECKPOINT_EVERY = 10  # epochs
 _SAMPLES = 20  # how often, at most, a training lets the model continue its prefixes for the folder
@@ -190,7 +190,8 @@ def resume(
     """Go on with a run, from its last checkpoint, as if it had never been interrupted.
 
     On the same machine, with the same versions, the weights and the perplexities are bit for bit those of the run that
-    was not interrupted. It computes with as many threads as the run did, whatever this machine has.
+    was not interrupted. It computes with as many threads as the run did, whatever this machine has, unless MXNet or
+    TensorFlow has begun in this process with another number, which a warning says.
 
     Args:
         path: The run folder.
@@ -329,6 +330,13 @@ def _same_threads(folder: RunFolder) -> int:
     own, machine = settings.threads, folder.config.get("machine")
     if own is None and "converted_from" not in folder.config and isinstance(machine, dict):
         own = by_itself(backend, machine)  # a run from before there was this setting
+        if is_guess(backend, machine):
+            warnings.warn(
+                f"it was not recorded with how many threads the run computed: {own} is a guess from the processors of "
+                "its machine, so its rounding may differ from here on",
+                D2LRNNWarning,
+                stacklevel=3,
+            )
     try:
         return settle(backend, own, settings.batch_size, settings.num_hiddens)
     except InputError as error:

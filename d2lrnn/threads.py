@@ -8,6 +8,7 @@ other programs keep them busy up to 20 times as slow. Rounding depends on their 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
 import sys
@@ -28,7 +29,8 @@ SECONDS = 0.25  # that a measurement takes, about
 # 0.9 to 1.2, at 512 1.2 to 1.3 and 1.4 to 1.5, at 1,024 1.2 to 1.3 and 1.4 to 1.8. On busy ones it gave 0.1 to 0.8,
 # and 0.05 to 0.9. At 64 units NumPy takes one in any case, as PyTorch and TensorFlow should.
 FASTER = 1.15
-_MOST_ROWS, _MOST_UNITS = 256, 2048  # of the products that are measured; larger ones take too long for a moment
+# Of the products that are measured; larger ones take too long for a moment
+_MOST_ROWS, _MOST_UNITS, _MOST_PRODUCTS = 256, 2048, 2**28
 _BLOCK = 0.001  # seconds of work between two measured numbers
 
 # MXNet's recurrent operator does not gain from what the products gain from: on two idle processors its training was
@@ -38,6 +40,8 @@ _MXNET_SINGLE = 1024
 
 # What else than OMP_NUM_THREADS a framework reads, and before it
 _OWN_VARIABLES = {"tensorflow": "TF_NUM_INTRAOP_THREADS"}
+
+given: set[str] = set()  # the frameworks whose number somebody set, with set_num_threads
 
 
 def usable_cpus() -> int:
@@ -60,10 +64,18 @@ def from_environment(backend: str) -> int | None:
 def by_itself(backend: str, machine: Mapping[str, Any]) -> int:
     """Return how many threads a framework takes if nobody says anything but the environment.
 
+    For PyTorch it is a guess (:func:`is_guess`): some of its builds take a processor's threads and others its cores.
+
     Args:
         backend: The framework.
-        machine: ``cpus``, ``processor`` and ``OMP_NUM_THREADS``, as :func:`d2lrnn.run.describe_here` gives them.
+        machine: ``cpus``, ``processor``, ``system`` and ``OMP_NUM_THREADS``, as :func:`d2lrnn.run.describe_here` gives
+            them.
+
+    Returns:
+        The number; 1 where the machine is not described.
     """
+    if _has_one(backend, machine.get("system")):
+        return 1
     cpus = machine.get("cpus")
     cpus = cpus if isinstance(cpus, int) and cpus > 0 else 1
     said = str(machine.get("OMP_NUM_THREADS")).split(",")[0].strip()
@@ -74,12 +86,25 @@ def by_itself(backend: str, machine: Mapping[str, Any]) -> int:
     return min(cpus, MOST)
 
 
+def is_guess(backend: str, machine: Mapping[str, Any]) -> bool:
+    """Return whether :func:`by_itself` cannot know the number. It takes the same arguments."""
+    said = str(machine.get("OMP_NUM_THREADS")).split(",")[0].strip()
+    told = backend != "tensorflow" and said.isdecimal() and int(said) > 0
+    return not told and (machine.get("cpus") is None or (backend == "torch" and machine["cpus"] != 1))
+
+
+def _has_one(backend: str, system: object) -> bool:
+    """Return whether a framework has one thread whatever is said: MXNet's build for macOS has no OpenMP."""
+    return backend == "mxnet" and system == "Darwin"
+
+
 def measure(batch_size: int, num_hiddens: int) -> int | None:
     """Return with how many threads NumPy computes a recurrent network's chain of products fastest, here and now.
 
     That is H = tanh(H W) with H of shape (batch_size, num_hiddens), in float32. One thread, two, four and so on up to
-    all processors take turns, for a quarter of a second. More threads must be clearly faster (:data:`FASTER`), and in
-    the first half of that time as in the second: a processor that is free for a moment only is none to count on.
+    all processors take turns, for a quarter of a second; the first number that is clearly slower ends the list. More
+    threads must be clearly faster (:data:`FASTER`), and in the first half of that time as in the second: a processor
+    that is free for a moment only is none to count on.
 
     Returns:
         The number; None where NumPy's library for products cannot be told how many threads to use (Apple's).
@@ -91,29 +116,57 @@ def measure(batch_size: int, num_hiddens: int) -> int | None:
     if not len(blas):
         return None
     candidates = [*(n for n in (2**power for power in range(10)) if n < cpus), cpus]
-    rows, units = min(batch_size, _MOST_ROWS), min(num_hiddens, _MOST_UNITS)
+    units = min(num_hiddens, _MOST_UNITS)
+    rows = min(batch_size, _MOST_ROWS, max(1, _MOST_PRODUCTS // units**2))
     W = np.full((units, units), 1 / units, "float32")
     begin = np.ones((rows, units), "float32")
 
-    def seconds(num_steps: int) -> float:
-        H, started = begin, time.perf_counter()
-        for _ in range(num_steps):
-            H = np.tanh(H @ W)
-        return time.perf_counter() - started
+    def seconds(n: int, num_steps: int, most: float) -> float:
+        """Return how long so many steps take with n threads; a little over ``most`` if they take longer."""
+        with blas.limit(limits=n):
+            H, started, passed = begin, time.perf_counter(), 0.0
+            for _ in range(num_steps):
+                H = np.tanh(H @ W)
+                passed = time.perf_counter() - started
+                if passed > most:
+                    break
+            return passed
 
-    with blas.limit(limits=1):
-        seconds(1)  # the first one is slower
-        num_steps = max(1, round(_BLOCK / seconds(1)))
-    rounds: list[list[float]] = []
     end = time.perf_counter() + SECONDS
+    seconds(1, 1, SECONDS)  # the first one is slower
+    step = seconds(1, 1, SECONDS)
+    num_steps = max(1, round(_BLOCK / max(1e-9, step)))
+    climb = [seconds(1, num_steps, SECONDS) if num_steps > 1 else step]
+    for n in candidates[1:]:
+        if time.perf_counter() > end - SECONDS / 2:
+            break
+        most = FASTER * min(climb)
+        # The first time has to begin the threads, and either may be a bad moment
+        passed = seconds(n, num_steps, most)
+        if passed > most:
+            passed = seconds(n, num_steps, most)
+        if passed > most:
+            break
+        climb.append(passed)
+    rounds, count = [climb], len(climb)
     while len(rounds) < 2 or time.perf_counter() < end:
-        row = []
-        for n in candidates:
-            with blas.limit(limits=n):
-                row.append(seconds(num_steps))
-        rounds.append(row)
+        row: list[float] = []
+        for n in candidates[:count]:
+            if row and time.perf_counter() > end:
+                break
+            passed = seconds(n, num_steps, SECONDS / 4)
+            if row and passed > SECONDS / 4:
+                count = len(row)  # it has become so slow that the list ends before it
+                break
+            row.append(passed)
+        if len(rounds) < 2:
+            count = len(row)
+        if len(row) == count:
+            rounds.append(row)
     half = len(rounds) // 2
-    return _fastest(candidates, np.array([np.sum(part, axis=0) for part in (rounds[:half], rounds[-half:])]))
+    rounds = [row[:count] for row in rounds]
+    halves = np.array([np.sum(part, axis=0) for part in (rounds[:half], rounds[-half:])])
+    return _fastest(candidates[:count], halves)
 
 
 def _fastest(candidates: Sequence[int], seconds: Any) -> int:
@@ -128,11 +181,12 @@ def _fastest(candidates: Sequence[int], seconds: Any) -> int:
 def choose(names: Sequence[str], batch_size: int, num_hiddens: int) -> dict[str, int]:
     """Return for each backend how many threads it should compute with; no framework is imported.
 
-    What the environment says is taken, and one processor has one thread. For all others there is one measurement
-    (:func:`measure`), if any needs it.
+    What the environment says is taken, and one processor has one thread, as MXNet has on macOS. For all others there is
+    one measurement (:func:`measure`), if any needs it.
     """
     cpus = usable_cpus()
-    chosen = {name: from_environment(name) or (1 if cpus == 1 else None) for name in names}
+    one = [name for name in names if _has_one(name, platform.system())]
+    chosen = {name: 1 if name in one else from_environment(name) or (1 if cpus == 1 else None) for name in names}
     measured: list[int | None] = []
     for name, number in chosen.items():
         if number is not None:
@@ -152,7 +206,8 @@ def settle(backend: str, threads: int | None, batch_size: int, num_hiddens: int)
     """Return how many threads a training in this process computes with.
 
     In a process where the framework has been imported, as in a notebook, a number that somebody gave it stays unless
-    another one is asked for.
+    another one is asked for. Nothing is changed here. (What PyTorch itself was told before d2lrnn's part for it was
+    imported cannot be told from what it takes by itself; what ``d2l.set_num_threads`` was told can.)
 
     Args:
         backend: The framework.
@@ -160,25 +215,22 @@ def settle(backend: str, threads: int | None, batch_size: int, num_hiddens: int)
         batch_size: Sequences in a minibatch.
         num_hiddens: Hidden units.
 
+    Returns:
+        The number, which the framework can compute with.
+
     Raises:
         InputError: If a number was asked for that the framework, which has begun in this process, cannot change to.
     """
-    if backend not in sys.modules:
+    one = _has_one(backend, platform.system())
+    if backend not in sys.modules and (threads is None or not one):
         return threads if threads is not None else choose([backend], batch_size, num_hiddens)[backend]
-    door = backends.interop(backend)
-    before: int = door.num_threads()
-    here = {"cpus": usable_cpus(), "processor": platform.machine()}
-    if threads is None and before != by_itself(backend, {**here, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}):
-        return before
-    wanted = threads if threads is not None else choose([backend], batch_size, num_hiddens)[backend]
-    try:
-        door.set_num_threads(wanted)
-    except InputError:
-        if threads is not None:
-            raise
-        return before
-    door.set_num_threads(before)
-    return wanted
+    backends.interop(backend)
+    own = importlib.import_module(f"d2lrnn.{backend}.threads")
+    if threads is not None:
+        own.check_num_threads(threads)
+        return threads
+    number: int = own.num_threads()
+    return choose([backend], batch_size, num_hiddens)[backend] if own.may_choose() else number
 
 
 @contextlib.contextmanager
@@ -193,13 +245,15 @@ def computing_with(backend: str, threads: int) -> Iterator[ModuleType]:
     """
     with _environment(OMP_NUM_THREADS=str(threads)) if backend == "mxnet" else contextlib.nullcontext():
         door = backends.interop(backend)
-    before = door.num_threads()
+    own, was_given = importlib.import_module(f"d2lrnn.{backend}.threads"), backend in given
+    before = own.keep_threads()
     door.set_num_threads(threads)
     try:
         yield door
     finally:
-        with contextlib.suppress(InputError):
-            door.set_num_threads(before)
+        own.put_back_threads(before)
+        if not was_given:
+            given.discard(backend)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The number of threads: what decides it, who is told, and that a run keeps it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ def plain(monkeypatch):
 def measured(plain):
     """Return the list of what has been measured, where there are four processors and three threads are fastest."""
     calls = []
+    plain.setattr("platform.system", lambda: "Linux")
     plain.setattr(threads, "usable_cpus", lambda: 4)
     plain.setattr(threads, "measure", lambda *sizes: calls.append(sizes) or 3)
     return calls
@@ -76,6 +78,13 @@ def test_one_processor_has_one_thread(measured, monkeypatch):
     assert measured == []
 
 
+def test_mxnet_has_one_thread_on_a_mac(measured, monkeypatch):
+    """Its build there has no OpenMP."""
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert threads.choose(["torch", "mxnet"], 32, 2048) == {"torch": 2, "mxnet": 1}
+
+
 def test_where_numpy_cannot_be_told_the_framework_decides(measured, monkeypatch):
     monkeypatch.setattr(threads, "measure", lambda *sizes: None)
     assert threads.choose(["torch", "tensorflow"], 32, 512) == {"torch": 4, "tensorflow": 4}
@@ -95,6 +104,54 @@ def test_where_numpy_cannot_be_told_the_framework_decides(measured, monkeypatch)
 )
 def test_more_threads_must_be_clearly_faster_in_both_halves(seconds, best):
     assert threads._fastest([1, 2, 4], np.array(seconds)) == best
+
+
+class Machine:
+    """A clock, and a library for products whose every step takes as long as is said for its number of threads."""
+
+    def __init__(self, monkeypatch, cpus, seconds):
+        self.now, self.number, self.seconds = 0.0, 1, seconds
+        monkeypatch.setattr("threadpoolctl.ThreadpoolController", lambda: self)
+        monkeypatch.setattr(threads, "usable_cpus", lambda: cpus)
+        monkeypatch.setattr("time.perf_counter", lambda: self.now)
+        monkeypatch.setattr(np, "tanh", self.step)
+
+    def select(self, user_api):
+        return self
+
+    def __len__(self):
+        return 1
+
+    @contextlib.contextmanager
+    def limit(self, limits):
+        self.number = limits
+        yield
+
+    def step(self, H):
+        self.now += self.seconds(self.number)
+        return H
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        (lambda n: 1e-4 / n, 64),
+        (lambda n: 2e-2 / n, 64),  # the largest product that is measured
+        (lambda n: 1e-4 / min(n, 4), 4),
+        (lambda n: 1e-4 * (1 if n == 1 else 10 * n), 1),  # a busy machine
+        (lambda n: 2e-2 * (1 if n == 1 else n), 1),
+    ],
+)
+def test_a_measurement_takes_half_a_second_at_most(monkeypatch, seconds, best):
+    machine = Machine(monkeypatch, 64, seconds)
+    assert threads.measure(32, 64) == best
+    assert machine.now <= 0.5
+
+
+def test_a_number_that_gets_slow_later_costs_no_more(monkeypatch):
+    machine = Machine(monkeypatch, 64, lambda n: 1e-4 / n if machine.now < 0.01 else 1e-4 * n**2)
+    assert threads.measure(32, 64) == 1
+    assert machine.now <= 0.5
 
 
 @pytest.mark.parametrize(("cpus", "numbers"), [(2, {1, 2}), (3, {1, 2, 3}), (1, {1})])
@@ -119,6 +176,7 @@ def test_a_measurement_leaves_numpy_as_it_was(monkeypatch, cpus, numbers, batch_
         ("mxnet", {"cpus": 1, "processor": "x86_64", "OMP_NUM_THREADS": None}, 1),
         ("mxnet", {"cpus": 8, "processor": "aarch64", "OMP_NUM_THREADS": None}, 8),
         ("mxnet", {"cpus": 8, "processor": "x86_64", "OMP_NUM_THREADS": "3"}, 3),
+        ("mxnet", {"cpus": 8, "processor": "x86_64", "system": "Darwin", "OMP_NUM_THREADS": "3"}, 1),
         ("torch", {}, 1),
         ("torch", {"cpus": "many", "OMP_NUM_THREADS": "x"}, 1),
     ],
@@ -215,6 +273,101 @@ def test_the_environments_number_is_used_and_recorded(backend, tmp_path):
     assert in_a_process(backend, 0, 1, tmp_path / "run", environment="2") == ["2", "2", "2"]
 
 
+SETTLE = """
+import importlib, sys
+from d2lrnn import threads
+name, code = sys.argv[1:]
+importlib.import_module(name)
+d2l = importlib.import_module("d2lrnn." + name)
+real = d2l.num_threads()
+if name == "torch":  # as with two threads in each of the processor's cores, and PyTorch takes one for each core
+    threads.usable_cpus = lambda: 2 * real
+    other = 2 * real
+else:
+    other = real + 1
+threads.choose = lambda names, *sizes: dict.fromkeys(names, other)
+exec(code)
+print(threads.settle(name, None, 32, 512), other, real)
+"""
+
+
+def settle(backend, code="", **environment):
+    """Settle the number in a process of its own, where other than its own is fastest; return it, the other, its own."""
+    inherited = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", SETTLE, backend.name, code],
+        capture_output=True, text=True, env={**inherited, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [int(number) for number in done.stdout.split()]
+
+
+@pytest.mark.only("torch", "tensorflow")
+def test_a_number_that_nobody_set_is_chosen(backend):
+    settled, other, _ = settle(backend)
+    assert settled == other
+
+
+@pytest.mark.only("torch", "tensorflow")
+def test_it_is_chosen_again_after_a_training(backend):
+    settled, other, _ = settle(backend, "with threads.computing_with(name, other):\n    pass")
+    assert settled == other
+
+
+def test_a_number_that_was_set_to_what_it_was_stays(backend):
+    settled, _, real = settle(backend, "d2l.set_num_threads(real)")
+    assert settled == real
+
+
+def test_a_number_that_was_set_in_the_framework_stays(backend):
+    code = {
+        "torch": "import torch; torch.set_num_threads(real + 2)",
+        "mxnet": "",
+        "tensorflow": "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(real + 2)",
+    }[backend.name]
+    settled, _, real = settle(backend, code)
+    assert settled == (real if backend.name == "mxnet" else real + 2)
+
+
+@pytest.mark.only("mxnet")
+def test_what_mxnet_really_takes_by_itself(backend):
+    here = run.describe_here("mxnet")["machine"]
+    assert settle(backend)[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": None})
+    assert settle(backend, OMP_NUM_THREADS="3")[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": "3"})
+
+
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("number", ["None", "other"])
+def test_settling_changes_nothing(backend, number):
+    code = f"""
+from tensorflow.config import threading as t
+threads.settle(name, {number}, 32, 512)
+assert (t.get_intra_op_parallelism_threads(), t.get_inter_op_parallelism_threads()) == (0, 0)
+"""
+    settle(backend, code)
+
+
+@pytest.mark.only("mxnet")
+def test_mxnet_without_openmp(backend, monkeypatch):
+    monkeypatch.setattr("d2lrnn.mxnet.threads._LIB", object())
+    assert backend.d2l.num_threads() == 1
+    backend.d2l.set_num_threads(1)
+    with pytest.raises(InputError, match="this MXNet was built without OpenMP and computes with one thread, not 2"):
+        backend.d2l.set_num_threads(2)
+    assert train(backend)["settings"]["threads"] == 1
+
+
+@pytest.mark.only("mxnet")
+def test_a_run_goes_on_without_openmp(backend, tmp_path, monkeypatch):
+    train(backend, tmp_path / "run")
+    rewrite(tmp_path / "run", 2, system="Darwin")
+    monkeypatch.setattr("d2lrnn.mxnet.threads._LIB", object())
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.delitem(sys.modules, "mxnet")  # as in a new process, where only the system's name is known
+    with pytest.warns(UserWarning, match="with 2 threads so far and goes on with 1, so its rounding"):
+        run.resume(tmp_path / "run", 1, quiet=True)
+
+
 def rewrite(out, number, **machine):
     """Give a run folder another number of threads, or with None make it one from before the number was recorded."""
     with RunFolder.reopen(out) as folder:
@@ -227,6 +380,14 @@ def test_a_run_from_before_goes_on_as_its_machine_computed(backend, tmp_path):
     in_a_process(backend, 1, 1, tmp_path / "run")
     rewrite(tmp_path / "run", None, cpus=2, OMP_NUM_THREADS="2")
     assert in_a_process(backend, -1, 1, tmp_path / "run") == ["2", "2", "1"]
+
+
+@pytest.mark.only("torch")
+def test_a_guess_of_what_a_run_computed_with_is_said_to_be_one(backend, tmp_path):
+    train(backend, tmp_path / "run")
+    rewrite(tmp_path / "run", None, cpus=2, OMP_NUM_THREADS=None)
+    with pytest.warns(UserWarning, match="not recorded with how many threads the run computed: 2 is a guess"):
+        run.resume(tmp_path / "run", 1, quiet=True)
 
 
 def test_a_number_can_be_set_while_it_can_be_changed(backend):
