@@ -413,9 +413,12 @@ class RunFolder:
             InputError: If the run has not come to its first checkpoint yet.
         """
         if self.state is None:
+            diverged = self.status == "diverged"
+            why = "diverged in its first epoch" if diverged else "ended before its first checkpoint"
+            option = " --lr RATE', with a smaller learning rate" if diverged else "'"
             raise InputError(
-                f"the run in {str(self.path)!r} has no weights yet: it ended before its first checkpoint; "
-                f"go on with 'd2lrnn resume {shlex.quote(str(self.path))}'"
+                f"the run in {str(self.path)!r} has no weights yet: it {why}; "
+                f"go on with 'd2lrnn resume {shlex.quote(str(self.path))}{option}"
             )
         return self.state
 

@@ -637,6 +637,22 @@ class _Recorder:
         self._draw()
 
 
+def _usable(folder: RunFolder, backend: str | None) -> str:
+    """Return the backend to build a run's model in: the one that is asked for, or that of the run.
+
+    Raises:
+        D2LRNNError: If it cannot work here.
+    """
+    if backend is None and backends.problem(folder.backend) is not None:
+        usable = [name for name in backends.BACKENDS if backends.problem(name) is None]
+        raise BackendNotInstalledError(
+            f"{backends.problem(folder.backend)}; "
+            + (f"or continue the run in another one: --backend {usable[0]}" if usable else "or install another one")
+        )
+    require(backend or folder.backend)
+    return backend or folder.backend
+
+
 def load_model(
     run: str | Path | RunFolder, backend: str | None = None, *, best: bool = False, device: str = "auto"
 ) -> tuple[Any, Vocab, Any]:
@@ -656,15 +672,7 @@ def load_model(
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     weights, settings = folder.weights(best), folder.settings
-    if backend is None and backends.problem(folder.backend) is not None:
-        usable = [name for name in backends.BACKENDS if backends.problem(name) is None]
-        raise BackendNotInstalledError(
-            f"{backends.problem(folder.backend)}; "
-            + (f"or continue the run in another one: --backend {usable[0]}" if usable else "or install another one")
-        )
-    backend = backend or folder.backend
-    require(backend)
-    interop = backends.interop(backend)
+    interop = backends.interop(_usable(folder, backend))
     net, place = interop.build_model(
         settings.model, len(folder.vocab), settings.num_hiddens, settings.num_layers, device=device, seed=0
     )
@@ -713,13 +721,17 @@ def predict(
     wanted = prefixes or folder.settings.prefixes or ("",)
     fitted = {prefix: fit_prefix(prefix, folder.vocab, unknown) for prefix in wanted}
     token_chooser(temperature, top_k, seed)  # what is wrong here should be said before a framework is imported
-    net, vocab, place = load_model(folder, backend, best=best, device=device)
-    interop = backends.interop(backend or folder.backend)
+    # Which backend is to be had, and its threads: a sequence by itself seldom gains from a second one
+    name = _usable(folder, backend)
+    threads = settle(name, None, 1, folder.settings.num_hiddens)
     # A generator for each prefix: its first text is the same whatever else is asked for, and its second one another
     draws = {prefix: None if seed is None else np.random.default_rng(seed) for prefix in wanted}
 
-    def continued(prefix: str) -> str:
-        options = {"temperature": temperature, "top_k": top_k, "seed": draws[prefix]}
-        return str(interop.predict(fitted[prefix], num_preds, net, vocab, place, **options))
+    with computing_with(name, threads) as interop:
+        net, vocab, place = load_model(folder, name, best=best, device=device)
 
-    return [{"prefix": prefix, "text": continued(prefix)} for prefix in wanted]
+        def continued(prefix: str) -> str:
+            options = {"temperature": temperature, "top_k": top_k, "seed": draws[prefix]}
+            return str(interop.predict(fitted[prefix], num_preds, net, vocab, place, **options))
+
+        return [{"prefix": prefix, "text": continued(prefix)} for prefix in wanted]
