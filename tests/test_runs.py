@@ -441,7 +441,7 @@ def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
     done = RunFolder.open(tmp_path / "run").epoch
     assert err == f"d2lrnn: interrupted; {done} of 100000 epochs are saved: go on with 'd2lrnn resume run'\n"
