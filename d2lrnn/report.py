@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -609,6 +610,7 @@ def _continuation(prefix: str, text: str, place: int | None) -> str:
     return f'<p class="typed" dir="auto">{before}{_text(text[given:end])}{marked}</p>'
 
 
+@cache  # the code that ran does not change while its process runs
 def _code(model: str) -> tuple[str, str]:
     """Return the code that ran in every backend, side by side, and the style that depends on how much it is.
 
