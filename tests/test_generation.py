@@ -10,7 +10,7 @@ from d2lrnn.generation import fit_prefix, generate, token_chooser
 LOGITS = np.log([0.1, 0.6, 0.3])
 
 
-def frequencies(choose, draws=20000):
+def frequencies(choose, draws=4000):
     return np.bincount([choose(LOGITS) for _ in range(draws)], minlength=3) / draws
 
 
@@ -33,8 +33,8 @@ def test_the_most_probable_token_is_taken(options):
     ids=["seed", "temperature-1", "alpha-2", "top-2", "top-99"],
 )
 def test_tokens_are_drawn_with_their_probabilities(options, expected):
-    # Of 20,000 draws a frequency has a standard deviation of at most 0.0035
-    np.testing.assert_allclose(frequencies(token_chooser(**options)), expected, atol=0.015)
+    # Of 4,000 draws a frequency has a standard deviation of at most 0.008
+    np.testing.assert_allclose(frequencies(token_chooser(**options)), expected, atol=0.032)
 
 
 def test_the_same_seed_draws_the_same_tokens():

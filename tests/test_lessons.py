@@ -335,13 +335,24 @@ def test_stale_missing_and_orphaned_notebooks_are_found_and_put_right(tiny):
 # Execution, and the pages
 
 
+@pytest.fixture(scope="module")
+def executed_once(tmp_path_factory):
+    """The small lesson's notebooks, executed and not to be changed."""
+    folder = tmp_path_factory.mktemp("executed")
+    write(folder, TINY)
+    lesson_notebook.write_notebooks(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson_run, "NOTEBOOKS", folder)
+        for framework in BACKENDS:
+            result = lesson_run.execute_notebook(framework, "1-tiny", folder / "executed")
+            assert result.error is None
+    return folder / "executed"
+
+
 @pytest.fixture
-def executed(tiny):
-    """The small lesson's notebooks, executed."""
-    for framework in BACKENDS:
-        result = lesson_run.execute_notebook(framework, "1-tiny", tiny / "executed")
-        assert result.error is None
-    return tiny / "executed"
+def executed(tiny, executed_once):
+    """The executed notebooks of a test's own."""
+    return shutil.copytree(executed_once, tiny / "executed")
 
 
 # The client's own: a message queue that is closed late, and a setting that is about to change its default
