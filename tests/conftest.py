@@ -20,6 +20,11 @@ import pytest
 from d2lrnn import backends, canonical
 from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
 
+# The tests' models are so small that a second thread costs more than it brings, on a busy machine many times more. Said
+# here, before a framework is imported, it holds for this process and for those that it starts, however pytest is called
+for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 ENV = "D2LRNN_TEST_BACKENDS"
 REAL_CORPUS = Path(__file__).parents[2] / "shared" / "data" / "timemachine.txt"
 

@@ -280,7 +280,7 @@ def test_backends_lists_versions_and_devices(run, backend):
     assert row["devices"] == backend.interop.device_names()
 
 
-@pytest.mark.parametrize("model", ["rnn-scratch", "rnn", "gru", "lstm"])
+@pytest.mark.parametrize("model", ["rnn-scratch", "lstm"])
 def test_train_prints_one_json_document(run, backend, model):
     args = ["--model", model, "--epochs", 3, "--seed", 1, "--valid-fraction", 0.2, "--prefix", "a", "the sea", "--json"]
     code, out, err = run("train", "--backend", backend.name, *STORY, *args)
@@ -310,6 +310,7 @@ def test_train_prints_the_books_lines(run, backend):
     )
 
 
+@pytest.mark.only("torch")  # all read texts by the same function
 def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):
     small = [
         "--backend",
@@ -331,6 +332,7 @@ def test_train_on_the_verses_and_on_a_file_of_ones_own(run, backend, tmp_path):
     assert list(json.loads(out)["predictions"]) == ["ночь улица"]
 
 
+@pytest.mark.only("torch")  # the command reads it, and no framework
 def test_a_prefix_that_the_text_does_not_know_is_warned_about(run, backend):
     code, out, err = run("train", "--backend", backend.name, *STORY, "--epochs", 1, "--prefix", "Öde", "--json")
     assert code == 0
@@ -353,6 +355,7 @@ def test_an_encoding_that_cannot_be_used(run, monkeypatch, text_files):
             assert message in err
 
 
+@pytest.mark.only("torch")  # all read texts by the same function
 def test_a_file_in_another_encoding_is_read_whole(run, backend, tmp_path):
     words = " ".join(f"été{chr(97 + number % 26)}" for number in range(2100))
     (tmp_path / "mine.txt").write_bytes(words.encode("utf-16-le"))
@@ -370,6 +373,7 @@ def test_a_file_in_another_encoding_is_read_whole(run, backend, tmp_path):
     assert row["corpus"] == document["corpus"] | {"name": row["corpus"]["name"]}
 
 
+@pytest.mark.only("torch")  # it is counted without any framework
 def test_what_is_left_out_of_a_text_is_said(run, backend, tmp_path):
     (tmp_path / "mine.txt").write_text("the sea and the sky " * 100)
     small = ["--corpus", "mine.txt", "--num-hiddens", 4, "--batch-size", 2, "--epochs", 1, "--max-tokens", 1500]
@@ -390,6 +394,7 @@ def test_what_is_left_out_of_a_text_is_said(run, backend, tmp_path):
     assert "(1,500 of 1,999 characters, 11 different)" in Path("report.html").read_text()
 
 
+@pytest.mark.only("torch")  # test_training and test_generation have those of each backend's functions
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_a_prefix_is_read_as_the_text_was(run, backend, command):
     which = ["--backend"] if command == "train" else ["--backends"]
@@ -463,6 +468,7 @@ def broken_framework(folder, name, code):
     return os.pathsep.join([str(folder), *filter(None, sys.path)])
 
 
+@pytest.mark.only("torch")  # what dies is a stand-in for the framework
 @pytest.mark.parametrize(
     ("crash", "reason"),
     [
@@ -523,16 +529,6 @@ def test_when_one_backend_dies_the_others_go_on(run, tmp_path, monkeypatch):
     assert code == 1
     assert rows["torch"] is None
     assert rows["mxnet"].startswith("its process was killed by SIGABRT")
-
-
-@pytest.mark.parity
-def test_a_backend_that_is_missing_fails_the_run_only_if_it_was_asked_for(run, monkeypatch):
-    installed = backends.version
-    monkeypatch.setattr(backends, "version", lambda name: None if name == "mxnet" else installed(name))
-    code, out, _ = run("compare", *STORY, "--epochs", 1)
-    assert code == 0
-    assert "MXNet is not" in out
-    assert run("compare", "--backends", "mxnet,torch", *STORY, "--epochs", 1)[0] == 1
 
 
 def test_a_process_that_dies_half_way_through_a_line_is_answered_for(monkeypatch, tmp_path):
