@@ -64,9 +64,9 @@ def generated(backend, net, prefix="the fox", num_preds=40, **options):
     return backend.predict(prefix, num_preds, net, VOCAB, **options)
 
 
-def losses_of(backend, net, epochs=2, **options):
+def losses_of(backend, net, epochs=2, num_steps=20, **options):
     """Return the losses of a few steps of training."""
-    train_iter, vocab = backend.d2l.load_data("story", 16, 20, False, 3000, seed=0)
+    train_iter, vocab = backend.d2l.load_data("story", 16, num_steps, False, 150 * num_steps, seed=0)
     losses = []
     callback = lambda number, epoch: losses.extend(epoch.losses.tolist())  # noqa: E731 (one line)
     backend.train(net, train_iter, vocab, 1, epochs, callback=callback, **options)

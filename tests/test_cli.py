@@ -308,6 +308,7 @@ def test_train_prints_the_books_lines(run, backend):
     assert re.fullmatch(
         rf"complete: 1 of 1 epochs on {part}, threads: \d+, rnn-scratch ran rnn_fast; kept in {folder}", where
     )
+    assert (Path(where.split()[-1]) / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.only("torch")  # all read texts by the same function

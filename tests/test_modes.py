@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from nets import B, H, T, call, parameters
 
+from d2lrnn.backends import BACKENDS
 from d2lrnn.errors import D2LRNNWarning
 
 RATE, WEIGHTS = 0.9, 6  # weights so many times as large as usual make dropout visible
@@ -15,7 +16,7 @@ RATE, WEIGHTS = 0.9, 6  # weights so many times as large as usual make dropout v
 @pytest.fixture
 def data(backend):
     """Return minibatches that are the same in every epoch, and their vocabulary."""
-    train_iter, vocab = backend.d2l.load_data("story", B, T, False, 2000, seed=0)
+    train_iter, vocab = backend.d2l.load_data("story", B, T, False, 800, seed=0)
     return backend.d2l.SeqDataLoader(B, T, False, -1, corpus=train_iter.corpus, vocab=vocab, shift=False), vocab
 
 
@@ -68,7 +69,17 @@ def callers_mode(backend, net, training, recording=False):
         yield
 
 
-MODES = pytest.mark.parametrize("training", [True, False], ids=["in-training-mode", "in-evaluation-mode"])
+MODES = pytest.mark.parametrize(
+    ("backend", "training"),
+    [
+        pytest.param(name, training, id=f"{name}{mode}", marks=pytest.mark.backend(name))
+        for name in BACKENDS
+        for training, mode in (
+            ((None, ""),) if name == "tensorflow" else ((True, "-in-training-mode"), (False, "-in-evaluation-mode"))
+        )
+    ],
+    indirect=["backend"],
+)
 
 
 @MODES

@@ -619,6 +619,7 @@ def test_the_number_of_threads_is_each_trainings_own(tmp_path):
 # With the frameworks
 
 
+@pytest.mark.only("torch")  # what trains is d2lrnn.run, whose tests are for each backend
 # What trains is a process of its own, which knows nothing of the text that this one has put in the book's place
 @pytest.mark.usefixtures("no_time_machine")
 @pytest.mark.filterwarnings("ignore:The Time Machine is not here, the bundled story stands in")

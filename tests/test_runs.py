@@ -27,6 +27,17 @@ TINY_ARGS = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "12",
              "--num-steps", "20", "--seed", "3"]  # fmt: skip
 
 
+# What d2lrnn.run does is the same whatever trains, which only what a framework could do otherwise is tested in all of
+same_in_all = pytest.mark.only("torch")
+
+
+@pytest.fixture(autouse=True)
+def in_brief(monkeypatch):
+    """Texts of a few characters are kept with an epoch, and no picture: both take longer than such a training."""
+    monkeypatch.setattr(run, "BOOK_NUM_PREDS", 4)
+    monkeypatch.setattr(run, "draw_history", lambda history: b"the curves")
+
+
 def settings(**changes):
     return Settings(**{**TINY, "epochs": 6, **changes})
 
@@ -108,6 +119,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(backend, tmp_path, model, num_la
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
+@same_in_all
 def test_a_run_that_is_interrupted_before_its_first_epoch_resumes_too(backend, whole, tmp_path):
     folder = tmp_path / "cut"
     with pytest.raises(TrainingInterrupted, match="0 of 6 epochs are saved"):
@@ -121,6 +133,7 @@ def interrupt_at_once():
     raise KeyboardInterrupt
 
 
+@same_in_all
 def test_more_epochs_are_those_of_a_longer_run(backend, whole, tmp_path):
     train(backend, tmp_path / "short", epochs=4)
     result = resume(tmp_path / "short", 2)
@@ -131,6 +144,7 @@ def test_more_epochs_are_those_of_a_longer_run(backend, whole, tmp_path):
         np.testing.assert_array_equal(short.weights()[name], value, err_msg=name)
 
 
+@same_in_all
 def test_a_complete_run_is_returned_as_it_is(backend, tmp_path):
     first = train(backend, tmp_path / "run")
     before = content(tmp_path / "run")
@@ -166,6 +180,7 @@ def test_training_stops_early_where_patience_runs_out(backend, whole, tmp_path):
     assert best + 2 + 2 <= len(more["history"]["epoch"])
 
 
+@same_in_all
 def test_a_run_that_is_cut_where_its_patience_ends_is_not_trained_on(backend, whole, tmp_path):
     last = RunFolder.open(whole(backend, **STOPPED)).epoch
     with pytest.raises(TrainingInterrupted):
@@ -183,6 +198,7 @@ def test_a_run_that_is_cut_where_its_patience_ends_is_not_trained_on(backend, wh
         assert RunFolder.open(tmp_path / name).status == "stopped early"
 
 
+@same_in_all
 def test_patience_without_a_folder(backend):
     result = run.train(backend.name, settings(valid_fraction=0.2, patience=1, epochs=60, lr=8.0), quiet=True, out=None)
     values = result["history"]["valid_perplexity"]
@@ -241,6 +257,7 @@ def test_a_run_that_diverged_in_its_first_epoch_begins_again(backend, tmp_path):
     assert resume(folder, lr=1)["history"]["epoch"] == [1]
 
 
+@same_in_all
 def test_a_learning_rate_needs_epochs_to_go_on_with(backend, tmp_path):
     train(backend, tmp_path / "run", epochs=2)
     before = content(tmp_path / "run")
@@ -294,6 +311,7 @@ def test_an_error_leaves_the_last_epoch_in_the_folder_and_says_that_the_run_fail
     assert "error" not in RunFolder.open(tmp_path / "run").config
 
 
+@same_in_all
 def test_an_error_before_the_first_epoch_is_recorded_too(backend, tmp_path):
     with pytest.raises(InputError, match="no device 'tpu'"):
         train(backend, tmp_path / "run", device="tpu")
@@ -302,6 +320,7 @@ def test_an_error_before_the_first_epoch_is_recorded_too(backend, tmp_path):
     assert folder.config["error"].startswith("no device 'tpu'")
 
 
+@same_in_all
 def test_damage_that_a_checkpoint_finds_is_not_taken_for_a_full_disk(backend, tmp_path):
     epochs = []
 
@@ -317,6 +336,7 @@ def test_damage_that_a_checkpoint_finds_is_not_taken_for_a_full_disk(backend, tm
     assert epochs == [1, 2, 3]  # the checkpoint after the fourth ends it
 
 
+@same_in_all
 def test_a_run_reads_and_tokenizes_its_text_once(backend, tmp_path, monkeypatch):
     read, tokenized = count_texts(monkeypatch)
     train(backend, tmp_path / "run", epochs=1)
@@ -368,6 +388,7 @@ def test_recording_an_epoch_does_not_copy_those_before_it(tmp_path, monkeypatch)
     assert recorder.best == 2
 
 
+@same_in_all
 def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(backend, tmp_path, monkeypatch):
     original = RunFolder.save
     failed = []
@@ -385,6 +406,7 @@ def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(backend, tmp_
     assert RunFolder.open(tmp_path / "run").epoch == 6
 
 
+@same_in_all
 def test_another_text_is_not_trained_on(backend, tmp_path, monkeypatch):
     text = tmp_path / "novel.txt"
     text.write_text("the sea the sky the land " * 40)
@@ -406,6 +428,7 @@ def test_another_text_is_not_trained_on(backend, tmp_path, monkeypatch):
     assert RunFolder.open(tmp_path / "run").settings.corpus == str(tmp_path / "moved.txt")
 
 
+@same_in_all
 def test_other_versions_are_warned_about(backend, tmp_path, monkeypatch):
     with pytest.raises(TrainingInterrupted):
         train(backend, tmp_path / "run", callback=interrupt_after(2))
@@ -509,6 +532,7 @@ def test_predict_continues_a_run(backend, trained, capfd):
     assert content(path) == before
 
 
+@same_in_all
 def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd):
     from d2lrnn import cli
 
@@ -531,6 +555,7 @@ def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd
     assert row["text"] == lines[2]
 
 
+@same_in_all
 def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
     from d2lrnn import cli
 
@@ -549,6 +574,7 @@ def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
     assert "\nit was, " in (path / "samples.txt").read_text()
 
 
+@same_in_all
 def test_a_run_is_gone_on_with_in_the_encoding_of_its_text(backend, tmp_path):
     text, content = tmp_path / "novel.txt", "das große Öl der See " * 80
     text.write_bytes(content.encode("cp1252"))
@@ -569,6 +595,7 @@ def test_a_run_is_gone_on_with_in_the_encoding_of_its_text(backend, tmp_path):
         resume(tmp_path / "run", 1, encoding="klingon")
 
 
+@same_in_all
 def test_a_corpus_that_is_found_again_as_a_file_is_what_it_was(backend, tmp_path):
     content = read_text("time-machine").content
     train(backend, tmp_path / "run", epochs=2, corpus="time-machine", max_tokens=None)
@@ -582,6 +609,7 @@ def test_a_corpus_that_is_found_again_as_a_file_is_what_it_was(backend, tmp_path
     assert after.epoch == 3
 
 
+@same_in_all
 def test_characters_that_the_text_lacks(backend, trained):
     path = trained(backend.name)
     with pytest.warns(UserWarning, match="'THE é ж' has characters that the text lacks: 'éж'"):
@@ -598,6 +626,7 @@ def test_characters_that_the_text_lacks(backend, trained):
         run.predict(path, ["a"], unknown="ignore")
 
 
+@same_in_all
 def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, monkeypatch):
     from d2lrnn import cli
 

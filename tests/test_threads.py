@@ -257,14 +257,13 @@ def in_a_process(backend, number, epochs, out, *, environment="1"):
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_the_number_is_used_recorded_and_kept_by_resume(backend, tmp_path, number):
-    other = "2" if number == 1 else "1"  # what the environment says must not matter
-    want = str(number)
-    assert in_a_process(backend, number, 2, tmp_path / "whole", environment=other) == [want, want, want, other]
-    assert in_a_process(backend, number, 1, tmp_path / "cut", environment=other) == [want, want, other]
-    assert json.loads((tmp_path / "cut" / CONFIG).read_text())["settings"]["threads"] == number
-    assert in_a_process(backend, -1, 1, tmp_path / "cut", environment=other) == [want, want, other]
+def test_the_number_is_used_recorded_and_kept_by_resume(backend, tmp_path):
+    # What the environment says, which is the last that is printed, must not matter
+    assert in_a_process(backend, 1, 1, tmp_path / "one", environment="2") == ["1", "1", "2"]
+    assert in_a_process(backend, 2, 2, tmp_path / "whole") == ["2", "2", "2", "1"]
+    assert in_a_process(backend, 2, 1, tmp_path / "cut") == ["2", "2", "1"]
+    assert json.loads((tmp_path / "cut" / CONFIG).read_text())["settings"]["threads"] == 2
+    assert in_a_process(backend, -1, 1, tmp_path / "cut") == ["2", "2", "1"]
     for name in ("weights.safetensors", "state.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
