@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
 # here, before a framework is imported, it holds for this process and for those that it starts, however pytest is called
 for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# A shell hands what it starts in the background this deafness on, and tests interrupt what they start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENV = "D2LRNN_TEST_BACKENDS"
 REAL_CORPUS = Path(__file__).parents[2] / "shared" / "data" / "timemachine.txt"
