@@ -24,7 +24,7 @@ compare: $(BOOTSTRAP)/tox
 	@$(BIN)/d2lrnn compare $(COMPARE)
 
 test: $(BOOTSTRAP)/tox
-	@$(TOX) run -e lint,base,torch,mxnet,tensorflow,parity
+	@$(TOX) run-parallel --parallel auto -e lint,base,torch,mxnet,tensorflow,parity
 
 lint: $(BOOTSTRAP)/tox
 	@$(TOX) run -e lint

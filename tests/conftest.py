@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +98,21 @@ def in_each_backend(models: Iterable[Any]) -> pytest.MarkDecorator:
     )
 
 
+def in_backends(name: str, cases: Callable[[str], dict[str, Any]]) -> pytest.MarkDecorator:
+    """Return what runs a test in every backend, once for each of the cases that it has there.
+
+    Args:
+        name: What the test asks for besides ``backend``.
+        cases: A function of a backend's name that returns its cases: their ids and values.
+    """
+    made = [
+        pytest.param(backend, value, id="-".join(filter(None, (backend, case))), marks=pytest.mark.backend(backend))
+        for backend in backends.BACKENDS
+        for case, value in cases(backend).items()
+    ]
+    return pytest.mark.parametrize(("backend", name), made, indirect=["backend"])
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     listed = [f"{name} {'tested' if name in TESTED else 'left out'}" for name in backends.BACKENDS]
     return f"backends: {', '.join(listed)}; The Time Machine: {'real' if REAL_FOLDER else 'absent'}"
@@ -108,7 +123,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" not in metafunc.fixturenames:
         return
     if any("backend" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
-        return  # by in_each_backend
+        return  # by in_each_backend or in_backends
     only = metafunc.definition.get_closest_marker("only")
     names = tuple(backends.BACKENDS) if only is None else only.args
     if not names or not set(names) <= set(backends.BACKENDS):

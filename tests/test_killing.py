@@ -2,13 +2,12 @@
 
 import random
 
-import pytest
 from killing import differences, kill_often, run, train_command
 
 
-@pytest.mark.parametrize("sampling", ["sequential", "random"])
-def test_a_killed_training_resumes_to_the_uninterrupted_one(backend, sampling, tmp_path):
-    kills, found = kill_often(backend.name, sampling, 1, 15, tmp_path, random.Random(1))
+def test_a_killed_training_resumes_to_the_uninterrupted_one(backend, tmp_path):
+    # With random sampling there is more to go on with: the generator's state
+    kills, found = kill_often(backend.name, "random", 1, 15, tmp_path, random.Random(1))
     assert found == [[]], kills
 
 

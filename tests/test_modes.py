@@ -5,9 +5,9 @@ import operator
 
 import numpy as np
 import pytest
+from conftest import in_backends
 from nets import B, H, T, call, parameters
 
-from d2lrnn.backends import BACKENDS
 from d2lrnn.errors import D2LRNNWarning
 
 RATE, WEIGHTS = 0.9, 6  # weights so many times as large as usual make dropout visible
@@ -65,20 +65,14 @@ def callers_mode(backend, net, training, recording=False):
             yield
             assert autograd.is_training() == training
             assert autograd.is_recording() == (training and recording)
-    else:  # Keras has no mode but that of a call
+    else:
         yield
 
 
-MODES = pytest.mark.parametrize(
-    ("backend", "training"),
-    [
-        pytest.param(name, training, id=f"{name}{mode}", marks=pytest.mark.backend(name))
-        for name in BACKENDS
-        for training, mode in (
-            ((None, ""),) if name == "tensorflow" else ((True, "-in-training-mode"), (False, "-in-evaluation-mode"))
-        )
-    ],
-    indirect=["backend"],
+MODES = in_backends(
+    "training",
+    # Keras has no mode but that of a call
+    lambda name: {"": None} if name == "tensorflow" else {"in-training-mode": True, "in-evaluation-mode": False},
 )
 
 

@@ -181,7 +181,7 @@ def originals(tmp_path_factory):
     return make_run(folder / "one", "torch"), make_run(folder / "two", "mxnet")
 
 
-@often(300)
+@often(200)
 @given(draw=st.data())
 def test_a_damaged_folder_is_shown_or_refused_and_left_alone(originals, draw):
     # Drawing curves takes its time
@@ -189,14 +189,14 @@ def test_a_damaged_folder_is_shown_or_refused_and_left_alone(originals, draw):
 
 
 @pytest.mark.only("torch")
-@often(300)
+@often(200)
 @given(draw=st.data())
 def test_a_damaged_folder_is_continued_or_refused_and_left_alone(backend, trained, draw):
     check(draw.draw, trained[backend.name], "predict")
 
 
 @pytest.mark.only("mxnet", "tensorflow")
-@often(30)
+@often(15)
 @given(draw=st.data())
 def test_what_is_read_from_a_damaged_folder_is_continued_in_the_others_too(backend, trained, draw):
     # A folder is read without any framework; what differs is the model that is made of it, which takes its time
@@ -212,7 +212,7 @@ def test_a_damaged_folder_is_resumed_or_refused_and_left_alone(backend, trained,
 
 
 @pytest.mark.only("mxnet", "tensorflow")
-@often(10)
+@often(6)
 @given(draw=st.data())
 def test_what_is_read_from_a_damaged_folder_is_resumed_in_the_others_too(backend, trained, draw):
     check(draw.draw, trained[backend.name], "resume", values=False)
