@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from types import ModuleType
@@ -28,18 +28,25 @@ class Backend:
     Attributes:
         title: Its name as people write it.
         distributions: The names under which pip may have installed it.
+        dtype: The type of its models' weights.
     """
 
     title: str
     distributions: tuple[str, ...]
+    dtype: str = "float32"
 
 
-# The name is that of our subpackage, of the framework's own top-level module, and of the extra.
+# The name is that of our subpackage, of the framework's own top-level module, and of the extra. NumPy, the last one, is
+# always there: d2lrnn itself needs it.
 BACKENDS = {
     "torch": Backend("PyTorch", ("torch",)),
     "mxnet": Backend("MXNet", ("mxnet", "mxnet-mkl", "mxnet-cu112", "mxnet-cu110")),
     "tensorflow": Backend("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")),
+    "numpy": Backend("NumPy", ("numpy",), "float64"),
 }
+FRAMEWORKS = tuple(name for name in BACKENDS if name != "numpy")  # the tabs of the book
+# In which order a backend is chosen for who names none: the ones that are looked after come first, the slowest last
+PREFERRED = ("torch", "tensorflow", "mxnet", "numpy")
 
 
 def check_name(name: str) -> str:
@@ -51,6 +58,15 @@ def check_name(name: str) -> str:
     if name not in BACKENDS:
         raise InputError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}")
     return name
+
+
+def choose(able: Collection[str] = PREFERRED) -> str:
+    """Return the first of :data:`PREFERRED` that works here; NumPy always does.
+
+    Args:
+        able: Those that can do what is wanted.
+    """
+    return next(name for name in PREFERRED if name in able and problem(name) is None)
 
 
 def install_command(name: str) -> str:

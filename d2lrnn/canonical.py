@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.backends import BACKENDS
 from d2lrnn.errors import InputError, require_positive
 
 Weights = dict[str, npt.NDArray[Any]]
@@ -38,7 +39,7 @@ Shapes = dict[str, tuple[int, ...]]
 GATES = {"rnn-scratch": 1, "rnn": 1, "rnn-relu": 1, "gru": 3, "gru-reset-before": 3, "lstm": 4}
 KINDS = tuple(GATES)
 # The kinds that not every backend can build, and those that can: the fused GRU layers of PyTorch and MXNet are 'gru'
-ONLY_IN = {"gru-reset-before": ("tensorflow",)}
+ONLY_IN = {"gru-reset-before": ("tensorflow", "numpy")}
 # What programs such as d2lrnn train let a model run; a reader gives RNNModelScratch any function
 RUNS = {kind: "rnn_fast" if kind == "rnn-scratch" else "the framework's own layer" for kind in KINDS}
 # The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
@@ -57,6 +58,11 @@ def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> s
     if kind == "rnn-scratch" and (num_layers > 1 or bidirectional):
         raise InputError("the model 'rnn-scratch' has one layer in one direction: use 'rnn' for more")
     return kind
+
+
+def able(kind: str) -> tuple[str, ...]:
+    """Return the backends that can build a kind."""
+    return ONLY_IN.get(kind, tuple(BACKENDS))
 
 
 def layer_prefixes(num_layers: int, bidirectional: bool) -> list[list[str]]:
@@ -108,6 +114,29 @@ def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int,
     return vocab_size, num_hiddens, num_layers, bidirectional
 
 
+def kinds_of(weights: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """Return the kinds that canonical weights may be those of.
+
+    Raises:
+        InputError: If they are those of none.
+    """
+    W_hh = weights.get("layers.0.W_hh")
+    if W_hh is None or W_hh.ndim != 2 or not W_hh.shape[0]:
+        raise InputError(
+            f"it has no matrix 'layers.0.W_hh', but {', '.join(map(repr, list(weights)[:6])) or 'nothing'}"
+        )
+    kinds = []
+    for kind in GATES:
+        try:
+            sizes(kind, weights)
+        except InputError:
+            continue
+        kinds.append(kind)
+    if not kinds:
+        raise InputError("its names and shapes are those of no canonical model: d2lrnn.canonical says which they are")
+    return kinds
+
+
 def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:
     """Check that weights have the expected names and shapes.
 
@@ -148,3 +177,8 @@ def initial_weights(
             draw = rng.uniform(-(fan_in**-0.5), fan_in**-0.5, shape)
         weights[name] = draw.astype(np.float32)
     return weights
+
+
+def in_dtype(weights: Mapping[str, npt.NDArray[Any]], dtype: str) -> Weights:
+    """Return weights in another type, rounded where it has fewer digits: those of a model in NumPy are in float64."""
+    return {name: value.astype(dtype, copy=False) for name, value in weights.items()}

@@ -387,8 +387,8 @@ class RunFolder:
         except InputError as error:
             raise InputError(f"{name} does not fit the model that {CONFIG} describes: {error}") from None
         for key, value in weights.items():
-            if value.dtype != np.float32 or not np.isfinite(value).all():
-                raise InputError(f"{name} has a weight {key!r} that is not float32 and finite")
+            if value.dtype not in (np.float32, np.float64) or not np.isfinite(value).all():
+                raise InputError(f"{name} has a weight {key!r} that is not float32 or float64, or not finite")
         return weights
 
     @property

@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from d2lrnn import __version__, backends, compare, report, reproduce, run, show
-from d2lrnn.canonical import KINDS, RUNS
+from d2lrnn.canonical import KINDS, RUNS, able
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
@@ -270,7 +270,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_backends)
 
     command = commands.add_parser("train", help="train a character language model in one framework")
-    command.add_argument("--backend", required=True, choices=list(backends.BACKENDS), help="the framework")
+    command.add_argument("--backend", choices=list(backends.BACKENDS),
+                         help=f"the framework (default: the first of {', '.join(backends.PREFERRED)} that works "
+                         "here)")  # fmt: skip
     _add_settings(command)
     command.add_argument("--patience", type=_whole(1), metavar="N",
                          help="stop when the held-out perplexity has not improved for N epochs")  # fmt: skip
@@ -331,7 +333,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("reproduce", help="the perplexities that the book prints, and ours over three seeds")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
-                         help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
+                         help=f"the frameworks (default: all of {','.join(backends.FRAMEWORKS)})")  # fmt: skip
     command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
     command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
     command.add_argument("--out", default=reproduce.OUT, metavar="DIR",
@@ -388,10 +390,14 @@ def _backends(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    settings = _settings(args)
-    out = args.out if args.out is not None else run.default_folder(args.backend, settings)
+    settings, backend = _settings(args), args.backend
+    if backend is None:
+        backend = backends.choose(able(settings.model))
+        chosen, among = backends.BACKENDS[backend].title, ", ".join(backends.PREFERRED)
+        print(f"d2lrnn: training in {chosen}, the first that works here of {among}", file=sys.stderr)
+    out = args.out if args.out is not None else run.default_folder(backend, settings)
     with _terminated_like_interrupted():
-        result = run.train(args.backend, settings, out=out, checkpoint_every=args.checkpoint_every, quiet=args.json)
+        result = run.train(backend, settings, out=out, checkpoint_every=args.checkpoint_every, quiet=args.json)
     _print_run(result, args.json)
     return 0
 
@@ -472,7 +478,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    names = args.backends or list(backends.BACKENDS)
+    names = args.backends or list(backends.FRAMEWORKS)
     with _terminated_like_interrupted():
         document = reproduce.reproduce(
             names, quick=args.quick, out=args.out, results=args.results, on_event=_tell_of_trainings

@@ -87,6 +87,7 @@ def convert(
         own, weights = exchange.read_file(source, kind)
         if not to_file:
             return _file_as_run(source, own, weights, target, str(backend), vocab)
+    weights = canonical.in_dtype(weights, "float32")  # which all files hold; a run in NumPy has more digits
     exchange.write_file(target, own, weights)
     return _made(target, own, weights)
 
@@ -106,7 +107,7 @@ def _made(target: Path, kind: str, weights: Weights, backend: str | None = None)
 
 def _check_backend(kind: str, backend: str) -> None:
     """Check that a backend has a layer that computes a kind; no framework is needed for that."""
-    able = canonical.ONLY_IN.get(kind, tuple(backends.BACKENDS))
+    able = canonical.able(kind)
     if backend not in able:
         raise InputError(
             f"the model {kind!r} cannot be converted exactly to {backends.BACKENDS[backend].title}, which has no layer "
@@ -128,6 +129,12 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
         for name in ("best_epoch", "patience_from", "earlier_lr", "error")
         if name in folder.config
     }
+    dtype = backends.BACKENDS[backend].dtype
+    state = replace(
+        state,
+        weights=canonical.in_dtype(state.weights, dtype),
+        best=None if state.best is None else canonical.in_dtype(state.best, dtype),
+    )
     with RunFolder.create(target, config, replace(settings, device="auto", threads=None), folder.vocab) as made:
         made.save(state, folder.status, **kept)
     return _made(target, settings.model, state.weights, backend)
@@ -160,6 +167,7 @@ def _file_as_run(
             f"{vocab_size}: name the vocabulary that it was trained with"
         )
     settings = Settings(model=kind, num_hiddens=num_hiddens, num_layers=num_layers, seed=0)
+    weights = canonical.in_dtype(weights, backends.BACKENDS[backend].dtype)
     state = State(weights, History(), dict(np.random.default_rng(0).bit_generator.state))
     config = {
         "backend": backend,

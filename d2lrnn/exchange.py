@@ -5,6 +5,7 @@ The ending of a file's name says what it is:
 - ``.pt``, ``.pth``: PyTorch's, a ``state_dict``; needs PyTorch.
 - ``.params``: MXNet's, as ``save_parameters`` writes it; read without MXNet, written with it.
 - ``.keras``: a Keras model of standard layers over one-hot vectors; needs TensorFlow.
+- ``.npz``: NumPy's, as ``numpy.savez`` writes it, with the canonical names.
 - ``.safetensors``: the canonical weights by their names (:mod:`d2lrnn.canonical`); needs no framework.
 
 Nothing is rounded on the way, but for the sum of two biases where neither is zero (:mod:`d2lrnn.layouts`), and what
@@ -21,13 +22,14 @@ from typing import Any
 import safetensors.numpy
 
 from d2lrnn import backends, canonical, layouts, ndarray_list
-from d2lrnn.canonical import GATES, Weights
+from d2lrnn.canonical import Weights
 from d2lrnn.checkpoint import parse_tensors, write_atomically
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.layouts import Tensors
 
 # The format of each ending: the backend whose file it is, or our own
-FORMATS = {".pt": "torch", ".pth": "torch", ".params": "mxnet", ".keras": "tensorflow", ".safetensors": "canonical"}
+FORMATS = {".pt": "torch", ".pth": "torch", ".params": "mxnet", ".keras": "tensorflow", ".npz": "numpy",
+           ".safetensors": "canonical"}  # fmt: skip
 
 
 def _format(path: Path) -> str:
@@ -120,28 +122,9 @@ def _decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     # The library checked the header, and keeps what it says of the file to itself
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     said = header.get("__metadata__", {}).get("kind")
-    found = _kinds_of(tensors) if said is None else [canonical.check_kind(said)]
+    found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
     kind = layouts.choose_kind(kind, found)
     return kind, layouts.complete(kind, tensors)[0]
-
-
-def _kinds_of(weights: Weights) -> list[str]:
-    """Return the kinds that canonical weights may be those of."""
-    W_hh = weights.get("layers.0.W_hh")
-    if W_hh is None or W_hh.ndim != 2 or not W_hh.shape[0]:
-        raise InputError(
-            f"it has no matrix 'layers.0.W_hh', but {', '.join(map(repr, list(weights)[:6])) or 'nothing'}"
-        )
-    kinds = []
-    for kind in GATES:
-        try:
-            canonical.sizes(kind, weights)
-        except InputError:
-            continue
-        kinds.append(kind)
-    if not kinds:
-        raise InputError("its names and shapes are those of no canonical model: d2lrnn.canonical says which they are")
-    return kinds
 
 
 def _decode_params(content: bytes, kind: str | None = None) -> tuple[str, Weights]:

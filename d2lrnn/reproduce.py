@@ -423,7 +423,7 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
     threads = sorted({_threads(row) for row in used})
     for machine in (*machines, here):
         machine.pop("OMP_NUM_THREADS", None)
-    chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.BACKENDS) else ""
+    chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.FRAMEWORKS) else ""
     return {
         "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
         "quick": plan.quick,
@@ -705,5 +705,5 @@ def _split(path: Path, begin: str = BEGIN, end: str = END) -> tuple[str, str]:
 
 
 def _default_results(plan: _Plan) -> Path:
-    full = set(plan.names) == set(backends.BACKENDS) and not plan.quick and plan.text.name == "time-machine"
+    full = set(plan.names) == set(backends.FRAMEWORKS) and not plan.quick and plan.text.name == "time-machine"
     return RESULTS if full and RESULTS.is_file() else plan.out / RESULTS.name

@@ -98,6 +98,10 @@ class _Lines(io.TextIOBase):
 
 def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> Any:
     """Return the framework's own layer, made as the lesson on the first editions makes it."""
+    if backend == "numpy":
+        from d2lrnn.numpy.concise import RNN
+
+        return RNN(vocab_size, num_hiddens, nonlinearity=activation)
     framework = importlib.import_module(backend)
     if backend == "torch":
         return framework.nn.RNN(vocab_size, num_hiddens, nonlinearity=activation)

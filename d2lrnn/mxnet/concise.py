@@ -33,7 +33,7 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
     if kind == "gru-reset-before":
         raise InputError(
             f"rnn.GRU applies the reset gate after the recurrent product, so it is no {kind!r}: "
-            f"use TensorFlow for this model, or the model 'gru'"
+            f"use TensorFlow or NumPy for this model, or the model 'gru'"
         )
     if kind not in LAYERS:
         raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")

@@ -1,0 +1,68 @@
+"""A model's weights as the file that NumPy's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+"""
+
+import io
+import zipfile
+
+import numpy as np
+
+from d2lrnn import canonical, layouts
+from d2lrnn.errors import InputError
+
+__all__ = ["decode", "encode"]
+
+_KIND = "kind"  # the name under which a file says what its model is
+_RATIO = 100  # how many times larger than its file a file of weights, which compress little, may say to be
+
+
+def encode(kind, weights):
+    """Return the content of a file that ``numpy.load`` reads: the canonical weights by their names.
+
+    Args:
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        weights: Canonical weights.
+
+    Raises:
+        InputError: If the weights are not those of such a model.
+    """
+    weights, _ = layouts.complete(kind, weights)
+    buffer = io.BytesIO()
+    np.savez(buffer, **weights, **{_KIND: np.array(kind)})
+    return buffer.getvalue()
+
+
+def decode(content, kind=None):
+    """Return the kind and the canonical weights of a model, from the content of a file of ``numpy.savez``.
+
+    The names are those that :func:`encode` writes, or those of a framework, see
+    :func:`d2lrnn.layouts.from_tensors` for which. No code that a file may hold is run.
+
+    Args:
+        content: The bytes of the file.
+        kind: The kind of the model, where the file cannot tell.
+
+    Raises:
+        InputError: If it is no such file, is damaged, or its model has no canonical form.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _RATIO * len(content):
+            raise InputError(f"the file of {len(content)} bytes says that it holds {size}: it is no file of weights")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except InputError:
+        raise
+    except Exception as error:  # NumPy and the zip library raise many kinds for files that are not their own
+        raise InputError(
+            f"NumPy finds no plain arrays in the file ({type(error).__name__}): write it with numpy.savez, and copy it "
+            "completely"
+        ) from None
+    said = arrays.pop(_KIND, None)
+    if "layers.0.W_hh" not in arrays:
+        return layouts.from_tensors(arrays, kind)
+    found = canonical.kinds_of(arrays) if said is None else [canonical.check_kind(str(said))]
+    kind = layouts.choose_kind(kind, found)
+    return kind, layouts.complete(kind, arrays)[0]
