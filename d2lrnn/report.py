@@ -123,7 +123,7 @@ def render(document: dict[str, Any]) -> str:
             infinite: JSON has only the first of these.
     """
     assets = resources.files("d2lrnn") / "report_page"
-    code, code_style = _code(document["settings"]["model"])
+    code, code_style = _code(document["settings"]["model"], tuple(row["backend"] for row in document["backends"]))
     style = (assets / "report.css").read_text(encoding="utf-8") + code_style
     script = (assets / "report.js").read_text(encoding="utf-8")
     policy = (
@@ -169,9 +169,9 @@ def _hashed(content: str) -> str:
 
 
 def _icon() -> str:
-    """Return three bars, one in each backend's colour."""
-    bars = zip((4, 13, 22), (14, 22, 28), ("#c2410c", "#1d4fd8", "#0f766e"), strict=True)
-    drawn = "".join(f'<rect x="{x}" y="{32 - h}" width="7" height="{h}" fill="{fill}"/>' for x, h, fill in bars)
+    """Return four bars, one in each backend's colour."""
+    bars = zip((2, 10, 18, 26), (10, 16, 22, 28), ("#7e22ce", "#c2410c", "#1d4fd8", "#0f766e"), strict=True)
+    drawn = "".join(f'<rect x="{x}" y="{32 - h}" width="6" height="{h}" fill="{fill}"/>' for x, h, fill in bars)
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 33 33">{drawn}</svg>'
 
 
@@ -230,7 +230,7 @@ def _together(words: Sequence[str]) -> str:
 
 
 def _all(count: int) -> str:
-    return {2: "both", 3: "all three"}.get(count, f"all {count}")
+    return {2: "both", 3: "all three", 4: "all four"}.get(count, f"all {count}")
 
 
 def _backend_title(row: dict[str, Any]) -> str:
@@ -611,14 +611,14 @@ def _continuation(prefix: str, text: str, place: int | None) -> str:
 
 
 @cache  # the code that ran does not change while its process runs
-def _code(model: str) -> tuple[str, str]:
-    """Return the code that ran in every backend, side by side, and the style that depends on how much it is.
+def _code(model: str, names: tuple[str, ...]) -> tuple[str, str]:
+    """Return the code that ran in some backends, side by side, and the style that depends on how much it is.
 
     Args:
         model: What the comparison trained.
+        names: Where.
     """
     package = resources.files("d2lrnn")
-    names = list(BACKENDS)
     files = ("fast.py", "scratch.py") if model == "rnn-scratch" else ("concise.py",)
     rows = []
     for file in files:
@@ -643,9 +643,14 @@ def _code(model: str) -> tuple[str, str]:
         )
     else:
         note = "What ran: <code>RNNModel</code> over the framework’s own layer."
-    note += " A line that is the same in all three is grey; in the others, the words that differ are marked."
+    if len(names) > 1:
+        note += (
+            f" A line that is the same in {_all(len(names))} is grey; in the others, the words that differ are marked."
+        )
     # A row has the same height in every column, and a line that wraps goes on further in than it began
-    style = f"@media print, (min-width: 1000px) {{ .column {{ grid-row: 1 / span {len(rows) + 1}; }} }}\n"
+    columns_of_code = f".code {{ grid-template-columns: repeat({len(names)}, minmax(0, 1fr)); }}"
+    rows_of_code = f".column {{ grid-row: 1 / span {len(rows) + 1}; }}"
+    style = f"@media print, (min-width: 1000px) {{ {columns_of_code} {rows_of_code} }}\n"
     for spaces in sorted({indent(line) for row in rows for line in row if line is not None}):
         hang = f"{spaces + 4}ch"
         style += f".code .i{spaces} {{ padding-left: calc({hang} + .75rem); text-indent: -{hang}; }}\n"

@@ -26,8 +26,8 @@ from d2lrnn.errors import InputError, StorageError
 from d2lrnn.settings import Settings
 from d2lrnn.side_by_side import align, differing, read_lines, render_columns
 
-NAMES = list(backends.BACKENDS)
-TITLES = {name: backend.title for name, backend in backends.BACKENDS.items()}
+NAMES = list(backends.FRAMEWORKS)
+TITLES = {name: backends.BACKENDS[name].title for name in NAMES}
 HOSTILE = "<script>document.title='hacked'</script>"
 STEPS = 50
 
@@ -148,6 +148,7 @@ DOCUMENTS = {
     "plain": make_document,
     "one epoch": lambda: make_document(epochs=1),
     "many epochs": lambda: make_document(epochs=3000),
+    "with NumPy": lambda: make_document(list(backends.BACKENDS)),
     "two backends": lambda: make_document(["mxnet", "tensorflow"]),
     "one backend": lambda: make_document(["tensorflow"]),
     "one failed": lambda: failed(make_document(), "mxnet", "its process was killed by SIGSEGV"),
@@ -455,7 +456,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("changes", COMMANDS.values(), ids=list(COMMANDS))
-@pytest.mark.parametrize("names", [NAMES, ["tensorflow", "torch"]], ids=["all", "two"])
+@pytest.mark.parametrize("names", [list(backends.BACKENDS), ["tensorflow", "torch"]], ids=["all", "two"])
 def test_the_command_makes_the_same_comparison_again(changes, names):
     document = make_document(names, **changes)
     words = shlex.split(report.command(document))
@@ -467,7 +468,7 @@ def test_the_command_makes_the_same_comparison_again(changes, names):
         assert "--corpus" not in words
         settings = Settings(**{**asdict(settings), "prefixes": tuple(changes["prefixes"])})
     assert settings == Settings(**document["settings"])
-    assert (args.backends or NAMES) == names
+    assert (args.backends or list(backends.BACKENDS)) == names
     (shown,) = (
         text for attributes, text in Page(report.render(document)).find("pre") if attributes.get("class") == "command"
     )
@@ -749,18 +750,20 @@ def source(name, file="scratch.py"):
     return f"# d2lrnn/{name}/{file}\n\n{text}"
 
 
+@pytest.mark.parametrize("names", [NAMES, ["mxnet", "numpy"]], ids=["the tabs", "two"])
 @pytest.mark.parametrize(
     ("model", "files"),
     [("rnn-scratch", ["fast.py", "scratch.py"]), ("rnn", ["concise.py"]), ("lstm", ["concise.py"])],
 )
-def test_the_columns_hold_what_ran_word_for_word(model, files):
-    page = Page(report.render(make_document(model=model)))
+def test_the_columns_hold_what_ran_word_for_word(model, files, names):
+    page = Page(report.render(make_document(names, model=model)))
     columns = {
         attributes["aria-label"]: text for attributes, text in page.find("pre") if attributes.get("class") is None
     }
-    assert list(columns) == list(TITLES.values())
-    for name in NAMES:
-        assert columns[TITLES[name]] == "".join(source(name, file) for file in files)
+    assert list(columns) == [backends.BACKENDS[name].title for name in names]
+    for name in names:
+        assert columns[backends.BACKENDS[name].title] == "".join(source(name, file) for file in files)
+    assert f"the same in {'all three' if names == NAMES else 'both'} is grey" in page.text
 
 
 def test_the_note_tells_what_ran():
