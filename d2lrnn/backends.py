@@ -44,7 +44,7 @@ BACKENDS = {
     "tensorflow": Backend("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")),
     "numpy": Backend("NumPy", ("numpy",), "float64"),
 }
-FRAMEWORKS = tuple(name for name in BACKENDS if name != "numpy")  # the tabs of the book
+FRAMEWORKS = {name: backend for name, backend in BACKENDS.items() if name != "numpy"}  # the tabs of the book
 # In which order a backend is chosen for who names none: the ones that are looked after come first, the slowest last
 PREFERRED = ("torch", "tensorflow", "mxnet", "numpy")
 

@@ -76,7 +76,7 @@ MODELS = [
 
 def able(kind: str) -> tuple[str, ...]:
     """Return the backends that can build a kind; test_selection.py holds that the others refuse it."""
-    return canonical.ONLY_IN.get(kind, tuple(backends.BACKENDS))
+    return canonical.able(kind)
 
 
 def in_each_backend(models: Iterable[Any]) -> pytest.MarkDecorator:
@@ -204,7 +204,7 @@ class Backend:
 
     def begin_state(self, net: Any, batch_size: int) -> Any:
         """Return a model's first state in the tab's call form."""
-        if self.name == "torch":
+        if self.name in ("torch", "numpy"):
             return net.begin_state(batch_size=batch_size, device=self.cpu)
         if self.name == "mxnet":
             return net.begin_state(batch_size=batch_size, ctx=self.cpu)
@@ -222,7 +222,7 @@ class Backend:
             return self.framework.tensor(array)
         if self.name == "mxnet":
             return self.framework.np.array(array, dtype=array.dtype)
-        return self.framework.constant(array)
+        return self.framework.constant(array) if self.name == "tensorflow" else array
 
     @staticmethod
     def numpy(tensor: Any) -> Any:

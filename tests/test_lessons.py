@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from lesson_source import LessonError, read_lesson, read_lessons
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -180,7 +180,7 @@ def test_every_figure_has_a_text_for_those_who_cannot_see_it(lesson):
 
 @each_lesson
 def test_every_lesson_checks_what_it_shows(lesson):
-    for framework in BACKENDS:
+    for framework in FRAMEWORKS:
         code = [cell.source for cell in lesson_notebook.cells_of(lesson, framework) if cell.kind == "code"]
         assert re.search(r"^ *assert ", "\n".join(code), re.MULTILINE), framework
         if any("train_ch8(" in source or "interop.train(" in source for source in code):
@@ -262,12 +262,12 @@ def test_the_notebooks_are_those_of_the_lessons():
 
 def test_there_is_a_notebook_for_each_lesson_and_framework_and_no_other():
     found = sorted(
-        str(path.relative_to(NOTEBOOKS)) for path in NOTEBOOKS.glob("*/*.ipynb") if path.parent.name in BACKENDS
+        str(path.relative_to(NOTEBOOKS)) for path in NOTEBOOKS.glob("*/*.ipynb") if path.parent.name in FRAMEWORKS
     )
-    assert found == sorted(f"{name}/{lesson.name}.ipynb" for name in BACKENDS for lesson in LESSONS)
+    assert found == sorted(f"{name}/{lesson.name}.ipynb" for name in FRAMEWORKS for lesson in LESSONS)
 
 
-@pytest.mark.parametrize("framework", BACKENDS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @each_lesson
 def test_a_notebook_is_valid_and_has_no_outputs(lesson, framework):
     notebook = nbformat.read(NOTEBOOKS / framework / f"{lesson.name}.ipynb", as_version=4)
@@ -281,7 +281,7 @@ def test_a_notebook_is_valid_and_has_no_outputs(lesson, framework):
     assert len(re.findall("^%pip install -q .*d2lrnn", installs[0].source, re.MULTILINE)) == 1
     text = "\n".join(cell.source for cell in notebook.cells)
     assert ".md)" not in text
-    for other in BACKENDS.keys() - {framework}:
+    for other in FRAMEWORKS.keys() - {framework}:
         assert lesson.frameworks == "all" or f"d2lrnn.{other}" not in "\n".join(cell.source for cell in code)
 
 
@@ -343,7 +343,7 @@ def executed_once(tmp_path_factory):
     lesson_notebook.write_notebooks(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lesson_run, "NOTEBOOKS", folder)
-        for framework in BACKENDS:
+        for framework in FRAMEWORKS:
             result = lesson_run.execute_notebook(framework, "1-tiny", folder / "executed")
             assert result.error is None
     return folder / "executed"
@@ -507,7 +507,7 @@ def test_check_fails_until_the_notebooks_are_written(sandbox):
     assert before.returncode == 2
     assert before.stderr.count("\n") == 1
     assert "torch/1-tiny.ipynb is missing" in before.stderr
-    assert generator(sandbox, "write").stdout.split() == [f"{name}/1-tiny.ipynb" for name in BACKENDS]
+    assert generator(sandbox, "write").stdout.split() == [f"{name}/1-tiny.ipynb" for name in FRAMEWORKS]
     assert generator(sandbox, "check").returncode == 0
 
 

@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import Watch, without
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 pytestmark = pytest.mark.site
 
 SITE = Path(__file__).parents[1] / "build" / "site"
 LESSON = "lessons/2-rnn-from-scratch.html"
 OTHER = "lessons/5-gru-and-lstm.html"
-TITLES = {name: backend.title for name, backend in BACKENDS.items()}
+TITLES = {name: backend.title for name, backend in FRAMEWORKS.items()}
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -79,10 +79,10 @@ def shown(page):
     )
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", FRAMEWORKS)
 def test_one_click_switches_every_group(page, base, name):
     page.goto(base + LESSON)
-    other = next(other for other in BACKENDS if other != name)
+    other = next(other for other in FRAMEWORKS if other != name)
     choose(page, other)
     choose(page, name, group=2)
     groups = shown(page)
@@ -94,7 +94,7 @@ def test_only_the_chosen_frameworks_outputs_can_be_seen(page, base):
     page.goto(base + LESSON)
     printed = page.locator(".framework-tabs .cell_output", has_text="tokens/sec on")
     assert printed.count() == 6
-    for name in BACKENDS:
+    for name in FRAMEWORKS:
         choose(page, name)
         seen = [output.inner_text() for output in printed.all() if output.is_visible()]
         assert len(seen) == 2
@@ -114,7 +114,7 @@ def test_the_choice_survives_navigation_and_reload(page, base):
     assert set(map(tuple, shown(page))) == {("tensorflow",)}
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_link_makes_the_choice(page, base, name):
     page.goto(f"{base}{LESSON}?framework={name}")
     assert set(map(tuple, shown(page))) == {(name,)}
@@ -220,7 +220,7 @@ def test_links_within_the_site_lead_somewhere(page, base):
 def test_the_site_has_the_outputs_of_every_lesson(page, base):
     for path in sorted(SITE.glob("lessons/*.html")):
         page.goto(f"{base}lessons/{path.name}")
-        for name in BACKENDS:
+        for name in FRAMEWORKS:
             choose(page, name)
             visible = page.eval_on_selector_all(
                 ".cell_output", "outputs => outputs.filter(output => output.getClientRects().length).length"

@@ -10,6 +10,7 @@ import numpy as np
 from d2lrnn import canonical
 from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
+from d2lrnn.numpy.module import Module
 from d2lrnn.numpy.scratch import one_hot
 
 
@@ -18,7 +19,7 @@ def sigmoid(x):
     return 0.5 * (np.tanh(0.5 * x) + 1)
 
 
-class Recurrent:
+class Recurrent(Module):
     """What :class:`RNN`, :class:`GRU` and :class:`LSTM` have in common: layers of cells, run over a sequence.
 
     A kind of cell is a step and its derivative. ``step(a, state, W_hh, b_hh)`` takes what the inputs contribute to the
@@ -59,16 +60,19 @@ class Recurrent:
         prefixes = canonical.layer_prefixes(self.num_layers, self.bidirectional)
         return [list(zip(layer, orders, strict=False)) for layer in prefixes]
 
-    def __call__(self, X, state):
+    def forward(self, X, state=None):
         """Run over a sequence.
 
         Args:
             X: Inputs, shape (num_steps, batch_size, input_size).
-            state: An array (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two.
+            state: An array (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two; None for
+                zeros.
 
         Returns:
             The last layer's hidden states, (num_steps, batch_size, directions * hidden_size), and the new state.
         """
+        if state is None:
+            state = self.begin_state(X.shape[1])
         first = state if isinstance(state, tuple) else (state,)
         last, saved = [], []
         for layer in self._directions():
@@ -84,6 +88,17 @@ class Recurrent:
         self._saved = saved
         new_state = tuple(np.stack(parts) for parts in zip(*last, strict=True))
         return X, new_state if isinstance(state, tuple) else new_state[0]
+
+    def begin_state(self, batch_size):
+        """Return zeros (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two."""
+        rows = self.num_layers * (2 if self.bidirectional else 1)
+        state = tuple(np.zeros((rows, batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))
+        return state if len(state) > 1 else state[0]
+
+    @property
+    def dtype(self):
+        """The type of the parameters."""
+        return self.params["layers.0.W_hh"].dtype
 
     def _forward(self, prefix, X, state):
         """Run one layer in one direction over X (num_steps, batch_size, inputs)."""
@@ -263,7 +278,7 @@ class LSTM(Recurrent):
         return da, h.T @ da, da, (da @ W_hh.T, dc * f)
 
 
-class Dense:
+class Dense(Module):
     """A dense layer: ``X W_hq + b_q``.
 
     Args:
@@ -285,7 +300,7 @@ class Dense:
         self.grads = {}
         self._X = None
 
-    def __call__(self, X):
+    def forward(self, X):
         """Return the outputs (examples, output_size) for inputs (examples, input_size)."""
         self._X = X
         return X @ self.params["output.W_hq"] + self.params["output.b_q"]
@@ -323,12 +338,12 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
     """
     check_kind(kind, num_layers, bidirectional)
     if kind not in LAYERS:
-        raise InputError(f"no layer here is {kind!r}: use one of {', '.join(LAYERS)}")
+        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
     layer, options = LAYERS[kind]
     return layer(vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, **options)
 
 
-class RNNModel:
+class RNNModel(Module):
     """A language model: one-hot vectors, recurrent layers, and a dense output layer.
 
     Args:
@@ -354,9 +369,9 @@ class RNNModel:
         """Their gradients, once :meth:`backward` has been called, as a list of arrays."""
         return [layer.grads.get(name) for layer in (self.rnn, self.dense) for name in layer.params]
 
-    def __call__(self, inputs, state):
+    def forward(self, inputs, state):
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
-        X = one_hot(inputs.T, self.vocab_size, self._dtype())  # (num_steps, batch_size, vocab_size)
+        X = one_hot(inputs.T, self.vocab_size, self.rnn.dtype)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
         output = self.dense(Y.reshape(-1, Y.shape[-1]))
@@ -368,11 +383,6 @@ class RNNModel:
         num_steps = self.rnn._saved and len(self.rnn._saved[0][1])
         self.rnn.backward(dY.reshape(num_steps, -1, dY.shape[-1]))
 
-    def _dtype(self):
-        return next(iter(self.rnn.params.values())).dtype
-
     def begin_state(self, device, batch_size=1):
         """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
-        shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)
-        state = tuple(np.zeros(shape, self._dtype()) for _ in range(self.rnn.num_states))
-        return state if len(state) > 1 else state[0]
+        return self.rnn.begin_state(batch_size)

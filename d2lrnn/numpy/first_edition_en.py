@@ -13,7 +13,6 @@ from d2lrnn.numpy.concise import RNNModel
 from d2lrnn.numpy.device import try_gpu
 from d2lrnn.numpy.first_edition_zh import grad_clipping, to_tensors, train
 from d2lrnn.numpy.prediction import predict_ch8
-from d2lrnn.numpy.training import parameters
 
 __all__ = [
     "RNNModel",
@@ -78,9 +77,9 @@ def grad_clipping_gluon(model, theta, ctx):
         ctx: Not used: the gradients know where they are.
 
     Returns:
-        The norm before clipping, a scalar tensor.
+        The norm before clipping.
     """
-    return grad_clipping(parameters(model), theta, ctx)
+    return grad_clipping(model.grads, theta, ctx)
 
 
 def predict_rnn_gluon(prefix, num_chars, model, vocab, ctx):

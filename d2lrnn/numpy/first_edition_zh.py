@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 
+def to_tensors(minibatches, ctx):
+    """Yield minibatches of arrays, which they are already, on a device, of which there is one."""
+    return minibatches
+
+
 def data_iter_random(corpus_indices, batch_size, num_steps, ctx=None, *, seed=None):
     """Yield subsequences of the corpus in random order; the first one starts at the corpus's beginning.
 
@@ -46,7 +51,7 @@ def data_iter_random(corpus_indices, batch_size, num_steps, ctx=None, *, seed=No
     Raises:
         InputError: If the corpus is too short for one minibatch, or a size is not positive.
     """
-    return first_editions.iter_random(corpus_indices, batch_size, num_steps, shift=False, seed=seed)
+    return to_tensors(first_editions.iter_random(corpus_indices, batch_size, num_steps, shift=False, seed=seed), ctx)
 
 
 def data_iter_consecutive(corpus_indices, batch_size, num_steps, ctx=None):
@@ -65,21 +70,21 @@ def data_iter_consecutive(corpus_indices, batch_size, num_steps, ctx=None):
     Raises:
         InputError: If the corpus is too short for one minibatch, or a size is not positive.
     """
-    return first_editions.iter_consecutive(corpus_indices, batch_size, num_steps, shift=False)
+    return to_tensors(first_editions.iter_consecutive(corpus_indices, batch_size, num_steps, shift=False), ctx)
 
 
-def grad_clipping(params, theta, ctx):
-    """Clip the gradients of parameters, in place, so that their norm as one vector is at most theta.
+def grad_clipping(grads, theta, ctx):
+    """Clip gradients, in place, so that their norm as one vector is at most theta.
 
     Args:
-        params: Tensors; those without a gradient are skipped.
+        grads: Arrays; those that are None are skipped.
         theta: The largest norm; None for no clipping.
         ctx: Not used: the gradients know where they are.
 
     Returns:
-        The norm before clipping, a scalar tensor.
+        The norm before clipping.
     """
-    return training.grad_clipping(SimpleNamespace(params=params), first_editions.radius(theta))
+    return training.grad_clipping(SimpleNamespace(grads=grads), first_editions.radius(theta))
 
 
 def predict_rnn_gluon(prefix, num_chars, model, vocab_size, ctx, idx_to_char, char_to_idx):
@@ -109,10 +114,8 @@ def train(model, minibatches, vocab, lr, num_epochs, ctx, theta, report, rng):
     """Train a model from new weights, drawn from rng: what the two editions have in common."""
     theta = first_editions.radius(theta)
     check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
-    model.to(ctx)
-    with torch.no_grad():
-        for param in model.parameters():
-            param.copy_(torch.from_numpy(first_editions.first_weights(param.shape, rng)))
+    for param in training.parameters(model):
+        param[...] = first_editions.first_weights(param.shape[::-1], rng).T
     return training.train_ch8(model, minibatches, vocab, lr, num_epochs, ctx, theta=theta, quiet=True, callback=report)
 
 

@@ -157,12 +157,23 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
         state: A canonical state; None for zeros.
         theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
     """
-    X, y, loss = np.asarray(X), np.asarray(Y).T.reshape(-1), training.CrossEntropyLoss()
-    y_hat, _ = net(X, _begin_state(net, X.shape[0], state))
-    l = loss(y_hat, y)
-    net.backward(loss.backward())
+    loss, _ = loss_and_backward(net, X, Y, state)
     norm = training.grad_clipping(net, np.inf if theta is None else theta)
-    return float(l), _read(net, net.grads, lambda layer: layer.grads), float(norm)
+    return loss, get_gradients(net), float(norm)
+
+
+def loss_and_backward(net, X, Y, state=None):
+    """Find the gradients of a minibatch's mean loss, which the net keeps; return the loss, and the canonical state."""
+    X, loss = np.asarray(X), training.CrossEntropyLoss()
+    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+    l = loss(y_hat, np.asarray(Y).T.reshape(-1))
+    net.backward(loss.backward())
+    return float(l), _state(net, new_state)
+
+
+def get_gradients(net):
+    """Return the gradients that a net keeps as canonical NumPy arrays."""
+    return _read(net, net.grads, lambda layer: layer.grads)
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):

@@ -3,6 +3,7 @@
 from d2lrnn import data
 from d2lrnn.errors import require_positive
 from d2lrnn.numpy.data import load_array
+from d2lrnn.numpy.module import Module
 
 
 def build_array_nmt(lines, vocab, num_steps):
@@ -30,19 +31,19 @@ def load_data_nmt(batch_size, num_steps, num_examples=600):
     return load_array(arrays, batch_size), src_vocab, tgt_vocab
 
 
-class Encoder:
-    """The base of encoders (book section 9.6.1). Your own defines :meth:`__call__`."""
+class Encoder(Module):
+    """The base of encoders (book section 9.6.1). Your own defines :meth:`forward`."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
 
-    def __call__(self, X, *args):
+    def forward(self, X, *args):
         """Return what the decoder's ``init_state`` takes, for a source X and, say, its valid lengths."""
-        raise NotImplementedError(f"define __call__(self, X, *args) in {type(self).__name__}")
+        raise NotImplementedError(f"define forward(self, X, *args) in {type(self).__name__}")
 
 
-class Decoder:
-    """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`__call__`."""
+class Decoder(Module):
+    """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`forward`."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -51,12 +52,12 @@ class Decoder:
         """Return the first state, from what the encoder returned and, say, the source's valid lengths."""
         raise NotImplementedError(f"define init_state(self, enc_outputs, *args) in {type(self).__name__}")
 
-    def __call__(self, X, state):
+    def forward(self, X, state):
         """Return the output and the new state, for the decoder's input X and a state."""
-        raise NotImplementedError(f"define __call__(self, X, state) in {type(self).__name__}")
+        raise NotImplementedError(f"define forward(self, X, state) in {type(self).__name__}")
 
 
-class EncoderDecoder:
+class EncoderDecoder(Module):
     """An encoder and a decoder that starts from what the encoder found (book section 9.6.3).
 
     Args:
@@ -69,7 +70,7 @@ class EncoderDecoder:
         self.encoder = encoder
         self.decoder = decoder
 
-    def __call__(self, enc_X, dec_X, *args):
+    def forward(self, enc_X, dec_X, *args):
         """Return the decoder's output and state, for its input dec_X and the encoder's input enc_X.
 
         The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``.

@@ -11,7 +11,7 @@ from typing import Any
 
 from lesson_source import NOTEBOOKS, LessonError
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import BACKENDS, FRAMEWORKS
 from d2lrnn.data import part_of_text
 
 MEASURED = NOTEBOOKS.parent / "build" / "compare.json"
@@ -51,7 +51,7 @@ def measured_table(document: dict[str, Any]) -> str:
 
 def differing_signatures() -> str:
     """Return a table of the public functions and classes whose call form is not the same in all backends."""
-    modules = {name: importlib.import_module(f"d2lrnn.{name}") for name in BACKENDS}
+    modules = {name: importlib.import_module(f"d2lrnn.{name}") for name in FRAMEWORKS}
     rows = []
     for name in modules["torch"].__all__:
         values = [getattr(module, name) for module in modules.values()]
@@ -60,7 +60,7 @@ def differing_signatures() -> str:
         forms = [", ".join(map(str, inspect.signature(value).parameters.values())) for value in values]
         if len(set(forms)) > 1:
             rows.append([f"`{name}`", *(f"`({form})`" for form in forms)])
-    return _table(["", *(backend.title for backend in BACKENDS.values())], rows)
+    return _table(["", *(backend.title for backend in FRAMEWORKS.values())], rows)
 
 
 def write_comparison(folder: Path, measured: Path = MEASURED) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 from lesson_source import NAME, NOTEBOOKS, Cell, Lesson, LessonError, read_lessons
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 # What the line that installs asks pip for. TensorFlow comes without its extra, which would put the CPU build over the
 # one that Colab has.
@@ -69,14 +69,14 @@ def notebook_files(lessons: list[Lesson]) -> dict[Path, str]:
     return {
         Path(framework) / f"{lesson.name}.ipynb": nbformat.writes(make_notebook(lesson, framework)) + "\n"
         for lesson in lessons
-        for framework in BACKENDS
+        for framework in FRAMEWORKS
     }
 
 
 def differences(folder: Path = NOTEBOOKS) -> list[str]:
     """Return what is wrong with the notebooks in a folder, a line each: missing, stale, or without a lesson."""
     files = notebook_files(read_lessons(folder / "lessons"))
-    found = {path.relative_to(folder) for framework in BACKENDS for path in (folder / framework).glob("*.ipynb")}
+    found = {path.relative_to(folder) for framework in FRAMEWORKS for path in (folder / framework).glob("*.ipynb")}
     lines = [f"{path} has no lesson" for path in sorted(found - files.keys())]
     for path, text in files.items():
         if path not in found:
@@ -90,7 +90,7 @@ def write_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     """Write all notebooks, remove those without a lesson, and return the paths that changed."""
     files = notebook_files(read_lessons(folder / "lessons"))
     changed = []
-    for framework in BACKENDS:
+    for framework in FRAMEWORKS:
         (folder / framework).mkdir(exist_ok=True)
         for path in (folder / framework).glob("*.ipynb"):
             if path.relative_to(folder) not in files:

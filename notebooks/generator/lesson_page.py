@@ -12,7 +12,7 @@ from lesson_notebook import SKIP, make_notebook, with_links
 from lesson_run import EXECUTED, read_current
 from lesson_source import Cell, Lesson, LessonError, read_lessons
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 
 def read_executed(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> list[Any]:
@@ -69,10 +69,10 @@ def merge(lesson: Lesson, executed: Path = EXECUTED) -> nbformat.NotebookNode:
 
     A code cell of all frameworks stands there once if they agree on its output, and otherwise in each one's tab.
     """
-    done = {framework: iter(read_executed(lesson, framework, executed)) for framework in BACKENDS}
+    done = {framework: iter(read_executed(lesson, framework, executed)) for framework in FRAMEWORKS}
     cells: list[Any] = []
     for cell in lesson.cells:
-        mine = {name: next(done[name]) for name in BACKENDS if cell.framework in (None, name)}
+        mine = {name: next(done[name]) for name in FRAMEWORKS if cell.framework in (None, name)}
         if cell.kind == "markdown":
             cells.append(nbformat.v4.new_markdown_cell(_prose(cell)))
             continue

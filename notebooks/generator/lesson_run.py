@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 import d2lrnn
-from d2lrnn.backends import BACKENDS, problem, version
+from d2lrnn.backends import FRAMEWORKS, problem, version
 
 EXECUTED = NOTEBOOKS.parent / "build" / "lessons"
 HOW = "run make lessons, which executes the lessons, and then make site"
@@ -79,7 +79,7 @@ def read_current(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> A
     if any(cell.execution_count is None for cell in run):
         raise LessonError(f"{name} was not executed to its end: {HOW}")
     if notebook.metadata.get("d2lrnn") != fingerprint(framework):
-        raise LessonError(f"{name} was executed with another d2lrnn or {BACKENDS[framework].title}: {HOW}")
+        raise LessonError(f"{name} was executed with another d2lrnn or {FRAMEWORKS[framework].title}: {HOW}")
     return notebook
 
 
@@ -162,7 +162,7 @@ def execute_lessons(
 def remove_orphans(lessons: list[Lesson], executed: Path = EXECUTED) -> None:
     """Remove executed notebooks whose lesson is gone."""
     names = {lesson.name for lesson in lessons}
-    for framework in BACKENDS:
+    for framework in FRAMEWORKS:
         for notebook in (executed / framework).glob("*.ipynb"):
             if notebook.name.removesuffix(".ipynb").removesuffix(".failed") not in names:
                 notebook.unlink()

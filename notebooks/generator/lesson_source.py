@@ -11,7 +11,7 @@ import jupytext
 import yaml
 from jupytext.myst import MystMetadataParsingError
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 NOTEBOOKS = Path(__file__).parents[1]
 LESSONS = NOTEBOOKS / "lessons"
@@ -72,13 +72,13 @@ def _read_cell(path: Path, cell: Any) -> Cell:
     if unknown := cell.metadata.keys() - OPTIONS:
         raise LessonError(f"{path.name}: the cell {start} has the option {sorted(unknown)}: use {sorted(OPTIONS)}")
     tags, alt = cell.metadata.get("tags", []), cell.metadata.get("alt")
-    if not (isinstance(tags, list) and set(tags) <= BACKENDS.keys() | TAGS):
+    if not (isinstance(tags, list) and set(tags) <= FRAMEWORKS.keys() | TAGS):
         raise LessonError(
-            f"{path.name}: the cell {start} has the tags {tags!r}: a list of {sorted(BACKENDS.keys() | TAGS)}"
+            f"{path.name}: the cell {start} has the tags {tags!r}: a list of {sorted(FRAMEWORKS.keys() | TAGS)}"
         )
     if not isinstance(alt, str | None):
         raise LessonError(f"{path.name}: the cell {start} has the alt {alt!r}: a text")
-    frameworks = [tag for tag in tags if tag in BACKENDS]
+    frameworks = [tag for tag in tags if tag in FRAMEWORKS]
     if len(frameworks) > 1:
         raise LessonError(f"{path.name}: a cell has the tags {frameworks}: one framework, or none for all of them")
     framework = frameworks[0] if frameworks else None
@@ -89,7 +89,7 @@ def _read_cell(path: Path, cell: Any) -> Cell:
         )
     if framework and cell.cell_type == "markdown" and re.search(r"^(#|[=-]+$)", prose, re.MULTILINE):
         raise LessonError(f"{path.name}: a heading in a tab ({framework}): headings belong to all frameworks")
-    others = tuple(tag for tag in tags if tag not in BACKENDS)
+    others = tuple(tag for tag in tags if tag not in FRAMEWORKS)
     return Cell(cell.cell_type, cell.source, framework, others, alt)
 
 
@@ -100,7 +100,7 @@ def _check_tabs(path: Path, cells: tuple[Cell, ...]) -> None:
         if cell.framework:
             group.add(cell.framework)
         elif group:
-            if missing := BACKENDS.keys() - group:
+            if missing := FRAMEWORKS.keys() - group:
                 raise LessonError(f"{path.name}: before {cell.source[:60]!r} there is no cell for {sorted(missing)}")
             group = set()
 
