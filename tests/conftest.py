@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -79,12 +79,13 @@ def able(kind: str) -> tuple[str, ...]:
     return canonical.able(kind)
 
 
-def in_each_backend(models: Iterable[Any]) -> pytest.MarkDecorator:
+def in_each_backend(models: Iterable[Any], among: Iterable[str] = backends.BACKENDS) -> pytest.MarkDecorator:
     """Return what runs a test once for each model and each backend that can build it.
 
     Args:
         models: Kinds, or some of :data:`MODELS`; the test asks for ``backend`` and ``kind``, and of the latter may
             also ask for ``layers`` and ``both``.
+        among: The backends that are tested.
     """
     cases = [pytest.param(model, id=model) if isinstance(model, str) else model for model in models]
     return pytest.mark.parametrize(
@@ -93,22 +94,23 @@ def in_each_backend(models: Iterable[Any]) -> pytest.MarkDecorator:
             pytest.param(name, *case.values, id=f"{name}-{case.id}", marks=pytest.mark.backend(name))
             for case in cases
             for name in able(case.values[0])
+            if name in among
         ],
         indirect=["backend"],
     )
 
 
-def in_backends(name: str, cases: Callable[[str], dict[str, Any]]) -> pytest.MarkDecorator:
-    """Return what runs a test in every backend, once for each of the cases that it has there.
+def in_backends(name: str, cases: Mapping[str, Mapping[str, Any]]) -> pytest.MarkDecorator:
+    """Return what runs a test in some backends, once for each of the cases that it has there.
 
     Args:
         name: What the test asks for besides ``backend``.
-        cases: A function of a backend's name that returns its cases: their ids and values.
+        cases: Of each backend, its cases: their ids and values.
     """
     made = [
         pytest.param(backend, value, id="-".join(filter(None, (backend, case))), marks=pytest.mark.backend(backend))
-        for backend in backends.BACKENDS
-        for case, value in cases(backend).items()
+        for backend, own in cases.items()
+        for case, value in own.items()
     ]
     return pytest.mark.parametrize(("backend", name), made, indirect=["backend"])
 

@@ -80,6 +80,8 @@ def copy_of(rnn, calls):
         calls.append(len(inputs))
         return rnn(inputs, state, params)
 
+    if hasattr(rnn, "backward"):  # NumPy does not differentiate
+        forward_fn.backward = rnn.backward
     return forward_fn
 
 

@@ -8,6 +8,7 @@ import tolerances
 from conftest import MODELS, in_each_backend
 
 from d2lrnn import canonical, data, reference
+from d2lrnn.backends import BACKENDS
 
 V, H, B, T = 28, 32, 8, 12
 
@@ -44,7 +45,7 @@ def test_weights_come_back_as_they_were_given(backend, model):
     result = backend.interop.get_weights(net)
     assert list(result) == list(weights)
     for name, value in weights.items():
-        assert result[name].dtype == np.float32
+        assert result[name].dtype == BACKENDS[backend.name].dtype
         np.testing.assert_array_equal(result[name], value, err_msg=name)
 
 
@@ -61,7 +62,7 @@ def test_logits_and_state(backend, model, minibatch, kind, layers, both, from_ze
     state = None if from_zeros else state
     logits, new_state = backend.interop.forward(net, minibatch[0], state)
     expected, expected_state = reference.forward(weights, minibatch[0], state, kind)
-    assert (logits.shape, logits.dtype) == ((T * B, V), np.float32)
+    assert (logits.shape, logits.dtype) == ((T * B, V), BACKENDS[backend.name].dtype)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerances.LOGITS)
     assert len(new_state) == len(expected_state)
     for part, expected_part in zip(new_state, expected_state, strict=True):

@@ -102,6 +102,10 @@ EXCEPTIONS = {
         "grad_clipping": "(grads, theta)",
         "sgd": "(params, grads, lr, batch_size)",
     },
+    "numpy": {
+        # Gradients belong to the net, which found them by going back
+        "sgd": "(params, grads, lr, batch_size)",
+    },
 }
 
 INTEROP = {
@@ -149,9 +153,10 @@ FIRST_EDITIONS = {
         "clipping_theta, batch_size, prefixes, *, seed=None)",
     },
 }
-# TensorFlow's gradients belong to no parameter, so they are handed over, as in its tab of the book
+# The gradients of TensorFlow and of NumPy belong to no parameter, so they are handed over
 FIRST_EDITION_EXCEPTIONS = {
-    "tensorflow": {"grad_clipping": "(grads, theta, ctx)", "grad_clipping_gluon": "(grads, theta, ctx)"}
+    "tensorflow": {"grad_clipping": "(grads, theta, ctx)", "grad_clipping_gluon": "(grads, theta, ctx)"},
+    "numpy": {"grad_clipping": "(grads, theta, ctx)"},
 }
 
 

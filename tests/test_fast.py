@@ -10,8 +10,10 @@ import tolerances
 from nets import VOCAB, B, H, T, V, fail, randomise
 
 from d2lrnn import canonical
+from d2lrnn.backends import FRAMEWORKS
 from d2lrnn.generation import generate, most_probable, token_chooser
 
+pytestmark = pytest.mark.only(*FRAMEWORKS)  # test_numpy.py has those of NumPy, which has no automatic gradients
 # What a run of the network returns, in its order, and how far off it may be
 QUANTITIES = {"logits": tolerances.LOGITS, "state": tolerances.STATE} | dict.fromkeys(
     (f"gradient of {name}" for name in ("H", "W_xh", "W_hh", "b_h", "W_hq", "b_q")), tolerances.GRADIENT["rnn-scratch"]

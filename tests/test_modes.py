@@ -8,8 +8,10 @@ import pytest
 from conftest import in_backends
 from nets import B, H, T, call, parameters
 
+from d2lrnn.backends import FRAMEWORKS
 from d2lrnn.errors import D2LRNNWarning
 
+pytestmark = pytest.mark.only(*FRAMEWORKS)  # NumPy's tab has no dropout, and so no modes
 RATE, WEIGHTS = 0.9, 6  # weights so many times as large as usual make dropout visible
 
 
@@ -71,8 +73,11 @@ def callers_mode(backend, net, training, recording=False):
 
 MODES = in_backends(
     "training",
-    # Keras has no mode but that of a call
-    lambda name: {"": None} if name == "tensorflow" else {"in-training-mode": True, "in-evaluation-mode": False},
+    {
+        "torch": {"in-training-mode": True, "in-evaluation-mode": False},
+        "mxnet": {"in-training-mode": True, "in-evaluation-mode": False},
+        "tensorflow": {"": None},  # Keras has no mode but that of a call
+    },
 )
 
 

@@ -13,8 +13,13 @@ import numpy as np
 import pytest
 import tolerances
 
+from d2lrnn.backends import FRAMEWORKS
+
 # MXNet's layers use names of its arrays that MXNet has renamed
-pytestmark = pytest.mark.filterwarnings("ignore:ndarray.* has been renamed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:ndarray.* has been renamed:DeprecationWarning"),
+    pytest.mark.only(*FRAMEWORKS),
+]
 
 PAGE = Path(__file__).parents[1] / "notebooks" / "site" / "moving-from-mxnet.md"
 TABS = {"torch": "PyTorch", "mxnet": "MXNet", "tensorflow": "TensorFlow"}  # in the order of the page

@@ -14,7 +14,7 @@ MAKE = {
     "torch": "net = d2l.RNNModelScratch(len(vocab), 16, d2l.cpu(), d2l.get_params, d2l.init_rnn_state, d2l.rnn)",
     "tensorflow": "net = d2l.RNNModelScratch(len(vocab), 16, d2l.init_rnn_state, d2l.rnn, d2l.get_params)",
 }
-MAKE["mxnet"] = MAKE["torch"]
+MAKE["mxnet"] = MAKE["numpy"] = MAKE["torch"]
 TENSORFLOW_DEVICE = "__import__('tensorflow').distribute.OneDeviceStrategy('/CPU:0')"
 
 

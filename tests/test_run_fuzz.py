@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from d2lrnn import canonical, checkpoint, cli
+from d2lrnn import backends, canonical, checkpoint, cli
 from d2lrnn.checkpoint import RunFolder, State
 from d2lrnn.data import load_data
 from d2lrnn.data.corpora import read_text
@@ -222,8 +222,7 @@ def test_what_is_read_from_a_damaged_folder_is_resumed_in_the_others_too(backend
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     return {
-        name: (make_run(folder / name, name), make_run(folder / f"{name}-other", "torch"))
-        for name in ("torch", "mxnet", "tensorflow")
+        name: (make_run(folder / name, name), make_run(folder / f"{name}-other", "torch")) for name in backends.BACKENDS
     }
 
 

@@ -461,7 +461,8 @@ def command(tmp_path):
 # Both signals take one way through d2lrnn; a framework's compiled code may be in the way of Ctrl-C
 @in_backends(
     "number",
-    lambda name: {"ctrl-c": signal.SIGINT} | ({"sigterm": signal.SIGTERM} if name == "torch" else {}),
+    {name: {"ctrl-c": signal.SIGINT} for name in backends.BACKENDS}
+    | {"torch": {"ctrl-c": signal.SIGINT, "sigterm": signal.SIGTERM}},
 )
 def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
     process = subprocess.Popen(

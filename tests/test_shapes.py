@@ -45,7 +45,7 @@ def run_layer(backend, layer, X, batch_size):
     if backend.name == "tensorflow":
         Y, *state = layer(backend.tensor(X.transpose(1, 0, 2)))
         return backend.numpy(Y).transpose(1, 0, 2), [backend.numpy(part)[None] for part in state]
-    if backend.name == "torch":
+    if backend.name in ("torch", "numpy"):
         Y, state = layer(backend.tensor(X))
         return backend.numpy(Y), [backend.numpy(part) for part in (state if isinstance(state, tuple) else [state])]
     layer.initialize()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d2lrnn import data
+from d2lrnn.backends import FRAMEWORKS
 from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.monitor import History
 
@@ -105,8 +106,11 @@ def test_an_epoch_by_hand(backend, load):
         args = (loss, framework.keras.optimizers.SGD(1.0))
     elif backend.name == "mxnet":
         args = (framework.gluon.loss.SoftmaxCrossEntropyLoss(), lambda batch_size: d2l.sgd(net.params, 1, batch_size))
-    else:
+    elif backend.name == "torch":
         args = (framework.nn.CrossEntropyLoss(), lambda batch_size: d2l.sgd(net.params, 1, batch_size))
+    else:
+        loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+        args = (loss, lambda batch_size: d2l.sgd(net.params, net.grads, 1, batch_size))
     first, speed = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)
     second, _ = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)
     assert second < first < 28
@@ -185,6 +189,11 @@ def test_clipping_returns_the_norm_and_projects(backend):
         np.testing.assert_allclose(clipped[0], np.full((2, 2), 0.5), rtol=1e-6)
         return
     net = backend.scratch(2, 2)
+    if backend.name == "numpy":
+        net.grads[1] = np.full((2, 2), 3.0)
+        assert backend.d2l.grad_clipping(net, 1.0) == pytest.approx(6.0)
+        np.testing.assert_allclose(net.grads[1], np.full((2, 2), 0.5), rtol=1e-12)
+        return
     W = net.params[1]  # (2, 2)
     if backend.name == "mxnet":
         with backend.framework.autograd.record():
@@ -265,6 +274,7 @@ def test_devices(backend):
         backend.interop.get_device("tpu")
 
 
+@pytest.mark.only(*FRAMEWORKS)  # NumPy has no GPU
 @pytest.mark.parametrize(
     ("name", "full"),
     [("gpu", "gpu:0"), ("gpu:1", "gpu:1"), ("cuda", "gpu:0"), ("cuda:0", "gpu:0"), ("cuda:1", "gpu:1")],
@@ -277,6 +287,7 @@ def test_a_gpu_has_the_names_that_people_give_it(backend, monkeypatch, name, ful
         device.get_device("cuda:2")
 
 
+@pytest.mark.only(*FRAMEWORKS)
 @pytest.mark.parametrize(("gpus", "full"), [(0, "cpu"), (2, "gpu:0")])
 def test_auto_is_what_try_gpu_finds(backend, monkeypatch, gpus, full):
     device = importlib.import_module(f"d2lrnn.{backend.name}.device")

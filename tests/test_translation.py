@@ -1,6 +1,7 @@
 """Sentence pairs for translation: where they come from, how they become minibatches, and the frame of a model."""
 
 import hashlib
+import importlib
 import inspect
 import io
 import zipfile
@@ -429,6 +430,7 @@ def test_the_frame_has_the_frameworks_own_bases(backend):
         "torch": lambda: (framework.nn.Module,) * 2,
         "mxnet": lambda: (framework.gluon.nn.Block,) * 2,
         "tensorflow": lambda: (framework.keras.layers.Layer, framework.keras.Model),
+        "numpy": lambda: (importlib.import_module("d2lrnn.numpy.module").Module,) * 2,
     }[backend.name]()
     assert issubclass(backend.d2l.Encoder, module)
     assert issubclass(backend.d2l.Decoder, module)

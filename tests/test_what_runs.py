@@ -16,6 +16,7 @@ from nets import (
     generated,
     generated_by_hand,
     losses_of,
+    module,
     randomise,
     ready,
 )
@@ -93,7 +94,7 @@ def test_the_weights_of_either_form_are_those_of_the_model_from_scratch(backend)
 # Over the framework's layer
 
 
-LAYER_CALLS = {"torch": "forward", "mxnet": "forward", "tensorflow": "call"}
+LAYER_CALLS = {"torch": "forward", "mxnet": "forward", "tensorflow": "call", "numpy": "forward"}
 
 
 @USES
@@ -266,7 +267,22 @@ OUTPUT_LAYERS = {
         "activation": lambda layers: layers.Dense(V, activation="relu"),
         "subclass": lambda layers: negated(layers.Dense, "call")(V),
     },
+    "numpy": {
+        "no-bias": lambda concise: without_bias(concise.Dense(H, V)),
+        "activation": lambda concise: rectified(concise.Dense)(H, V),
+        "subclass": lambda concise: negated(concise.Dense, "forward")(H, V),
+    },
 }
+
+
+def without_bias(layer):
+    """Return a layer that adds no bias: one of zeros, which nothing changes."""
+    layer.forward = lambda X: X @ layer.params["output.W_hq"]
+    return layer
+
+
+def rectified(layer):
+    return type("Rectified", (layer,), {"forward": lambda self, X: np.maximum(layer.forward(self, X), 0)})
 
 
 @pytest.mark.parametrize("change", OUTPUT_LAYERS["torch"])
@@ -276,6 +292,8 @@ def test_an_output_layer_of_the_readers_own_is_seen_at_once(backend, rng, change
     make = OUTPUT_LAYERS[backend.name][change]
     if backend.name == "torch":
         net.linear = make(framework.nn)
+    elif backend.name == "numpy":
+        net.dense = make(module(backend, "concise"))
     elif backend.name == "tensorflow":
         net._tracker.unlock()  # Keras forbids it once a net is built; not everybody asks Keras
         net.dense = make(framework.keras.layers)

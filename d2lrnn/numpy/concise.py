@@ -22,10 +22,10 @@ def sigmoid(x):
 class Recurrent(Module):
     """What :class:`RNN`, :class:`GRU` and :class:`LSTM` have in common: layers of cells, run over a sequence.
 
-    A kind of cell is a step and its derivative. ``step(a, state, W_hh, b_hh)`` takes what the inputs contribute to the
+    A kind of cell is a step and its derivative. ``_step(a, state, W_hh, b_hh)`` takes what the inputs contribute to the
     gates, a = x W_xh + b_h of shape (batch_size, gates * num_hiddens), the state, a tuple of arrays (batch_size,
     num_hiddens), and the recurrent weights; it returns the new state, and what its derivative needs.
-    ``step_backward(d_state, saved, W_hh)`` takes the gradient of the new state; it returns those of a, of W_hh, of the
+    ``_step_backward(d_state, saved, W_hh)`` takes the gradient of the new state; it returns those of a, of W_hh, of the
     recurrent product, which b_hh is added to, and of the old state.
 
     Args:
@@ -48,9 +48,7 @@ class Recurrent(Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bidirectional = num_layers, bidirectional
         weights = canonical.initial_weights(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
-        self.params = {
-            name: value.astype(np.float64) for name, value in weights.items() if name.startswith("layers.")
-        }
+        self.params = {name: value.astype(np.float64) for name, value in weights.items() if name.startswith("layers.")}
         self.grads = {}
         self._saved = None
 
@@ -107,7 +105,7 @@ class Recurrent(Module):
         A = X @ W_xh + b_h  # (num_steps, batch_size, gates * hidden_size)
         outputs, saved = [], []
         for a in A:
-            state, kept = self.step(a, state, W_hh, b_hh)
+            state, kept = self._step(a, state, W_hh, b_hh)
             outputs.append(state[0])
             saved.append(kept)
         return np.stack(outputs), state, (X, saved)
@@ -144,7 +142,7 @@ class Recurrent(Module):
         d_state = tuple(np.zeros_like(dH[0]) for _ in range(self.num_states))
         dA = []
         for dh, kept in zip(dH[::-1], steps[::-1], strict=True):
-            da, dW, dr, d_state = self.step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
+            da, dW, dr, d_state = self._step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
             dA.append(da)
             dW_hh += dW
             db_hh += dr.sum(axis=0)
@@ -183,12 +181,12 @@ class RNN(Recurrent):
         kind = "rnn" if nonlinearity == "tanh" else "rnn-relu"
         super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def step(self, a, state, W_hh, b_hh):
+    def _step(self, a, state, W_hh, b_hh):
         (h,) = state
         h_new = _ACTIVATIONS[self.nonlinearity][0](a + h @ W_hh + b_hh)
         return (h_new,), (h, h_new)
 
-    def step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state, saved, W_hh):
         (dh_new,), (h, h_new) = d_state, saved
         da = dh_new * _ACTIVATIONS[self.nonlinearity][1](h_new)
         return da, h.T @ da, da, (da @ W_hh.T,)
@@ -212,7 +210,7 @@ class GRU(Recurrent):
         kind = "gru" if reset_after else "gru-reset-before"
         super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def step(self, a, state, W_hh, b_hh):
+    def _step(self, a, state, W_hh, b_hh):
         (h,) = state
         if self.reset_after:
             a_r, a_z, a_n = np.split(a, 3, axis=1)
@@ -227,7 +225,7 @@ class GRU(Recurrent):
             candidate = np.tanh(a_n + (reset * h) @ W_n)
         return (update * h + (1 - update) * candidate,), (h, reset, update, candidate, r_n)
 
-    def step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state, saved, W_hh):
         (dh_new,) = d_state
         h, reset, update, candidate, r_n = saved
         da_n = dh_new * (1 - update) * (1 - candidate**2)
@@ -260,7 +258,7 @@ class LSTM(Recurrent):
     def __init__(self, input_size, hidden_size, num_layers=1, *, bidirectional=False, seed=None):
         super().__init__("lstm", input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def step(self, a, state, W_hh, b_hh):
+    def _step(self, a, state, W_hh, b_hh):
         h, c = state
         a_i, a_f, a_g, a_o = np.split(a + h @ W_hh + b_hh, 4, axis=1)
         i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
@@ -268,13 +266,11 @@ class LSTM(Recurrent):
         tanh_c = np.tanh(c_new)
         return (o * tanh_c, c_new), (h, c, i, f, g, o, tanh_c)
 
-    def step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state, saved, W_hh):
         dh_new, dc_new = d_state
         h, c, i, f, g, o, tanh_c = saved
         dc = dc_new + dh_new * o * (1 - tanh_c**2)
-        da = np.hstack(
-            [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh_new * tanh_c * o * (1 - o)]
-        )
+        da = np.hstack([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh_new * tanh_c * o * (1 - o)])
         return da, h.T @ da, da, (da @ W_hh.T, dc * f)
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from d2lrnn.data import SeqDataLoader, load_data, load_data_time_machine, seq_data_iter_random, seq_data_iter_sequential
+from d2lrnn import data
+from d2lrnn.data import SeqDataLoader, seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError
 
 __all__ = [
@@ -13,6 +14,16 @@ __all__ = [
     "seq_data_iter_random",
     "seq_data_iter_sequential",
 ]
+
+
+def load_data(source, batch_size, num_steps, use_random_iter=False, max_tokens=None, **options):
+    """Load minibatches of arrays; the arguments are those of :func:`d2lrnn.data.load_data`."""
+    return data.load_data(source, batch_size, num_steps, use_random_iter, max_tokens, **options)
+
+
+def load_data_time_machine(batch_size, num_steps, use_random_iter=False, max_tokens=10000, **options):
+    """Load minibatches of arrays; the arguments are those of :func:`d2lrnn.data.load_data_time_machine`."""
+    return data.load_data_time_machine(batch_size, num_steps, use_random_iter, max_tokens, **options)
 
 
 class _Minibatches:

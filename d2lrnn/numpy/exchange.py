@@ -64,5 +64,6 @@ def decode(content, kind=None):
     if "layers.0.W_hh" not in arrays:
         return layouts.from_tensors(arrays, kind)
     found = canonical.kinds_of(arrays) if said is None else [canonical.check_kind(str(said))]
-    kind = layouts.choose_kind(kind, found)
+    # The scratch model computes what the simple RNN does
+    kind = layouts.choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
     return kind, layouts.complete(kind, arrays)[0]

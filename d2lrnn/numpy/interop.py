@@ -74,9 +74,7 @@ def kind_of(net):
         )
     for kind, (layer_class, options) in LAYERS.items():
         # A subclass may compute something else
-        if type(net.rnn) is layer_class and all(
-            getattr(net.rnn, option) == value for option, value in options.items()
-        ):
+        if type(net.rnn) is layer_class and all(getattr(net.rnn, option) == value for option, value in options.items()):
             return kind
     raise InputError(
         f"the weights of {type(net.rnn).__name__} have no canonical form: use a layer of recurrent_layer's kinds"

@@ -9,6 +9,7 @@ class Module:
     """
 
     def __call__(self, *args, **kwargs):
+        """Return what :meth:`forward` does."""
         return self.forward(*args, **kwargs)
 
     def forward(self, *args, **kwargs):

@@ -79,7 +79,7 @@ def rnn_backward(inputs, state, params, d_outputs):
     Returns:
         A list of arrays, each of the shape of its parameter.
     """
-    W_xh, W_hh, b_h, W_hq, b_q = params
+    W_xh, W_hh, b_h, W_hq, _ = params
     (H,) = state
     # The way there once more, to have the hidden state of every step, and the one before the first
     states = [H]
