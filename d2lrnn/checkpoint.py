@@ -41,6 +41,7 @@ import numpy as np
 import safetensors.numpy
 
 from d2lrnn import canonical
+from d2lrnn.backends import BACKENDS, check_name
 from d2lrnn.canonical import Weights
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.data.corpora import default_clean
@@ -380,15 +381,15 @@ class RunFolder:
 
     def _parse_weights(self, content: bytes, name: str) -> Weights:
         weights = parse_tensors(content, name)
-        settings = self.settings
+        settings, dtype = self.settings, BACKENDS[check_name(self.backend)].dtype
         shapes = canonical.shapes(settings.model, len(self.vocab), settings.num_hiddens, settings.num_layers)
         try:
             canonical.check_weights(weights, shapes)
         except InputError as error:
             raise InputError(f"{name} does not fit the model that {CONFIG} describes: {error}") from None
         for key, value in weights.items():
-            if value.dtype not in (np.float32, np.float64) or not np.isfinite(value).all():
-                raise InputError(f"{name} has a weight {key!r} that is not float32 or float64, or not finite")
+            if value.dtype != dtype or not np.isfinite(value).all():
+                raise InputError(f"{name} has a weight {key!r} that is not {dtype} and finite")
         return weights
 
     @property

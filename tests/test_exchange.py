@@ -1132,7 +1132,7 @@ def test_paths_that_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("path", ["weights", "weights.bin", "weights.pt.gz", ".pt", ""])
 def test_endings_that_say_nothing(path):
-    message = "has no ending that says what it is: use one of .pt, .pth, .params, .keras, .safetensors"
+    message = "has no ending that says what it is: use one of .pt, .pth, .params, .keras, .npz, .safetensors"
     with pytest.raises(InputError, match=message):
         exchange.read_file(path)
     with pytest.raises(InputError, match=message):
@@ -1169,7 +1169,7 @@ def test_weights_that_are_not_in_float32_are_written_if_they_are_exact(tmp_path)
         exchange.write_file(tmp_path / "a.safetensors", "gru", {n: v.astype("float64") / 3 for n, v in weights.items()})
 
 
-@pytest.mark.parametrize(("name", "ending"), list(ENDING.items()))
+@pytest.mark.parametrize(("name", "ending"), [(name, ENDING[name]) for name in FRAMEWORKS])
 def test_a_framework_that_is_missing(tmp_path, monkeypatch, name, ending):
     for module in (f"d2lrnn.{name}", f"d2lrnn.{name}.exchange"):
         monkeypatch.delitem(sys.modules, module, raising=False)

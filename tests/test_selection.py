@@ -49,15 +49,15 @@ def test_of_all():
 def test_of_the_site():
     pass
 """
-ALL = ("torch", "mxnet", "tensorflow")
+ALL = ("torch", "mxnet", "tensorflow", "numpy")
 EXPECTED = {
     "test_of_none",
     *(f"test_of_each[{name}]" for name in ALL),
     *(f"test_of_two[{name}]" for name in ("torch", "mxnet")),
     *(f"test_of_kinds[{other}-{name}-rnn]" for name in ALL for other in (1, 2)),
-    *(f"test_of_kinds[{other}-tensorflow-gru-reset-before]" for other in (1, 2)),
+    *(f"test_of_kinds[{other}-{name}-gru-reset-before]" for name in ALL[2:] for other in (1, 2)),
     *(f"test_of_models[{name}-gru-2{both}]" for name in ALL for both in ("", "-bidirectional")),
-    *(f"test_of_models[tensorflow-gru-reset-before-2{both}]" for both in ("", "-bidirectional")),
+    *(f"test_of_models[{name}-gru-reset-before-2{both}]" for name in ALL[2:] for both in ("", "-bidirectional")),
     "test_of_all",
 }
 
@@ -112,7 +112,7 @@ def test_every_test_is_run_in_one_environment(pytest_with):
 
 
 def test_where_all_backends_are_tested_nothing_is_left_out(pytest_with):
-    result = pytest_with("torch,mxnet,tensorflow", SAMPLE, "--collect-only", "-q")
+    result = pytest_with(",".join(ALL), SAMPLE, "--collect-only", "-q")
     result.stdout.fnmatch_lines([f"{len(EXPECTED) + 1} tests collected in *"])
 
 
