@@ -8,6 +8,8 @@ difference:
   product with W_xh, and one with W_hq.
 - Backpropagation through time (book section 8.7) is written out: per step one product for the gradient of the state,
   and for W_hh a single product over all steps, where automatic differentiation makes one a step and adds them up.
+
+A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
 import torch
@@ -72,6 +74,9 @@ def rnn_fast(inputs, state, params):
     (H,) = state
     if not len(inputs):
         raise ValueError("a sequence without steps has no logits: inputs must have at least one")
+    if len(inputs) == 1:
+        H = torch.tanh(torch.mm(inputs[0], W_xh) + torch.mm(H, W_hh) + b_h)
+        return torch.mm(H, W_hq) + b_q, (H,)
     H = H.expand(inputs.shape[1], -1)
     A = torch.addmm(b_h, inputs.reshape(-1, inputs.shape[-1]), W_xh)  # (num_steps * batch_size, num_hiddens)
     Hs = _Recurrence.apply(A, H.to(A.dtype), W_hh.to(A.dtype))  # another type than theirs in mixed precision
