@@ -1,0 +1,184 @@
+"""The uniform door: what programs use so that they need not know which framework they talk to.
+
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
+"""
+
+import numpy as np
+
+from d2lrnn import canonical
+from d2lrnn.errors import InputError
+from d2lrnn.numpy import prediction, training
+from d2lrnn.numpy.concise import LAYERS, Dense, RNNModel, recurrent_layer
+from d2lrnn.numpy.data import SeqDataLoader
+from d2lrnn.numpy.device import device_name, device_names, get_device
+from d2lrnn.numpy.fast import rnn_fast
+from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from d2lrnn.numpy.threads import num_threads, set_num_threads
+
+__all__ = [
+    "SeqDataLoader",
+    "build_model",
+    "device_name",
+    "device_names",
+    "forward",
+    "get_device",
+    "get_weights",
+    "kind_of",
+    "loss_and_gradients",
+    "num_parameters",
+    "num_threads",
+    "predict",
+    "set_num_threads",
+    "set_weights",
+    "train",
+]
+
+
+def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
+    """Return a model whose trained parameters are exactly the canonical ones, and its device.
+
+    Args:
+        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        vocab_size: Size of the vocabulary.
+        num_hiddens: Hidden units in each layer and direction.
+        num_layers: Layers.
+        bidirectional: Read the sequence from both ends.
+        device: A name for :func:`get_device`.
+        seed: Of the first weights; the same seed gives the same ones in every backend.
+
+    Raises:
+        InputError: If the kind or the device is unknown, or a size is not positive.
+    """
+    weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
+    device = get_device(device)
+    if kind == "rnn-scratch":
+        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
+    else:
+        net = RNNModel(recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional), vocab_size)
+    set_weights(net, weights)
+    return net, device
+
+
+def kind_of(net):
+    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+
+    Raises:
+        InputError: If the canonical weights would not say all of what it computes; the message says why.
+    """
+    if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
+        return "rnn-scratch"
+    if not isinstance(net, RNNModel) or type(net.dense) is not Dense:
+        raise InputError(
+            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
+        )
+    for kind, (layer_class, options) in LAYERS.items():
+        # A subclass may compute something else
+        if type(net.rnn) is layer_class and all(getattr(net.rnn, option) == value for option, value in options.items()):
+            return kind
+    raise InputError(
+        f"the weights of {type(net.rnn).__name__} have no canonical form: use a layer of recurrent_layer's kinds"
+    )
+
+
+def _read(net, of_list, of_layer):
+    """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
+    if kind_of(net) == "rnn-scratch":
+        return dict(zip(canonical.SCRATCH_NAMES, of_list, strict=True))
+    return {**of_layer(net.rnn), **of_layer(net.dense)}
+
+
+def _own_weights(net):
+    return _read(net, getattr(net, "params", ()), lambda layer: layer.params)
+
+
+def get_weights(net):
+    """Return a model's weights as canonical NumPy arrays, copied."""
+    return {name: value.copy() for name, value in _own_weights(net).items()}
+
+
+def set_weights(net, weights):
+    """Give a model canonical weights, in place.
+
+    Raises:
+        InputError: If a name or a shape is not the model's.
+    """
+    own = _own_weights(net)
+    canonical.check_weights(weights, {name: value.shape for name, value in own.items()})
+    for name, param in own.items():
+        param[...] = weights[name]
+
+
+def num_parameters(net):
+    """Return the number of trained parameters."""
+    return sum(param.size for param in training.parameters(net))
+
+
+def _begin_state(net, batch_size, state):
+    if state is None:
+        return net.begin_state(batch_size=batch_size, device="cpu")
+    parts = [np.asarray(s, training.parameters(net)[0].dtype) for s in state]
+    if isinstance(net, RNNModelScratch):
+        return (parts[0][0],)
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+def _state(net, state):
+    """Return a model's state in its canonical form."""
+    parts = state if isinstance(state, tuple) else (state,)
+    return (parts[0][None],) if isinstance(net, RNNModelScratch) else parts
+
+
+def forward(net, X, state=None):
+    """Run a model over a minibatch.
+
+    Args:
+        net: A model.
+        X: Array of token indices, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+
+    Returns:
+        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
+    """
+    X = np.asarray(X)
+    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+    return y_hat, _state(net, new_state)
+
+
+def loss_and_gradients(net, X, Y, state=None, *, theta=None):
+    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
+
+    Args:
+        net: A model.
+        X: Array of token indices, shape (batch_size, num_steps).
+        Y: Array of labels, shape (batch_size, num_steps).
+        state: A canonical state; None for zeros.
+        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
+    """
+    loss, _ = loss_and_backward(net, X, Y, state)
+    norm = training.grad_clipping(net, np.inf if theta is None else theta)
+    return loss, get_gradients(net), float(norm)
+
+
+def loss_and_backward(net, X, Y, state=None):
+    """Find the gradients of a minibatch's mean loss, which the net keeps; return the loss, and the canonical state."""
+    X, loss = np.asarray(X), training.CrossEntropyLoss()
+    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+    l = loss(y_hat, np.asarray(Y).T.reshape(-1))
+    net.backward(loss.backward())
+    return float(l), _state(net, new_state)
+
+
+def get_gradients(net):
+    """Return the gradients that a net keeps as canonical NumPy arrays."""
+    return _read(net, net.grads, lambda layer: layer.grads)
+
+
+def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
+    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
+    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+
+
+def predict(prefix, num_preds, net, vocab, device, **options):
+    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
+    return prediction.predict_ch8(prefix, num_preds, net, vocab, device, **options)

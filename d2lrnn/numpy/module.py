@@ -1,0 +1,17 @@
+"""What models and layers have in common: they are called, and can be gone back through."""
+
+
+class Module:
+    """The base of layers and models. Your own defines :meth:`forward`, and to be trained ``backward``.
+
+    ``backward`` takes the gradient of what the last call returned and keeps the gradients of the parameters: what other
+    frameworks find by themselves.
+    """
+
+    def __call__(self, *args, **kwargs):
+        """Return what :meth:`forward` does."""
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args, **kwargs):
+        """Return what the layer or model computes."""
+        raise NotImplementedError(f"define forward in {type(self).__name__}")

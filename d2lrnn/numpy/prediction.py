@@ -1,0 +1,38 @@
+"""Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
+
+import numpy as np
+
+from d2lrnn.generation import generate, token_chooser
+
+
+def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None):
+    """Continue a prefix.
+
+    Args:
+        prefix: A string, which is read as the vocabulary's text was: cleaned, and parted into characters or words. Or a
+            list of tokens, which are taken as they are. It may be empty.
+        num_preds: Tokens to add.
+        net: A model of either kind.
+        vocab: Its vocabulary.
+        device: Where the model is.
+        temperature: Draw from the softmax of logits / temperature instead of taking the most probable token. It is
+            the inverse of the book's exponent alpha. With top_k or seed alone it is 1.
+        top_k: Draw among this many most probable tokens.
+        seed: A number, a ``numpy.random.Generator``, or None for different draws each time.
+
+    Returns:
+        The prefix, as the model read it, and its continuation, joined as the text was; a token that the vocabulary
+        lacks reads ``<unk>``.
+
+    Raises:
+        InputError: If num_preds or the temperature is negative, or top_k is not positive.
+    """
+    choose = token_chooser(temperature, top_k, seed)
+    state = net.begin_state(batch_size=1, device=device)
+
+    def next_logits(index):
+        nonlocal state
+        y, state = net(np.array([[index]]), state)
+        return y[0]
+
+    return generate(prefix, num_preds, vocab, next_logits, choose)
