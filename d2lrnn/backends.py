@@ -131,6 +131,21 @@ def supply_numpy_bool() -> None:
         np.bool = bool  # type: ignore[attr-defined]
 
 
+def load_triton_first() -> None:
+    """Load Triton before TensorFlow, or never.
+
+    Triton 3.7 comes with PyTorch for CUDA, which imports it at the first optimizer. Where TensorFlow 2.21 has been
+    imported before it, the process dies there (a segmentation fault); the other way round both work.
+    """
+    if "triton" in sys.modules or util.find_spec("triton") is None or util.find_spec("tensorflow") is None:
+        return
+    if "tensorflow" in sys.modules:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # so that PyTorch takes it for missing
+        return
+    with contextlib.suppress(ImportError, OSError):
+        importlib.import_module("triton")
+
+
 def require(name: str) -> None:
     """Import a framework, so that the import statements after this find it ready.
 
@@ -141,6 +156,8 @@ def require(name: str) -> None:
         raise BackendNotInstalledError(reason)
     if name == "mxnet":
         supply_numpy_bool()
+    if name in ("torch", "tensorflow"):
+        load_triton_first()
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no word on CPU instructions and missing CUDA libraries
     try:

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -244,7 +243,6 @@ def test_one_state_for_all_sequences_is_refused_or_read_as_the_loop_reads_it(bac
 
 @pytest.mark.only("torch")
 def test_a_sequence_without_steps_is_refused(backend, rng):
-    """oneDNN checks nothing that it is given, and would end the process."""
     torch, (_, _, arrays) = backend.framework, draw(rng, 1)
     H, *params = map(torch.tensor, arrays)
     with pytest.raises(ValueError, match="without steps"):
@@ -299,40 +297,7 @@ def test_numbers_of_twice_the_precision(backend, rng):
     assert_near(results, expected, 1e-12)
 
 
-# PyTorch: its product, and very small numbers
-
-
-@pytest.fixture(params=["missing", "switched-off"])
-def no_product(backend, fast, monkeypatch, request):
-    if request.param == "missing":
-        monkeypatch.setattr(fast, "_ONEDNN_PRODUCT", None)
-    else:
-        monkeypatch.setattr(fast, "_ONEDNN_PRODUCT", fail)
-        monkeypatch.setattr(backend.framework.backends.mkldnn, "enabled", False)
-
-
-@pytest.mark.only("torch")
-@pytest.mark.parametrize("num_steps", [1, T])
-@pytest.mark.usefixtures("no_product")
-def test_the_fast_form_is_the_loop_without_onednn(backend, rng, num_steps):
-    check_it_is_the_loop(backend, *draw(rng, num_steps))
-
-
-@pytest.mark.only("torch")
-@pytest.mark.parametrize(
-    "operators",
-    [SimpleNamespace(binary=fail), SimpleNamespace(binary=lambda *args: args[0]), SimpleNamespace()],
-    ids=["raises", "is-wrong", "is-missing"],
-)
-def test_a_product_that_does_not_work_is_not_used(backend, fast, monkeypatch, operators):
-    monkeypatch.setattr(backend.framework.ops.mkldnn, "_linear_pointwise", operators)
-    assert fast._onednn_product() is None
-
-
-@pytest.mark.only("torch")
-def test_another_processor_has_no_such_product(backend, fast, monkeypatch):
-    monkeypatch.setattr(fast.platform, "machine", lambda: "arm64")
-    assert fast._onednn_product() is None
+# PyTorch: very small numbers
 
 
 def small_numbers_are_zeros(backend):

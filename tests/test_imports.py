@@ -62,6 +62,20 @@ def test_the_framework_free_part_imports_no_framework(module):
     assert not modules_after(f"import d2lrnn.{module}") & {*backends.FRAMEWORKS, "matplotlib", "requests", "IPython"}
 
 
+@pytest.mark.only("torch", "tensorflow")
+@pytest.mark.parametrize("first", [False, True], ids=["d2lrnn-first", "tensorflow-first"])
+def test_triton_is_loaded_before_tensorflow_or_never(backend, tmp_path, monkeypatch, first):
+    """It comes with PyTorch for CUDA; the stand-in tells when it was loaded."""
+    (tmp_path / "triton.py").write_text("import sys; late = 'tensorflow' in sys.modules")
+    if backend.name == "torch":
+        (tmp_path / "tensorflow.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    own = f"import d2lrnn.{backend.name}"
+    code = f"import tensorflow; {own}" if first else f"{own}; import tensorflow"
+    seen = printed_without_a_word(f"{code}; import sys; print(getattr(sys.modules['triton'], 'late', 'never'))")
+    assert seen.strip() == ("never" if first else "False")
+
+
 def test_a_backend_imports_its_framework_and_no_other_without_a_word(backend):
     assert modules_after(f"import d2lrnn.{backend.name}") & set(backends.BACKENDS) == {backend.name, "numpy"}
 

@@ -1,16 +1,31 @@
 """The tab in NumPy: gradients that are written by hand, and what happens where there are none."""
 
-import importlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from nets import B, H, T, V
 
-from d2lrnn import canonical
-from d2lrnn.errors import InputError
+from d2lrnn import canonical, reference
+from d2lrnn import numpy as d2l
+from d2lrnn.errors import DivergenceError, InputError
+from d2lrnn.numpy import concise, interop, training
 
-pytestmark = pytest.mark.only("numpy")
+
+@pytest.fixture
+def tab():
+    """Return what a reader imports as d2l, its uniform door, and what the tests do with them."""
+
+    def train(net, train_iter, vocab, lr, num_epochs, **options):
+        return d2l.train_ch8(net, train_iter, vocab, lr, num_epochs, d2l.cpu(), quiet=True, **options)
+
+    def scratch(vocab_size, num_hiddens):
+        return d2l.RNNModelScratch(vocab_size, num_hiddens, d2l.cpu(), d2l.get_params, d2l.init_rnn_state, d2l.rnn)
+
+    def predict(prefix, num_preds, net, vocab):
+        return d2l.predict_ch8(prefix, num_preds, net, vocab, d2l.cpu())
+
+    return SimpleNamespace(d2l=d2l, interop=interop, train=train, scratch=scratch, predict=predict)
 
 
 @pytest.fixture
@@ -28,17 +43,15 @@ def draw(rng, num_steps=T, batch_size=B, num_hiddens=H):
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("num_steps", [1, 2, 12, 70])
-def test_the_fast_form_is_the_loop(backend, rng, num_steps, batch_size):
+def test_the_fast_form_is_the_loop(tab, rng, num_steps, batch_size):
     X, state, params, d_outputs = draw(rng, num_steps, batch_size)
     kept = [X.copy(), state[0].copy(), *(param.copy() for param in params)]
-    (logits, (H_loop,)), (fast, (H_fast,)) = (
-        form(X, state, params) for form in (backend.d2l.rnn, backend.d2l.rnn_fast)
-    )
+    (logits, (H_loop,)), (fast, (H_fast,)) = (form(X, state, params) for form in (tab.d2l.rnn, tab.d2l.rnn_fast))
     np.testing.assert_allclose(fast, logits, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(H_fast, H_loop, rtol=1e-12, atol=1e-13)
     for one, other in zip(
-        backend.d2l.rnn.backward(X, state, params, d_outputs),
-        backend.d2l.rnn_fast.backward(X, state, params, d_outputs),
+        tab.d2l.rnn.backward(X, state, params, d_outputs),
+        tab.d2l.rnn_fast.backward(X, state, params, d_outputs),
         strict=True,
     ):
         np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-12)
@@ -47,8 +60,8 @@ def test_the_fast_form_is_the_loop(backend, rng, num_steps, batch_size):
 
 
 @pytest.mark.parametrize("form", ["rnn", "rnn_fast"])
-def test_the_gradients_are_those_of_finite_differences(backend, rng, form):
-    forward = getattr(backend.d2l, form)
+def test_the_gradients_are_those_of_finite_differences(tab, rng, form):
+    forward = getattr(tab.d2l, form)
     X, state, params, d_outputs = draw(rng, 4, 2, 5)
     for param, grad in zip(params, forward.backward(X, state, params, d_outputs), strict=True):
         direction, step = rng.normal(size=param.shape), 1e-6
@@ -61,8 +74,8 @@ def test_the_gradients_are_those_of_finite_differences(backend, rng, form):
         assert slope == pytest.approx((grad * direction).sum(), rel=1e-6, abs=1e-7)
 
 
-def test_the_loss_has_the_gradient_of_finite_differences(backend, rng):
-    loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+def test_the_loss_has_the_gradient_of_finite_differences(tab, rng):
+    loss = training.CrossEntropyLoss()
     y_hat, y = rng.normal(0, 3, (6, 5)), rng.integers(5, size=6)
     value = loss(y_hat, y)
     grad = loss.backward()
@@ -74,79 +87,122 @@ def test_the_loss_has_the_gradient_of_finite_differences(backend, rng):
         assert (loss(moved[0], y) - loss(moved[1], y)) / 2e-6 == pytest.approx(grad[place], abs=1e-8)
 
 
-def test_logits_that_are_large_have_a_loss(backend):
-    loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+def test_logits_that_are_large_have_a_loss(tab):
+    loss = training.CrossEntropyLoss()
     assert loss(np.array([[1e4, 0.0]]), np.array([1])) == pytest.approx(1e4)
     assert np.isfinite(loss.backward()).all()
 
 
-def test_a_forward_function_without_a_gradient_can_be_run_and_not_trained(backend):
-    train_iter, vocab = backend.d2l.load_data("story", 8, 10, False, 1000)
-    net = backend.scratch(len(vocab), 8)
+def test_a_forward_function_without_a_gradient_can_be_run_and_not_trained(tab):
+    train_iter, vocab = tab.d2l.load_data("story", 8, 10, False, 1000)
+    net = tab.scratch(len(vocab), 8)
 
     def my_rnn(inputs, state, params):
-        return backend.d2l.rnn(inputs, state, params)
+        return tab.d2l.rnn(inputs, state, params)
 
     net.forward_fn = my_rnn
-    assert len(backend.predict("the", 5, net, vocab)) == 8
+    assert len(tab.predict("the", 5, net, vocab)) == 8
     before = [param.copy() for param in net.params]
     with pytest.raises(InputError, match=r"my_rnn does not say what its gradient is: .* and set my_rnn.backward to it"):
-        backend.train(net, train_iter, vocab, 1, 1)
+        tab.train(net, train_iter, vocab, 1, 1)
     for param, value in zip(net.params, before, strict=True):
         np.testing.assert_array_equal(param, value)
-    my_rnn.backward = backend.d2l.rnn.backward
-    assert backend.train(net, train_iter, vocab, 1, 2).perplexity[1] < len(vocab)
+    my_rnn.backward = tab.d2l.rnn.backward
+    assert tab.train(net, train_iter, vocab, 1, 2).perplexity[1] < len(vocab)
 
 
-def parts(backend):
-    concise = importlib.import_module("d2lrnn.numpy.concise")
-    training = importlib.import_module("d2lrnn.numpy.training")
+def parts(tab):
     return {
-        "the model": (backend.scratch(V, H), np.zeros((1, V))),
+        "the model": (tab.scratch(V, H), np.zeros((1, V))),
         "the layer": (concise.LSTM(V, H), np.zeros((1, 1, H))),
         "the loss": (SimpleNamespace(backward=lambda _: training.CrossEntropyLoss().backward()), None),
     }
 
 
 @pytest.mark.parametrize("name", ["the model", "the layer", "the loss"])
-def test_what_has_not_been_called_has_nothing_to_go_back_through(backend, name):
-    part, gradient = parts(backend)[name]
+def test_what_has_not_been_called_has_nothing_to_go_back_through(tab, name):
+    part, gradient = parts(tab)[name]
     with pytest.raises(InputError, match=f"{name} has not been called"):
         part.backward(gradient)
 
 
 @pytest.mark.parametrize("kind", ["rnn-scratch", "lstm"])
-def test_a_model_in_float32_stays_in_float32(backend, kind):
+def test_a_model_in_float32_stays_in_float32(tab, kind):
     """As a reader makes one who wants speed: the type of the parameters is that of all that is computed."""
     losses = []
     for dtype in ("float64", "float32"):
-        train_iter, vocab = backend.d2l.load_data("story", 8, 10, False, 1000, seed=0)
-        net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
+        train_iter, vocab = tab.d2l.load_data("story", 8, 10, False, 1000, seed=0)
+        net, device = tab.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
         if kind == "rnn-scratch":
             net.params = [param.astype(dtype) for param in net.params]
         else:
             for layer in (net.rnn, net.dense):
                 layer.params = {name: value.astype(dtype) for name, value in layer.params.items()}
-        history = backend.train(net, train_iter, vocab, 1, 2)
+        history = tab.train(net, train_iter, vocab, 1, 2)
         assert {param.dtype for param in net.params} == {grad.dtype for grad in net.grads} == {np.dtype(dtype)}
-        logits, state = net(np.zeros((2, 3), int), net.begin_state(batch_size=2, device=device))
+        logits, _ = net(np.zeros((2, 3), int), net.begin_state(batch_size=2, device=device))
         assert logits.dtype == dtype
         losses.append(history.perplexity)
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
-def test_a_nonlinearity_that_there_is_not(backend):
-    concise = importlib.import_module("d2lrnn.numpy.concise")
+def test_a_nonlinearity_that_there_is_not(tab):
     with pytest.raises(InputError, match="unknown nonlinearity 'elu': use one of tanh, relu"):
         concise.RNN(V, H, nonlinearity="elu")
 
 
-def test_arrays_of_another_length_are_refused(backend):
+def test_arrays_of_another_length_are_refused(tab):
     with pytest.raises(InputError, match="must have the same length, not 3, 4"):
-        backend.d2l.load_array((np.zeros(3), np.zeros(4)), 2)
+        tab.d2l.load_array((np.zeros(3), np.zeros(4)), 2)
 
 
-def test_a_sequence_without_steps(backend, rng):
+def test_a_sequence_without_steps(tab, rng):
     X, state, params, _ = draw(rng, 0)
     with pytest.raises(ValueError, match="inputs must have at least one"):
-        backend.d2l.rnn_fast(X, state, params)
+        tab.d2l.rnn_fast(X, state, params)
+
+
+def test_it_learns_and_goes_on_with_a_text(tab):
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, valid_fraction=0.2, seed=0)
+    net = tab.scratch(len(vocab), 32)
+    history = tab.train(net, train_iter, vocab, 1, 8, valid_iter=train_iter.valid_iter)
+    assert history.perplexity[-1] < history.perplexity[0] < len(vocab)
+    assert len(history.valid_perplexity) == 8
+    assert tab.predict("It WAS", 5, net, vocab).startswith("it was")
+
+
+def test_a_loss_that_diverges_keeps_the_last_good_weights(tab):
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)
+    net = tab.scratch(len(vocab), 8)
+    before = [param.copy() for param in net.params]
+    with pytest.raises(DivergenceError):
+        tab.train(net, train_iter, vocab, 1e308, 3)
+    for param, value in zip(net.params, before, strict=True):
+        np.testing.assert_array_equal(param, value)
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+def test_weights_come_back_as_they_were_given(tab, kind):
+    net, _ = tab.interop.build_model(kind, V, H, device="cpu", seed=0)
+    weights = tab.interop.get_weights(net)
+    assert tab.interop.kind_of(net) == kind
+    assert {name: value.shape for name, value in weights.items()} == canonical.shapes(kind, V, H)
+    assert {value.dtype for value in weights.values()} == {np.dtype("float64")}
+    assert tab.interop.num_parameters(net) == sum(value.size for value in weights.values())
+    logits, _ = tab.interop.forward(net, np.zeros((2, 3), int))
+    np.testing.assert_allclose(logits, reference.forward(weights, np.zeros((2, 3), int), kind=kind)[0], atol=1e-12)
+
+
+def test_a_device_that_is_not_there(tab):
+    assert tab.interop.get_device("auto") == tab.d2l.try_gpu() == "cpu"
+    with pytest.raises(InputError, match="no device 'gpu' for NumPy here: use cpu"):
+        tab.interop.get_device("gpu")
+
+
+def test_the_number_of_threads(tab):
+    before = tab.d2l.num_threads()
+    tab.d2l.set_num_threads(before + 1)
+    assert tab.d2l.num_threads() == before + 1
+    tab.d2l.set_num_threads(before)
+    with pytest.raises(InputError, match="must be a whole number from 1"):
+        tab.d2l.set_num_threads(0)

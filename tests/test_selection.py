@@ -64,7 +64,7 @@ EXPECTED = {
 
 def environments():
     """Return, for each environment of make test that has tests, what is asked for and which tests are chosen."""
-    run = re.search(r"^test:.*\n\t@\$\(TOX\) run -e (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    run = re.search(r"^test:.*\n\t@\$\(TOX\) run.* -e (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     found = {}

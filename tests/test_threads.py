@@ -264,6 +264,7 @@ def in_a_process(backend, number, epochs, out, *, environment="1"):
 
 def test_the_number_is_used_recorded_and_kept_by_resume(backend, tmp_path):
     # What the environment says, which is the last that is printed, does not matter
+    assert in_a_process(backend, 1, 1, tmp_path / "one", environment="2") == ["1", "1", "2"]
     assert in_a_process(backend, 2, 2, tmp_path / "whole") == ["2", "2", "2", "1"]
     assert in_a_process(backend, 2, 1, tmp_path / "cut") == ["2", "2", "1"]
     assert json.loads((tmp_path / "cut" / CONFIG).read_text())["settings"]["threads"] == 2

@@ -9,6 +9,8 @@ difference:
 - The steps run in MXNet's recurrent operator, which Gluon's layers call too: one call instead of four a step, and
   backpropagation through time (book section 8.7) with a single product over all steps for the gradient of W_hh. It
   takes its parameters as one vector.
+
+A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
 from mxnet import np, npx
@@ -27,6 +29,9 @@ def rnn_fast(inputs, state, params):
     """
     W_xh, W_hh, b_h, W_hq, b_q = params
     (H,) = state
+    if len(inputs) == 1:
+        H = npx.activation(np.dot(inputs[0], W_xh) + np.dot(H, W_hh) + b_h, "tanh")
+        return np.dot(H, W_hq) + b_q, (H,)
     num_hiddens = len(b_h)
     H = np.broadcast_to(H, (inputs.shape[1], num_hiddens))
     # The operator has a second bias, for the state

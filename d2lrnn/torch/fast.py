@@ -1,53 +1,18 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
 :func:`~d2lrnn.torch.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
-gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Three things make the
+gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Two things make the
 difference:
 
 - Of ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
   product with W_xh, and one with W_hq.
 - Backpropagation through time (book section 8.7) is written out: per step one product for the gradient of the state,
   and for W_hh a single product over all steps, where automatic differentiation makes one a step and adds them up.
-- Products of a small minibatch run through oneDNN, which uses the processor's widest instructions on any make.
+
+A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
-import platform
-
 import torch
-
-
-def _onednn_product():
-    """Return oneDNN's ``a + X W``, as the compiler of PyTorch calls it, or None where it is not to be had.
-
-    It is no public function: hence the trial.
-    """
-    if platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        product = torch.ops.mkldnn._linear_pointwise.binary
-        twice = product(torch.eye(2), torch.eye(2), torch.eye(2), None, "add")
-    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
-        return None
-    return product if torch.equal(twice, 2 * torch.eye(2)) else None
-
-
-_ONEDNN_PRODUCT = _onednn_product()
-
-
-def _product_with(W):
-    """Return the function of A and X that returns A + X W."""
-    onednn = _ONEDNN_PRODUCT is not None and torch.backends.mkldnn.enabled
-    if onednn and W.device.type == "cpu" and W.dtype == torch.float32:
-        W_t = W.t()
-
-        def plus_product(A, X):
-            # It does not check what it is given
-            if len(X) and (*A.shape, X.shape[1]) == (len(X), *W_t.shape):
-                return _ONEDNN_PRODUCT(X, A, W_t, None, "add")
-            return torch.addmm(A, X, W)
-
-        return plus_product
-    return lambda A, X: torch.addmm(A, X, W)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -58,10 +23,10 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, A, H_0, W_hh):
-        plus_product, batch_size = _product_with(W_hh), len(H_0)
+        batch_size = len(H_0)
         Hs, H = torch.empty_like(A), H_0
         for A_t, out in zip(A.split(batch_size), Hs.split(batch_size), strict=True):
-            H = torch.tanh(plus_product(A_t, H), out=out)
+            H = torch.tanh(torch.addmm(A_t, H, W_hh, out=out), out=out)
         ctx.save_for_backward(Hs, H_0, W_hh)
         return Hs
 
@@ -70,17 +35,17 @@ class _Recurrence(torch.autograd.Function):
         Hs, H_0, W_hh = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_gradients(dHs, Hs, H_0, W_hh)
-        plus_product, batch_size = _product_with(W_hh.t()), len(H_0)
+        batch_size, W_hh_t = len(H_0), W_hh.t()
         tanh_backward = torch.ops.aten.tanh_backward.grad_input
         dAs, dA = torch.empty_like(Hs), None
         for dH, H, out in zip(*(reversed(values.split(batch_size)) for values in (dHs, Hs, dAs)), strict=True):
             # The state's gradient comes from the output of its step, and through the step after it
-            dA = tanh_backward(dH if dA is None else plus_product(dH, dA), H, grad_input=out)
-        dH_0 = torch.mm(dA, W_hh.t()) if ctx.needs_input_grad[1] else None
+            dA = tanh_backward(dH if dA is None else torch.addmm(dH, dA, W_hh_t), H, grad_input=out)
+        dH_0 = torch.mm(dA, W_hh_t) if ctx.needs_input_grad[1] else None
         # All products of a step's state with the next step's gradient, added up
         dW_hh = torch.mm(H_0.t(), dAs[:batch_size])
         if len(Hs) > batch_size:
-            dW_hh = _product_with(dAs[batch_size:])(dW_hh, Hs[:-batch_size].t())
+            dW_hh = torch.addmm(dW_hh, Hs[:-batch_size].t(), dAs[batch_size:])
         return dAs, dH_0, dW_hh
 
 
@@ -109,6 +74,9 @@ def rnn_fast(inputs, state, params):
     (H,) = state
     if not len(inputs):
         raise ValueError("a sequence without steps has no logits: inputs must have at least one")
+    if len(inputs) == 1:
+        H = torch.tanh(torch.mm(inputs[0], W_xh) + torch.mm(H, W_hh) + b_h)
+        return torch.mm(H, W_hq) + b_q, (H,)
     H = H.expand(inputs.shape[1], -1)
     A = torch.addmm(b_h, inputs.reshape(-1, inputs.shape[-1]), W_xh)  # (num_steps * batch_size, num_hiddens)
     Hs = _Recurrence.apply(A, H.to(A.dtype), W_hh.to(A.dtype))  # another type than theirs in mixed precision
