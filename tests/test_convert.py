@@ -19,7 +19,10 @@ VOCAB = Vocab("the sea and the sky")
 
 def make_run(path, backend="torch", kind="rnn", best=True, vocab=VOCAB):
     settings = Settings(model=kind, num_hiddens=6, epochs=5, seed=1, prefixes=("the",))
-    weights, other = (canonical.initial_weights(kind, len(VOCAB), 6, seed=seed) for seed in (1, 2))
+    weights, other = (
+        canonical.in_dtype(canonical.initial_weights(kind, len(VOCAB), 6, seed=seed), BACKENDS[backend].dtype)
+        for seed in (1, 2)
+    )
     state = State(
         weights, History([1, 2], [9.0, 8.0], [1.0, 1.0], [7.0, 9.0] if best else [], [1.0, 1.0]),
         np.random.default_rng(3).bit_generator.state, other if best else None, "epoch 2\n",

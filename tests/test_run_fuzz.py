@@ -29,7 +29,10 @@ def make_run(path, backend):
     """Make a complete run without its framework, whose seed is the only thing it is random in."""
     text = read_text("story")
     train_iter, vocab = load_data(text, 2, 9, False, 600, valid_fraction=0.2, seed=1)
-    weights, best = (canonical.initial_weights("gru", len(vocab), 3, seed=seed) for seed in (1, 2))
+    weights, best = (
+        canonical.in_dtype(canonical.initial_weights("gru", len(vocab), 3, seed=seed), backends.BACKENDS[backend].dtype)
+        for seed in (1, 2)
+    )
     history = History([1, 2], [9.0, 8.0], [1.0, 1.0], [7.0, 9.0], [1.0, 1.0])
     state = State(weights, history, train_iter.random_state, best, "epoch 2\nthe\n\n")
     config = {"backend": backend, "corpus": {"name": "story", "sha256": text.sha256}, "seconds": 1.0}
