@@ -11,7 +11,7 @@ from conftest import MODELS, able
 from d2lrnn import backends, canonical, data, exchange
 
 pytestmark = pytest.mark.parity
-ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras"}
+ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras", "numpy": ".npz"}
 H = 64
 
 
@@ -79,7 +79,7 @@ def test_weights_trained_in_one_continue_the_same_text_in_all(trained, tmp_path,
     """Equal weights give equal greedy text; they are those of each trainer in turn, and travel as its own file."""
     _, weights, text = trained(kind)[trainer]
     path = tmp_path / f"model{ENDING[trainer]}"
-    exchange.write_file(path, kind, weights)
+    exchange.write_file(path, kind, canonical.in_dtype(weights, "float32"))
     _, weights = exchange.read_file(path, kind)
     _, vocab = data.load_corpus("story")
     texts = {}
