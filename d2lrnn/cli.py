@@ -33,6 +33,7 @@ from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
 from d2lrnn.settings import SAMPLINGS, Settings, check_text
+from d2lrnn.text_curve import TextCurve
 from d2lrnn.threads import say
 
 _DEFAULTS = Settings()
@@ -397,7 +398,14 @@ def _train(args: argparse.Namespace) -> int:
         print(f"d2lrnn: training in {chosen}, the first that works here of {among}", file=sys.stderr)
     out = args.out if args.out is not None else run.default_folder(backend, settings)
     with _terminated_like_interrupted():
-        result = run.train(backend, settings, out=out, checkpoint_every=args.checkpoint_every, quiet=args.json)
+        result = run.train(
+            backend,
+            settings,
+            out=out,
+            checkpoint_every=args.checkpoint_every,
+            quiet=args.json,
+            callback=None if args.json else TextCurve(max(1, settings.epochs // 10)),
+        )
     _print_run(result, args.json)
     return 0
 
@@ -412,6 +420,7 @@ def _resume(args: argparse.Namespace) -> int:
             encoding=args.encoding,
             checkpoint_every=args.checkpoint_every,
             quiet=args.json,
+            callback=None if args.json else TextCurve(10),
         )
     _print_run(result, args.json)
     return 0
