@@ -1,0 +1,207 @@
+"""The commands: ``python3 start COMMAND``, which ``make COMMAND`` runs too."""
+
+import argparse
+import shutil
+import sys
+
+import machine
+from installer import BOOTSTRAP, BUILD, FRAMEWORKS, LOG, ROOT, Installer, SetupError, call, environment, say
+
+PROGRAM = "python3 start"
+ALL = "parity"  # the environment with all frameworks
+TESTED = ("lint", "base", "torch", "mxnet", "tensorflow", ALL)
+# Few enough epochs to end within three minutes on two cores; the book trains for 500.
+COMPARE = ("--epochs", "100", "--seed", "1")
+# What NumPy trains in the first minute, while the frameworks are fetched
+FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
+OLDEST_FOR_SITE = (3, 11)
+
+
+def compare(arguments):
+    """Train the book's model in every framework, and put them side by side: a table, compare.png, report.html."""
+    install_all(first_minute=True)
+    return call([environment(ALL) / "d2lrnn", "compare", *(arguments or COMPARE)])
+
+
+def test(arguments):
+    """Run all tests, each backend's in an environment of its own; or those of the environments that are named."""
+    if unknown := [name for name in arguments if name not in TESTED]:
+        raise SetupError(f"no environment is named {', '.join(unknown)}: use some of {', '.join(TESTED)}")
+    say("Fetching uv and tox, then what the tests need, into .bootstrap and .tox.")
+    installer = Installer()
+    names, left_out = list(arguments or TESTED), {}
+    _, problems = installer.available()
+    if missing := machine.missing_libraries():
+        problems.setdefault("mxnet", f"MXNet needs system libraries that are not here: {_remedy(missing)}")
+    for name, problem in problems.items():
+        left_out[name] = problem
+        left_out[ALL] = f"it needs all frameworks: {problem}"
+    left_out = {name: problem for name, problem in left_out.items() if name in names}
+    if arguments and left_out:
+        raise SetupError("\n".join(f"{name} cannot be tested here: {problem}" for name, problem in left_out.items()))
+    names = [name for name in names if name not in left_out]
+    _say_what_is_left_out(left_out)
+    say(f"Testing {', '.join(names)}: about 16 minutes on two cores and {_test_size(installer):.0f} GB on disk in all.")
+    command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names))
+    code = call(command, env=environ)
+    _say_what_is_left_out(left_out)
+    return code
+
+
+def _test_size(installer):
+    return installer.size + 2
+
+
+def _say_what_is_left_out(left_out):
+    for name, problem in left_out.items():
+        say(f"LEFT OUT: the tests of {name}: {problem}")
+
+
+def _remedy(missing):
+    return f"apt install {' '.join(missing)} (elsewhere: the packages that have libgomp and libquadmath)"
+
+
+def lint(arguments):
+    """Check the code: ruff and mypy."""
+    command, environ = Installer().tox("run", "-e", "lint", *arguments)
+    return call(command, env=environ)
+
+
+def notebooks(arguments):
+    """Write the notebooks of the lessons, after a change to one."""
+    return _generator("write", *arguments)
+
+
+def lessons(arguments):
+    """Execute all lessons, and keep them with their outputs in build/lessons."""
+    return _generator("execute", *arguments)
+
+
+def _generator(*words):
+    install_all()
+    return call([environment(ALL) / "python", ROOT / "notebooks" / "generator", *words])
+
+
+def site(arguments):
+    """Build the site in build/site: executes what was not executed yet, and measures what its comparison page shows."""
+    if sys.version_info[:2] < OLDEST_FOR_SITE:
+        raise SetupError("the site needs Python 3.11 or later: name one (PYTHON=python3.12 make site)")
+    if code := _generator("execute", "--stale", *arguments):
+        return code
+    _measure()
+    for folder in ("site", "doctrees"):
+        shutil.rmtree(BUILD / folder, ignore_errors=True)
+    sphinx = [environment(ALL) / "sphinx-build", "-W", "--keep-going", "-q", "-d", BUILD / "doctrees", "-b", "html"]
+    if code := call([*sphinx, ROOT / "notebooks" / "site", BUILD / "site"]):
+        return code
+    say("the site: build/site/index.html")
+    return 0
+
+
+def _measure():
+    """Compare all frameworks for the site, unless that was done since the code changed."""
+    document = BUILD / "compare.json"
+    sources = [*(ROOT / "d2lrnn").rglob("*.py"), ROOT / "start" / "commands.py"]
+    if document.is_file() and document.stat().st_mtime > max(path.stat().st_mtime for path in sources):
+        return
+    BUILD.mkdir(exist_ok=True)
+    measured = BUILD / "measured"
+    pictures = ("--png", BUILD / "compare.png", "--html", BUILD / "report.html")
+    with measured.open("wb") as file:
+        if call([environment(ALL) / "d2lrnn", "compare", *COMPARE, "--json", *pictures], stdout=file) != 0:
+            raise SetupError("the comparison failed, so that the site's page of it cannot be made")
+    measured.replace(document)
+
+
+def test_site(arguments):
+    """Check the built site in a real browser."""
+    install_all()
+    return call([environment(ALL) / "python", "-m", "pytest", *(arguments or ["tests"]), "-m", "site"])
+
+
+def bench(arguments):
+    """Measure speed and memory, against the book's own package, into benchmarks/RESULTS.md: half an hour."""
+    installer = install_all()
+    installer.make("book")
+    script = [environment(ALL) / "python", ROOT / "benchmarks" / "bench.py"]
+    return call([*script, "--book-python", environment("book") / "python", *arguments])
+
+
+def clean(arguments):
+    """Remove all that these commands have made."""
+    for name in (".bootstrap", ".tox", "build", "dist"):
+        shutil.rmtree(ROOT / name, ignore_errors=True)
+    return 0
+
+
+def install_all(*, first_minute=False):
+    """Make the environment with all frameworks, or bring it up to date, and return its :class:`Installer`.
+
+    Args:
+        first_minute: Whether NumPy trains on the screen meanwhile, where it takes long.
+
+    Raises:
+        SetupError: If that fails.
+    """
+    new = not (environment(ALL) / "python").exists() and not (environment(ALL) / "python.exe").exists()
+    if not new:
+        installer = Installer()
+        installer.environ["D2LRNN_FRAMEWORKS"] = (ROOT / ".tox" / ALL / "frameworks").read_text(encoding="utf-8")
+        installer.make(ALL)
+        return installer
+    say("Everything is put into this folder (.bootstrap, .tox, build), and `make clean` removes it.")
+    say("Fetching uv and tox, which fetch the rest (70 MB) ...")
+    LOG.unlink(missing_ok=True)
+    installer = Installer()
+    able, problems = installer.available()
+    titles = " and ".join(", ".join([FRAMEWORKS[name] for name in able]).rsplit(", ", 1))
+    for problem in problems.values():
+        say(f"LEFT OUT: {problem}")
+    if "mxnet" in able and (missing := machine.missing_libraries()):
+        say(f"MXNet will need system libraries that are not here: {_remedy(missing)}")
+    if installer.cuda and not machine.has_nvidia_gpu():
+        say("PyTorch's index of builds without CUDA cannot be reached: the build with CUDA is fetched, 3 GB more.")
+    installer.environ["D2LRNN_FRAMEWORKS"] = ",".join(able)
+    if first_minute:
+        say("Fetching d2lrnn and NumPy (200 MB on disk) ...")
+        programs = installer.small_environment()
+    say(f"Fetching {titles}, {installer.size:.0f} GB on disk, with its words in {LOG.relative_to(ROOT)} ...")
+    process = installer.start_making(ALL)
+    try:
+        if first_minute:
+            say("Meanwhile the same model in NumPy, with 256 units:", "")
+            call([programs / "d2lrnn", "train", *FIRST, "--out", BOOTSTRAP / "first-run"])
+            say("")
+        installer.wait_for(process, titles)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    (ROOT / ".tox" / ALL / "frameworks").write_text(",".join(able), encoding="utf-8")
+    return installer
+
+
+COMMANDS = {
+    name.replace("_", "-"): function
+    for name, function in globals().copy().items()
+    if name in ("compare", "test", "lint", "notebooks", "lessons", "site", "test_site", "bench", "clean")
+}
+
+
+def main(arguments):
+    """Run the command that is named, and return its exit code."""
+    told = "\n".join(f"  {name:<10} {function.__doc__.splitlines()[0]}" for name, function in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Each command sets up what it needs, in this folder.",
+        epilog=f"commands:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to what the command runs")
+    args = parser.parse_args(arguments)
+    try:
+        return COMMANDS[args.command](args.arguments)
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

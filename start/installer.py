@@ -1,0 +1,278 @@
+"""Environments for everything that is done in a clone, made inside it; the installer's own words go to a log.
+
+uv fetches what an environment needs, all at once, and tox says what that is. Both are put into a folder of the clone by
+pip, with --target: that works where a system's Python refuses other installs, and where it has no venv module.
+"""
+
+import ast
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOTSTRAP = ROOT / ".bootstrap"
+BUILD = ROOT / "build"
+LOG = BUILD / "install.log"
+CONSTRAINTS = ROOT / "constraints.txt"
+OVERRIDES = ROOT / "start" / "overrides.txt"
+WITHOUT_CUDA_TOOLS = ROOT / "start" / "overrides-without-gpu.txt"
+TOOLS = ("tox", "tox-uv", "uv")
+FRAMEWORKS = {"torch": "PyTorch", "mxnet": "MXNet", "tensorflow": "TensorFlow"}
+_GB = 1e9
+# What an environment with all three takes on disk, as measured on Linux x86-64, in GB
+SIZE, SIZE_WITH_CUDA = 3.0, 5.9
+_WINDOWS = sys.platform == "win32"
+
+
+class SetupError(Exception):
+    """Something cannot be set up here; the message says what to do."""
+
+
+def say(*lines):
+    """Tell the user something, at once."""
+    print(*lines, sep="\n", flush=True)
+
+
+def bin_of(folder):
+    """Return the folder of an environment's programs."""
+    return folder / ("Scripts" if _WINDOWS else "bin")
+
+
+def environment(name):
+    """Return the folder of programs of one of tox's environments."""
+    return bin_of(ROOT / ".tox" / name)
+
+
+def _clean_environ():
+    """Return the variables of this process, without those that lead another Python astray."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+
+
+def call(command, *, log=False, **options):
+    """Run a command in the clone and return its exit code.
+
+    Args:
+        command: Its words.
+        log: Whether what it says goes to the log instead of the screen.
+        **options: Of ``subprocess.Popen``.
+    """
+    with start(command, log=log, **options) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+
+
+def start(command, *, log=False, **options):
+    """Start a command in the clone and return its process; the arguments are those of :func:`call`."""
+    options.setdefault("env", _clean_environ())
+    words = [str(word) for word in command]
+    if not log:
+        return subprocess.Popen(words, cwd=ROOT, **options)
+    BUILD.mkdir(exist_ok=True)
+    with LOG.open("a", encoding="utf-8") as file:
+        file.write(f"$ {' '.join(words)}\n")
+        file.flush()
+        return subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file, **options)
+
+
+def must(command, what, **options):
+    """Run a command whose words go to the log.
+
+    Raises:
+        SetupError: If it fails: what did, and the end of the log.
+    """
+    if (code := call(command, log=True, **options)) != 0:
+        raise SetupError(failure(what, code))
+
+
+def failure(what, code):
+    """Return the message about an installation that failed: the last lines of the log, and where it is."""
+    lines = [line for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    told = "\n".join(f"  | {line}" for line in lines[-8:])
+    return f"{what} failed with exit code {code}:\n{told}\nAll of it is in {LOG.relative_to(ROOT)}."
+
+
+def get_tools():
+    """Put uv and tox into the clone, unless they are there.
+
+    Raises:
+        SetupError: If neither pip nor uv is here, or the tools cannot be fetched.
+    """
+    stamp, wanted = BOOTSTRAP / "made-by", f"{platform.python_version()} {CONSTRAINTS.read_text(encoding='utf-8')}"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    for left in BOOTSTRAP.glob("*"):
+        if left.name != "cache":
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    options = ["--target", BOOTSTRAP, "-c", CONSTRAINTS, *TOOLS]
+    if call([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
+    elif shutil.which("uv"):
+        command = ["uv", "pip", "install", "--python", sys.executable, *options]
+    else:
+        raise SetupError(
+            f"{sys.executable} has no pip: install it (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install "
+            "python3-pip; elsewhere: python -m ensurepip), or install uv"
+        )
+    must(command, "fetching uv and tox with pip")
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def _pip_settings():
+    """Return how this machine's pip is set up: from its files and from variables, which come last."""
+    said = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, env=_clean_environ(), check=False
+    )
+    found = {}
+    for line in sorted(said.stdout.splitlines(), key=lambda line: line.startswith(":env:")):
+        name, _, value = line.partition("=")
+        try:
+            found[name.rpartition(".")[2]] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            continue
+    return found
+
+
+def settings_for_uv():
+    """Return the variables that let uv use the same indexes, mirrors and certificates as this machine's pip."""
+    pip = _pip_settings()
+    settings = {}
+    for name, variable in (
+        ("index-url", "UV_DEFAULT_INDEX"),
+        ("extra-index-url", "UV_INDEX"),
+        ("find-links", "UV_FIND_LINKS"),
+        ("trusted-host", "UV_INSECURE_HOST"),
+        ("cert", "SSL_CERT_FILE"),
+    ):
+        if pip.get(name):
+            settings[variable] = " ".join(pip[name].split())
+    if "UV_INDEX" in settings:
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does it: the newest, wherever it is
+    return settings
+
+
+class Installer:
+    """Makes environments, with uv's settings as this machine needs them.
+
+    Attributes:
+        cuda: Whether PyTorch comes with CUDA.
+    """
+
+    def __init__(self):
+        get_tools()
+        overrides = [OVERRIDES]
+        self.environ = {"UV_CACHE_DIR": str(BOOTSTRAP / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
+        self.environ.update(settings_for_uv())
+        self.cuda = machine.is_linux() and not _has_cpu_build_of_torch(self.environ.get("UV_FIND_LINKS", ""))
+        if self.cuda and not machine.has_nvidia_gpu():
+            if machine.answers(machine.CPU_BUILDS_OF_TORCH):
+                self.environ["UV_TORCH_BACKEND"] = "cpu"
+                self.cuda = False
+            else:
+                overrides.append(WITHOUT_CUDA_TOOLS)
+        # Paths with a space would be two; uv reads a file of the folder in which it runs, which is this one
+        self.environ["UV_OVERRIDE"] = " ".join(str(path.relative_to(ROOT)) for path in overrides)
+        self.environ["UV_CONSTRAINT"] = str(CONSTRAINTS.relative_to(ROOT))
+        self.environ = {**_clean_environ(), **self.environ, **{k: v for k, v in os.environ.items() if k.startswith("UV_")}}
+        self.uv = bin_of(BOOTSTRAP) / ("uv.exe" if _WINDOWS else "uv")
+        if not self.uv.exists():  # pip --target puts programs into bin, on every system
+            self.uv = BOOTSTRAP / "bin" / self.uv.name
+
+    @property
+    def size(self):
+        """About how much the environment with all frameworks takes on disk, in GB."""
+        return SIZE_WITH_CUDA if self.cuda else SIZE
+
+    def tox(self, *words):
+        """Return the words of a command that runs tox, and its variables."""
+        environ = {**self.environ, "PYTHONPATH": str(BOOTSTRAP), "PATH": self._path()}
+        return [sys.executable, "-m", "tox", *words], environ
+
+    def _path(self):
+        return os.pathsep.join([str(self.uv.parent), os.environ.get("PATH", os.defpath)])
+
+    def make(self, name):
+        """Make one of tox's environments, or bring it up to date.
+
+        Raises:
+            SetupError: If that fails.
+        """
+        command, environ = self.tox("run", "-e", name, "--notest")
+        must(command, f"making the environment {name!r}", env=environ)
+
+    def start_making(self, name):
+        """Begin to make one of tox's environments and return the process; see :meth:`wait_for`."""
+        command, environ = self.tox("run", "-e", name, "--notest")
+        return start(command, log=True, env=environ)
+
+    def wait_for(self, process, what):
+        """Wait for an installation, and show how far it is.
+
+        Raises:
+            SetupError: If it fails.
+        """
+        began, before = time.monotonic(), shutil.disk_usage(ROOT).free
+        shown = began
+        while process.poll() is None:
+            time.sleep(0.2)
+            now = time.monotonic()
+            if now - shown >= (1 if sys.stdout.isatty() else 15):
+                shown = now
+                done = max(0, before - shutil.disk_usage(ROOT).free) / _GB
+                line = f"fetching {what}: {done:.1f} GB more on disk after {now - began:.0f} s"
+                print(f"\r{line} " if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+        if sys.stdout.isatty():
+            print("\r" + " " * 78 + "\r", end="", flush=True)
+        if process.returncode != 0:
+            raise SetupError(failure(f"fetching {what}", process.returncode))
+
+    def small_environment(self):
+        """Make an environment with d2lrnn and no framework, and return its folder of programs.
+
+        Raises:
+            SetupError: If that fails.
+        """
+        folder = BOOTSTRAP / "numpy"
+        programs = bin_of(folder)
+        must([self.uv, "venv", "--clear", "--python", sys.executable, folder], "making an environment", env=self.environ)
+        install = [self.uv, "pip", "install", "--python", programs / "python", str(ROOT)]
+        must(install, "installing d2lrnn", env=self.environ)
+        return programs
+
+    def available(self):
+        """Return which frameworks can be installed here, and of the others why not."""
+        able, problems = [], {}
+        for name, title in FRAMEWORKS.items():
+            if name == "mxnet" and not machine.has_mxnet_builds():
+                problems[name] = f"{title} 1.9.1, its last release, has no build for {platform.system()} "
+                problems[name] += f"{platform.machine()}: use Linux for it (a container, WSL or Colab)"
+            elif not self._resolves(name):
+                problems[name] = f"the package index has no {title} for {machine.describe()} (yet)"
+            else:
+                able.append(name)
+        return able, problems
+
+    def _resolves(self, name):
+        command = [
+            self.uv, "pip", "compile", "--quiet", "--no-header", "--python", sys.executable, "--only-binary", ":all:",
+            "--extra", name, ROOT / "pyproject.toml", "--output-file", BUILD / f"{name}.txt",
+        ]  # fmt: skip
+        return call(command, log=True, env=self.environ) == 0
+
+
+def _has_cpu_build_of_torch(places):
+    """Return whether one of this machine's own folders of wheels has a build of PyTorch for this Python without CUDA."""
+    tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    return any(
+        "+cpu" in wheel.name and f"-{tag}-" in wheel.name
+        for place in places.split()
+        for wheel in Path(place.removeprefix("file://")).glob("torch-*.whl")
+    )

@@ -1,0 +1,59 @@
+"""What this machine has, and what it lacks: graphics cards, system libraries, networks."""
+
+import ctypes
+import platform
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+# What MXNet's wheel for x86-64 loads and does not bring along, and the Debian packages that have it
+LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
+CPU_BUILDS_OF_TORCH = "https://download.pytorch.org/whl/cpu/torch/"
+_PATIENCE = 5  # seconds that an index has to answer
+
+
+def has_nvidia_gpu():
+    """Return whether this machine has an NVIDIA GPU with its driver."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/gpus").is_dir()
+
+
+def has_mxnet_builds():
+    """Return whether MXNet 1.9.1 has a build for this machine."""
+    system, machine = platform.system(), platform.machine().lower()
+    if system == "Darwin":
+        return machine == "x86_64"
+    return system == "Linux" and machine in ("x86_64", "aarch64")
+
+
+def missing_libraries():
+    """Return the packages, by Debian's names, of the system libraries that MXNet needs and that are not here."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return []
+    missing = []
+    for library, package in LIBRARIES.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append(package)
+    return missing
+
+
+def answers(url):
+    """Return whether an address answers within a few seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
+            return answer.status == 200
+    except (OSError, ValueError, urllib.error.URLError):
+        return False
+
+
+def describe():
+    """Return this Python and this system, as people name them."""
+    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def is_linux():
+    """Return whether this is Linux, where PyTorch's wheels in the package index bring CUDA along."""
+    return sys.platform.startswith("linux")
