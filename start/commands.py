@@ -146,7 +146,7 @@ def install_all(*, first_minute=False):
     new = not (environment(ALL) / "python").exists() and not (environment(ALL) / "python.exe").exists()
     if not new:
         installer = Installer()
-        installer.environ["D2LRNN_FRAMEWORKS"] = (ROOT / ".tox" / ALL / "frameworks").read_text(encoding="utf-8")
+        installer.choose((ROOT / ".tox" / ALL / "frameworks").read_text(encoding="utf-8").split())
         installer.make(ALL)
         return installer
     say("Everything is put into this folder (.bootstrap, .tox, build), and `make clean` removes it.")
@@ -161,7 +161,7 @@ def install_all(*, first_minute=False):
         say(f"MXNet will need system libraries that are not here: {_remedy(missing)}")
     if installer.cuda and not machine.has_nvidia_gpu():
         say("PyTorch's index of builds without CUDA cannot be reached: the build with CUDA is fetched, 3 GB more.")
-    installer.environ["D2LRNN_FRAMEWORKS"] = ",".join(able)
+    installer.choose(able)
     if first_minute:
         say("Fetching d2lrnn and NumPy (200 MB on disk) ...")
         programs = installer.small_environment()
@@ -177,7 +177,7 @@ def install_all(*, first_minute=False):
         process.terminate()
         process.wait()
         raise
-    (ROOT / ".tox" / ALL / "frameworks").write_text(",".join(able), encoding="utf-8")
+    (ROOT / ".tox" / ALL / "frameworks").write_text(" ".join(able), encoding="utf-8")
     return installer
 
 

@@ -234,6 +234,11 @@ class Installer:
         if process.returncode != 0:
             raise SetupError(failure(f"fetching {what}", process.returncode))
 
+    def choose(self, names):
+        """Let the environment with all frameworks have these only; tox.ini reads the variables."""
+        for name in FRAMEWORKS:
+            self.environ[f"D2LRNN_{name.upper()}"] = name if name in names else ""
+
     def small_environment(self):
         """Make an environment with d2lrnn and no framework, and return its folder of programs.
 
