@@ -14,6 +14,7 @@ TESTED = ("lint", "base", "torch", "mxnet", "tensorflow", ALL)
 COMPARE = ("--epochs", "100", "--seed", "1")
 # What NumPy trains in the first minute, while the frameworks are fetched
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
+CHOSEN = ROOT / ".tox" / "frameworks"  # which ones that environment has
 OLDEST_FOR_SITE = (3, 11)
 
 
@@ -44,6 +45,8 @@ def test(arguments):
     say(f"Testing {', '.join(names)}: about 16 minutes on two cores and {_test_size(installer):.0f} GB on disk in all.")
     command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names))
     code = call(command, env=environ)
+    if ALL in names:
+        CHOSEN.write_text(" ".join(FRAMEWORKS), encoding="utf-8")
     _say_what_is_left_out(left_out)
     return code
 
@@ -143,10 +146,9 @@ def install_all(*, first_minute=False):
     Raises:
         SetupError: If that fails.
     """
-    new = not (environment(ALL) / "python").exists() and not (environment(ALL) / "python.exe").exists()
-    if not new:
+    if shutil.which("d2lrnn", path=environment(ALL)) and CHOSEN.is_file():
         installer = Installer()
-        installer.choose((ROOT / ".tox" / ALL / "frameworks").read_text(encoding="utf-8").split())
+        installer.choose(CHOSEN.read_text(encoding="utf-8").split())
         installer.make(ALL)
         return installer
     say("Everything is put into this folder (.bootstrap, .tox, build), and `make clean` removes it.")
@@ -177,7 +179,7 @@ def install_all(*, first_minute=False):
         process.terminate()
         process.wait()
         raise
-    (ROOT / ".tox" / ALL / "frameworks").write_text(" ".join(able), encoding="utf-8")
+    CHOSEN.write_text(" ".join(able), encoding="utf-8")
     return installer
 
 
