@@ -3,9 +3,10 @@
 import argparse
 import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import machine
-from installer import BOOTSTRAP, BUILD, FRAMEWORKS, LOG, ROOT, Installer, SetupError, call, environment, say
+from installer import BUILD, FRAMEWORKS, LOG, ROOT, Installer, SetupError, Words, call, environment, say
 
 PROGRAM = "python3 start"
 ALL = "parity"  # the environment with all frameworks
@@ -13,18 +14,19 @@ TESTED = ("lint", "base", "torch", "mxnet", "tensorflow", ALL)
 # Few enough epochs to end within three minutes on two cores; the book trains for 500.
 COMPARE = ("--epochs", "100", "--seed", "1")
 # What NumPy trains in the first minute, while the frameworks are fetched
+FIRST_RUN = BUILD / "first-minute"
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
 CHOSEN = ROOT / ".tox" / "frameworks"  # which ones that environment has
 OLDEST_FOR_SITE = (3, 11)
 
 
-def compare(arguments):
+def compare(arguments: Sequence[str]) -> int:
     """Train the book's model in every framework, and put them side by side: a table, compare.png, report.html."""
     install_all(first_minute=True)
     return call([environment(ALL) / "d2lrnn", "compare", *(arguments or COMPARE)])
 
 
-def test(arguments):
+def test(arguments: Sequence[str]) -> int:
     """Run all tests, each backend's in an environment of its own; or those of the environments that are named."""
     if unknown := [name for name in arguments if name not in TESTED]:
         raise SetupError(f"no environment is named {', '.join(unknown)}: use some of {', '.join(TESTED)}")
@@ -51,41 +53,41 @@ def test(arguments):
     return code
 
 
-def _test_size(installer):
+def _test_size(installer: Installer) -> float:
     return installer.size + 2
 
 
-def _say_what_is_left_out(left_out):
+def _say_what_is_left_out(left_out: Mapping[str, str]) -> None:
     for name, problem in left_out.items():
         say(f"LEFT OUT: the tests of {name}: {problem}")
 
 
-def _remedy(missing):
+def _remedy(missing: Sequence[str]) -> str:
     return f"apt install {' '.join(missing)} (elsewhere: the packages that have libgomp and libquadmath)"
 
 
-def lint(arguments):
+def lint(arguments: Sequence[str]) -> int:
     """Check the code: ruff and mypy."""
     command, environ = Installer().tox("run", "-e", "lint", *arguments)
     return call(command, env=environ)
 
 
-def notebooks(arguments):
+def notebooks(arguments: Sequence[str]) -> int:
     """Write the notebooks of the lessons, after a change to one."""
     return _generator("write", *arguments)
 
 
-def lessons(arguments):
+def lessons(arguments: Sequence[str]) -> int:
     """Execute all lessons, and keep them with their outputs in build/lessons."""
     return _generator("execute", *arguments)
 
 
-def _generator(*words):
+def _generator(*words: str) -> int:
     install_all()
     return call([environment(ALL) / "python", ROOT / "notebooks" / "generator", *words])
 
 
-def site(arguments):
+def site(arguments: Sequence[str]) -> int:
     """Build the site in build/site: executes what was not executed yet, and measures what its comparison page shows."""
     if sys.version_info[:2] < OLDEST_FOR_SITE:
         raise SetupError("the site needs Python 3.11 or later: name one (PYTHON=python3.12 make site)")
@@ -94,14 +96,23 @@ def site(arguments):
     _measure()
     for folder in ("site", "doctrees"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
-    sphinx = [environment(ALL) / "sphinx-build", "-W", "--keep-going", "-q", "-d", BUILD / "doctrees", "-b", "html"]
+    sphinx: Words = [
+        environment(ALL) / "sphinx-build",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        BUILD / "doctrees",
+        "-b",
+        "html",
+    ]
     if code := call([*sphinx, ROOT / "notebooks" / "site", BUILD / "site"]):
         return code
     say("the site: build/site/index.html")
     return 0
 
 
-def _measure():
+def _measure() -> None:
     """Compare all frameworks for the site, unless that was done since the code changed."""
     document = BUILD / "compare.json"
     sources = [*(ROOT / "d2lrnn").rglob("*.py"), ROOT / "start" / "commands.py"]
@@ -116,28 +127,28 @@ def _measure():
     measured.replace(document)
 
 
-def test_site(arguments):
+def test_site(arguments: Sequence[str]) -> int:
     """Check the built site in a real browser."""
     install_all()
     return call([environment(ALL) / "python", "-m", "pytest", *(arguments or ["tests"]), "-m", "site"])
 
 
-def bench(arguments):
+def bench(arguments: Sequence[str]) -> int:
     """Measure speed and memory, against the book's own package, into benchmarks/RESULTS.md: half an hour."""
     installer = install_all()
     installer.make("book")
-    script = [environment(ALL) / "python", ROOT / "benchmarks" / "bench.py"]
+    script: Words = [environment(ALL) / "python", ROOT / "benchmarks" / "bench.py"]
     return call([*script, "--book-python", environment("book") / "python", *arguments])
 
 
-def clean(arguments):
+def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
     for name in (".bootstrap", ".tox", "build", "dist"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     return 0
 
 
-def install_all(*, first_minute=False):
+def install_all(*, first_minute: bool = False) -> Installer:
     """Make the environment with all frameworks, or bring it up to date, and return its :class:`Installer`.
 
     Args:
@@ -172,7 +183,8 @@ def install_all(*, first_minute=False):
     try:
         if first_minute:
             say("Meanwhile the same model in NumPy, with 256 units:", "")
-            call([programs / "d2lrnn", "train", *FIRST, "--out", BOOTSTRAP / "first-run"])
+            shutil.rmtree(FIRST_RUN, ignore_errors=True)
+            call([programs / "d2lrnn", "train", *FIRST, "--out", FIRST_RUN.relative_to(ROOT)])
             say("")
         installer.wait_for(process, titles)
     except BaseException:
@@ -183,16 +195,22 @@ def install_all(*, first_minute=False):
     return installer
 
 
-COMMANDS = {
-    name.replace("_", "-"): function
-    for name, function in globals().copy().items()
-    if name in ("compare", "test", "lint", "notebooks", "lessons", "site", "test_site", "bench", "clean")
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "compare": compare,
+    "test": test,
+    "lint": lint,
+    "notebooks": notebooks,
+    "lessons": lessons,
+    "site": site,
+    "test-site": test_site,
+    "bench": bench,
+    "clean": clean,
 }
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     """Run the command that is named, and return its exit code."""
-    told = "\n".join(f"  {name:<10} {function.__doc__.splitlines()[0]}" for name, function in COMMANDS.items())
+    told = "\n".join(f"  {name:<10} {str(function.__doc__).splitlines()[0]}" for name, function in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Each command sets up what it needs, in this folder.",

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import machine
 
@@ -27,6 +29,7 @@ FRAMEWORKS = {"torch": "PyTorch", "mxnet": "MXNet", "tensorflow": "TensorFlow"}
 _GB = 1e9
 # What an environment with all three takes on disk, as measured on Linux x86-64, in GB
 SIZE, SIZE_WITH_CUDA = 3.0, 5.9
+Words = Sequence["str | Path"]  # of a command
 _WINDOWS = sys.platform == "win32"
 
 
@@ -34,27 +37,29 @@ class SetupError(Exception):
     """Something cannot be set up here; the message says what to do."""
 
 
-def say(*lines):
+def say(*lines: str) -> None:
     """Tell the user something, at once."""
     print(*lines, sep="\n", flush=True)
 
 
-def bin_of(folder):
+def bin_of(folder: Path) -> Path:
     """Return the folder of an environment's programs."""
     return folder / ("Scripts" if _WINDOWS else "bin")
 
 
-def environment(name):
+def environment(name: str) -> Path:
     """Return the folder of programs of one of tox's environments."""
     return bin_of(ROOT / ".tox" / name)
 
 
-def _clean_environ():
+def _clean_environ() -> dict[str, str]:
     """Return the variables of this process, without those that lead another Python astray."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    return {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
 
 
-def call(command, *, log=False, **options):
+def call(command: Words, *, log: bool = False, **options: Any) -> int:
     """Run a command in the clone and return its exit code.
 
     Args:
@@ -70,7 +75,7 @@ def call(command, *, log=False, **options):
             raise
 
 
-def start(command, *, log=False, **options):
+def start(command: Words, *, log: bool = False, **options: Any) -> subprocess.Popen[bytes]:
     """Start a command in the clone and return its process; the arguments are those of :func:`call`."""
     options.setdefault("env", _clean_environ())
     words = [str(word) for word in command]
@@ -83,7 +88,7 @@ def start(command, *, log=False, **options):
         return subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file, **options)
 
 
-def must(command, what, **options):
+def must(command: Words, what: str, **options: Any) -> None:
     """Run a command whose words go to the log.
 
     Raises:
@@ -93,14 +98,14 @@ def must(command, what, **options):
         raise SetupError(failure(what, code))
 
 
-def failure(what, code):
+def failure(what: str, code: int) -> str:
     """Return the message about an installation that failed: the last lines of the log, and where it is."""
     lines = [line for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     told = "\n".join(f"  | {line}" for line in lines[-8:])
     return f"{what} failed with exit code {code}:\n{told}\nAll of it is in {LOG.relative_to(ROOT)}."
 
 
-def get_tools():
+def get_tools() -> None:
     """Put uv and tox into the clone, unless they are there.
 
     Raises:
@@ -112,9 +117,9 @@ def get_tools():
     for left in BOOTSTRAP.glob("*"):
         if left.name != "cache":
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-    options = ["--target", BOOTSTRAP, "-c", CONSTRAINTS, *TOOLS]
+    options: Words = ["--target", BOOTSTRAP, "-c", CONSTRAINTS, *TOOLS]
     if call([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
+        command: Words = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
     elif shutil.which("uv"):
         command = ["uv", "pip", "install", "--python", sys.executable, *options]
     else:
@@ -126,10 +131,14 @@ def get_tools():
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def _pip_settings():
+def _pip_settings() -> dict[str, str]:
     """Return how this machine's pip is set up: from its files and from variables, which come last."""
     said = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, env=_clean_environ(), check=False
+        [sys.executable, "-m", "pip", "config", "list"],
+        capture_output=True,
+        text=True,
+        env=_clean_environ(),
+        check=False,
     )
     found = {}
     for line in sorted(said.stdout.splitlines(), key=lambda line: line.startswith(":env:")):
@@ -141,7 +150,7 @@ def _pip_settings():
     return found
 
 
-def settings_for_uv():
+def settings_for_uv() -> dict[str, str]:
     """Return the variables that let uv use the same indexes, mirrors and certificates as this machine's pip."""
     pip = _pip_settings()
     settings = {}
@@ -166,7 +175,7 @@ class Installer:
         cuda: Whether PyTorch comes with CUDA.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         get_tools()
         overrides = [OVERRIDES]
         self.environ = {"UV_CACHE_DIR": str(BOOTSTRAP / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
@@ -181,25 +190,29 @@ class Installer:
         # Paths with a space would be two; uv reads a file of the folder in which it runs, which is this one
         self.environ["UV_OVERRIDE"] = " ".join(str(path.relative_to(ROOT)) for path in overrides)
         self.environ["UV_CONSTRAINT"] = str(CONSTRAINTS.relative_to(ROOT))
-        self.environ = {**_clean_environ(), **self.environ, **{k: v for k, v in os.environ.items() if k.startswith("UV_")}}
+        self.environ = {
+            **_clean_environ(),
+            **self.environ,
+            **{k: v for k, v in os.environ.items() if k.startswith("UV_")},
+        }
         self.uv = bin_of(BOOTSTRAP) / ("uv.exe" if _WINDOWS else "uv")
         if not self.uv.exists():  # pip --target puts programs into bin, on every system
             self.uv = BOOTSTRAP / "bin" / self.uv.name
 
     @property
-    def size(self):
+    def size(self) -> float:
         """About how much the environment with all frameworks takes on disk, in GB."""
         return SIZE_WITH_CUDA if self.cuda else SIZE
 
-    def tox(self, *words):
+    def tox(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """Return the words of a command that runs tox, and its variables."""
         environ = {**self.environ, "PYTHONPATH": str(BOOTSTRAP), "PATH": self._path()}
         return [sys.executable, "-m", "tox", *words], environ
 
-    def _path(self):
+    def _path(self) -> str:
         return os.pathsep.join([str(self.uv.parent), os.environ.get("PATH", os.defpath)])
 
-    def make(self, name):
+    def make(self, name: str) -> None:
         """Make one of tox's environments, or bring it up to date.
 
         Raises:
@@ -208,12 +221,12 @@ class Installer:
         command, environ = self.tox("run", "-e", name, "--notest")
         must(command, f"making the environment {name!r}", env=environ)
 
-    def start_making(self, name):
+    def start_making(self, name: str) -> subprocess.Popen[bytes]:
         """Begin to make one of tox's environments and return the process; see :meth:`wait_for`."""
         command, environ = self.tox("run", "-e", name, "--notest")
         return start(command, log=True, env=environ)
 
-    def wait_for(self, process, what):
+    def wait_for(self, process: subprocess.Popen[bytes], what: str) -> None:
         """Wait for an installation, and show how far it is.
 
         Raises:
@@ -228,18 +241,20 @@ class Installer:
                 shown = now
                 done = max(0, before - shutil.disk_usage(ROOT).free) / _GB
                 line = f"fetching {what}: {done:.1f} GB more on disk after {now - began:.0f} s"
-                print(f"\r{line} " if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+                print(
+                    f"\r{line} " if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True
+                )
         if sys.stdout.isatty():
             print("\r" + " " * 78 + "\r", end="", flush=True)
         if process.returncode != 0:
             raise SetupError(failure(f"fetching {what}", process.returncode))
 
-    def choose(self, names):
+    def choose(self, names: Sequence[str]) -> None:
         """Let the environment with all frameworks have these only; tox.ini reads the variables."""
         for name in FRAMEWORKS:
             self.environ[f"D2LRNN_{name.upper()}"] = name if name in names else ""
 
-    def small_environment(self):
+    def small_environment(self) -> Path:
         """Make an environment with d2lrnn and no framework, and return its folder of programs.
 
         Raises:
@@ -247,12 +262,14 @@ class Installer:
         """
         folder = BOOTSTRAP / "numpy"
         programs = bin_of(folder)
-        must([self.uv, "venv", "--clear", "--python", sys.executable, folder], "making an environment", env=self.environ)
-        install = [self.uv, "pip", "install", "--python", programs / "python", str(ROOT)]
+        must(
+            [self.uv, "venv", "--clear", "--python", sys.executable, folder], "making an environment", env=self.environ
+        )
+        install: Words = [self.uv, "pip", "install", "--python", folder, ROOT]
         must(install, "installing d2lrnn", env=self.environ)
         return programs
 
-    def available(self):
+    def available(self) -> tuple[list[str], dict[str, str]]:
         """Return which frameworks can be installed here, and of the others why not."""
         able, problems = [], {}
         for name, title in FRAMEWORKS.items():
@@ -265,16 +282,16 @@ class Installer:
                 able.append(name)
         return able, problems
 
-    def _resolves(self, name):
-        command = [
+    def _resolves(self, name: str) -> bool:
+        command: Words = [
             self.uv, "pip", "compile", "--quiet", "--no-header", "--python", sys.executable, "--only-binary", ":all:",
             "--extra", name, ROOT / "pyproject.toml", "--output-file", BUILD / f"{name}.txt",
         ]  # fmt: skip
         return call(command, log=True, env=self.environ) == 0
 
 
-def _has_cpu_build_of_torch(places):
-    """Return whether one of this machine's own folders of wheels has a build of PyTorch for this Python without CUDA."""
+def _has_cpu_build_of_torch(places: str) -> bool:
+    """Return whether a folder of this machine's own has a wheel of PyTorch without CUDA for this Python."""
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     return any(
         "+cpu" in wheel.name and f"-{tag}-" in wheel.name

@@ -14,12 +14,12 @@ CPU_BUILDS_OF_TORCH = "https://download.pytorch.org/whl/cpu/torch/"
 _PATIENCE = 5  # seconds that an index has to answer
 
 
-def has_nvidia_gpu():
+def has_nvidia_gpu() -> bool:
     """Return whether this machine has an NVIDIA GPU with its driver."""
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/gpus").is_dir()
 
 
-def has_mxnet_builds():
+def has_mxnet_builds() -> bool:
     """Return whether MXNet 1.9.1 has a build for this machine."""
     system, machine = platform.system(), platform.machine().lower()
     if system == "Darwin":
@@ -27,7 +27,7 @@ def has_mxnet_builds():
     return system == "Linux" and machine in ("x86_64", "aarch64")
 
 
-def missing_libraries():
+def missing_libraries() -> list[str]:
     """Return the packages, by Debian's names, of the system libraries that MXNet needs and that are not here."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return []
@@ -40,20 +40,20 @@ def missing_libraries():
     return missing
 
 
-def answers(url):
+def answers(url: str) -> bool:
     """Return whether an address answers within a few seconds."""
     try:
         with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except (OSError, ValueError, urllib.error.URLError):
         return False
 
 
-def describe():
+def describe() -> str:
     """Return this Python and this system, as people name them."""
     return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
-def is_linux():
+def is_linux() -> bool:
     """Return whether this is Linux, where PyTorch's wheels in the package index bring CUDA along."""
     return sys.platform.startswith("linux")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 from conftest import NO_SERVER, able
 
@@ -64,11 +65,10 @@ EXPECTED = {
 
 def environments():
     """Return, for each environment of make test that has tests, what is asked for and which tests are chosen."""
-    run = re.search(r"^test:.*\n\t@\$\(TOX\) run.* -e (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     found = {}
-    for name in run[1].split(","):
+    for name in commands.TESTED:
         if name == "lint":
             continue
         asked = chosen = None

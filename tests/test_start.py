@@ -1,0 +1,380 @@
+"""The commands of a clone, ``python3 start ...``, with a uv, a tox and a pip that only say what they were asked."""
+
+import ast
+import configparser
+import http.server
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import commands
+import installer
+import machine
+import pytest
+
+ROOT = Path(installer.__file__).resolve().parents[1]
+START = ROOT / "start"
+
+
+@pytest.fixture
+def front():
+    """Return start/__main__.py as a module."""
+    spec = importlib.util.spec_from_file_location("front_of_start", START / "__main__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Which Python
+
+
+def test_an_old_python_can_read_the_front_door():
+    tree = ast.parse((START / "__main__.py").read_text(encoding="utf-8"), feature_version=(3, 4))
+    new = [node for node in ast.walk(tree) if isinstance(node, (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr))]
+    assert not new
+
+
+def test_the_pythons_are_those_that_the_package_promises(front):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    versions = [(3, int(minor)) for minor in re.findall(r"Programming Language :: Python :: 3\.(\d+)", text)]
+    assert versions == [(3, minor) for minor in range(front.OLDEST[1], front.NEWEST[1] + 1)]
+
+
+@pytest.mark.parametrize(("version", "able"), [
+    ((3, 9, 18), False), ((3, 10, 0), True), ((3, 14, 2), True), ((3, 15, 0), False), ((2, 7, 18), False),
+])  # fmt: skip
+def test_which_pythons_will_do(front, version, able):
+    assert front.supported(version) == able
+
+
+def test_a_python_that_was_named_and_will_not_do_is_refused(front, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    monkeypatch.setenv("PYTHON", "python3.9")
+    assert front.main() == 2
+    err = capsys.readouterr().err
+    assert err.startswith("d2lrnn needs Python 3.10 to 3.14: ")
+    assert "which PYTHON names, is Python 3.9.18.\nGet one" in err
+
+
+def test_without_a_python_that_will_do_it_is_said_how_to_get_one(front, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    monkeypatch.delenv("PYTHON", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert front.main() == 2
+    assert "this is Python 3.9.18, and no other one is on the path.\nGet one" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in are shell scripts")
+def test_another_python_on_the_path_is_used_the_newest_one_first(front, monkeypatch, capfd, tmp_path):
+    for name, version in (("python3.11", "3.11.2"), ("python3.13", "3.13.5"), ("python3.14", "broken")):
+        program(tmp_path / name, f'case "$1" in -c) echo {version};; *) echo "{name} $*"; exit 7;; esac')
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    monkeypatch.setattr(sys, "argv", ["start", "compare", "--epochs", "3"])
+    monkeypatch.delenv("PYTHON", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    assert front.main() == 7
+    out, err = capfd.readouterr()
+    assert err == "Python 3.9 is not supported: using python3.13\n"
+    assert out == f"python3.13 {START} compare --epochs 3\n"
+
+
+# The commands
+
+
+def program(path, script):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_make_has_the_same_commands():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split() == list(commands.COMMANDS)
+
+
+def test_what_is_tested_is_what_tox_has():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    assert tox["tox"]["env_list"].split(", ") == list(commands.TESTED)
+
+
+@pytest.mark.parametrize("words", [[], ["tset"]], ids=["none", "wrong"])
+def test_a_command_that_there_is_not(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        commands.main(words)
+    assert "usage: python3 start" in capsys.readouterr().err
+
+
+def test_help_says_what_each_command_does(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        commands.main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in commands.COMMANDS)
+
+
+def test_an_environment_that_there_is_not(capsys):
+    assert commands.main(["test", "jax"]) == 2
+    assert capsys.readouterr().err.startswith("error: no environment is named jax: use some of lint, base")
+
+
+@pytest.fixture
+def clone(monkeypatch, tmp_path):
+    """Move everything that the commands make into a folder of the test, with programs that say what they were asked."""
+    for name in ("ROOT", "BOOTSTRAP", "BUILD", "LOG"):
+        place = tmp_path / getattr(installer, name).relative_to(ROOT)
+        for module in (installer, commands):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, place)
+    monkeypatch.setattr(installer, "CONSTRAINTS", tmp_path / "constraints.txt")
+    monkeypatch.setattr(installer, "OVERRIDES", tmp_path / "overrides.txt")
+    monkeypatch.setattr(installer, "WITHOUT_CUDA_TOOLS", tmp_path / "without.txt")
+    monkeypatch.setattr(commands, "CHOSEN", tmp_path / ".tox" / "frameworks")
+    monkeypatch.setattr(commands, "FIRST_RUN", tmp_path / "build" / "first")
+    (tmp_path / "constraints.txt").write_text("")
+    (tmp_path / "build").mkdir()
+    monkeypatch.setattr(installer, "get_tools", lambda: None)
+    monkeypatch.setattr(machine, "answers", lambda url: False)
+    monkeypatch.setattr(machine, "missing_libraries", list)
+    monkeypatch.setattr(machine, "has_mxnet_builds", lambda: True)
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: False)
+    for name in [name for name in os.environ if name.startswith(("UV_", "D2LRNN_"))]:
+        monkeypatch.delenv(name)
+    program(tmp_path / ".bootstrap" / "bin" / "uv", 'echo "uv $*"')
+    return tmp_path
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in are shell scripts")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return the list of all commands that are run, which are not run, and succeed."""
+    ran = []
+
+    def call(command, *, log=False, **options):
+        ran.append(([str(word) for word in command], options.get("env", {})))
+        return 0
+
+    for module in (installer, commands):
+        monkeypatch.setattr(module, "call", call)
+    return ran
+
+
+def test_the_tests_of_all_environments_run_side_by_side(clone, asked):
+    (clone / ".tox").mkdir()
+    assert commands.main(["test"]) == 0
+    words, environ = asked[-1]
+    assert words[1:] == ["-m", "tox", "run-parallel", "--parallel", "auto", "-e", ",".join(commands.TESTED)]
+    assert environ["PYTHONPATH"] == str(clone / ".bootstrap")
+    assert (environ["UV_CONSTRAINT"], environ["UV_OVERRIDE"].split()[0]) == ("constraints.txt", "overrides.txt")
+
+
+def test_the_tests_of_one_environment(clone, asked):
+    assert commands.main(["test", "base"]) == 0
+    assert asked[-1][0][-2:] == ["-e", "base"]
+
+
+@posix
+def test_a_framework_that_the_index_does_not_have_is_left_out_and_named(clone, capsys, monkeypatch):
+    program(clone / ".bootstrap" / "bin" / "uv", 'case "$*" in *"--extra tensorflow"*) exit 1;; esac')
+    ran = []
+    monkeypatch.setattr(commands, "call", lambda command, **options: ran.append(command) or 0)
+    assert commands.main(["test"]) == 0
+    assert ran[0][-1] == "lint,base,torch,mxnet"
+    out = capsys.readouterr().out
+    why = f"the package index has no TensorFlow for {machine.describe()} (yet)"
+    assert out.count(f"LEFT OUT: the tests of tensorflow: {why}\n") == 2  # before, and after what scrolls by
+    assert out.count(f"LEFT OUT: the tests of parity: it needs all frameworks: {why}\n") == 2
+    assert commands.main(["test", "tensorflow"]) == 2
+    assert capsys.readouterr().err.strip() == f"error: tensorflow cannot be tested here: {why}"
+
+
+def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, asked, capsys, monkeypatch):
+    monkeypatch.setattr(machine, "missing_libraries", lambda: ["libgomp1", "libquadmath0"])
+    assert commands.main(["test"]) == 0
+    assert asked[-1][0][-1] == "lint,base,torch,tensorflow"
+    assert "apt install libgomp1 libquadmath0 (elsewhere: " in capsys.readouterr().out
+    assert commands.main(["test", "mxnet"]) == 2
+    assert "apt install libgomp1 libquadmath0" in capsys.readouterr().err
+
+
+def test_a_system_without_builds_of_mxnet(clone, asked, capsys, monkeypatch):
+    monkeypatch.setattr(machine, "has_mxnet_builds", lambda: False)
+    assert commands.main(["test"]) == 0
+    assert asked[-1][0][-1] == "lint,base,torch,tensorflow"
+    assert "use Linux for it (a container, WSL or Colab)" in capsys.readouterr().out
+
+
+@posix
+def test_the_first_minute(clone, capfd, monkeypatch):
+    """NumPy trains while the frameworks are fetched; then all are compared."""
+    program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", 'echo "d2lrnn $*"')
+    program(clone / ".tox" / "parity" / "bin" / "d2lrnn", 'echo "all: $*"')
+    begun = []
+
+    def start_making(self, name):
+        begun.append((name, {key: value for key, value in self.environ.items() if key.startswith("D2LRNN_")}))
+        return installer.start([sys.executable, "-c", "print('noise')"], log=True)
+
+    monkeypatch.setattr(installer.Installer, "start_making", start_making)
+    assert commands.main(["compare"]) == 0
+    out = capfd.readouterr().out
+    first, then = "d2lrnn train --backend numpy", "all: compare --epochs 100 --seed 1"
+    assert 0 < out.index("Fetching PyTorch, MXNet and TensorFlow") < out.index(first) < out.index(then)
+    assert "noise" not in out
+    assert begun == [("parity", {"D2LRNN_TORCH": "torch", "D2LRNN_MXNET": "mxnet", "D2LRNN_TENSORFLOW": "tensorflow"})]
+    # The second time everything is there
+    monkeypatch.setattr(installer.Installer, "make", lambda self, name: begun.append(name))
+    assert commands.main(["compare", "--epochs", "3"]) == 0
+    assert capfd.readouterr().out == "all: compare --epochs 3\n"
+    assert begun[1:] == ["parity"]
+
+
+@posix
+def test_an_installation_that_fails_names_its_log(clone, capfd, monkeypatch):
+    program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", "exit 0")
+    code = "import sys; print('no room', file=sys.stderr); sys.exit(3)"
+    monkeypatch.setattr(
+        installer.Installer, "start_making", lambda self, name: installer.start([sys.executable, "-c", code], log=True)
+    )
+    assert commands.main(["compare"]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("error: fetching PyTorch, MXNet and TensorFlow failed with exit code 3:\n")
+    assert err.endswith(f"  | no room\nAll of it is in {Path('build', 'install.log')}.\n")
+    assert not (clone / ".tox" / "frameworks").exists()  # so that the next try begins anew
+
+
+def test_clean_removes_what_was_made_and_nothing_else(clone):
+    (clone / ".tox" / "parity").mkdir(parents=True)
+    (clone / "runs").mkdir()
+    assert commands.main(["clean"]) == 0
+    assert sorted(path.name for path in clone.iterdir()) == ["constraints.txt", "runs"]
+
+
+# What is fetched
+
+
+@pytest.mark.parametrize(("gpu", "reached", "local", "backend", "cuda"), [
+    pytest.param(True, True, False, None, True, id="a-gpu"),
+    pytest.param(False, True, False, "cpu", False, id="no-gpu"),
+    pytest.param(False, False, False, None, True, id="no-gpu-and-no-index-of-cpu-builds"),
+    pytest.param(False, True, True, None, False, id="a-wheel-of-ones-own"),
+])  # fmt: skip
+def test_who_has_no_gpu_gets_no_cuda_where_it_can_be_helped(clone, monkeypatch, gpu, reached, local, backend, cuda):
+    monkeypatch.setattr(machine, "is_linux", lambda: True)
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: gpu)
+    monkeypatch.setattr(machine, "answers", lambda url: reached)
+    if local:
+        tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+        (clone / f"torch-2.13.0+cpu-{tag}-{tag}-linux_x86_64.whl").touch()
+    monkeypatch.setattr(installer, "settings_for_uv", lambda: {"UV_FIND_LINKS": str(clone)})
+    made = installer.Installer()
+    assert (made.environ.get("UV_TORCH_BACKEND"), made.cuda) == (backend, cuda)
+    slim = not gpu and not reached
+    assert made.environ["UV_OVERRIDE"].split() == ["overrides.txt", "without.txt"][: 2 if slim else 1]
+    assert made.size == (installer.SIZE_WITH_CUDA if cuda else installer.SIZE)
+
+
+def test_elsewhere_than_on_linux_pytorch_has_no_cuda(clone, monkeypatch):
+    monkeypatch.setattr(machine, "is_linux", lambda: False)
+    made = installer.Installer()
+    assert (made.cuda, "UV_TORCH_BACKEND" in made.environ) == (False, False)
+
+
+def test_uv_looks_where_pip_does(monkeypatch, tmp_path):
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://one.example/simple\nextra-index-url =\n    https://two.example/simple\n"
+        "    https://three.example/simple\n[install]\nfind-links = /wheels\n"
+    )
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mine.example/simple")
+    found = installer.settings_for_uv()
+    assert found["UV_DEFAULT_INDEX"] == "https://mine.example/simple"
+    assert found["UV_INDEX"] == "https://two.example/simple https://three.example/simple"
+    assert (found["UV_INDEX_STRATEGY"], found["UV_FIND_LINKS"]) == ("unsafe-best-match", "/wheels")
+
+
+def test_what_the_user_tells_uv_comes_first(clone, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", "/mine")
+    assert installer.Installer().environ["UV_CACHE_DIR"] == "/mine"
+
+
+def test_without_pip_and_without_uv(monkeypatch, tmp_path):
+    for name in ("BOOTSTRAP", "BUILD", "LOG"):
+        monkeypatch.setattr(installer, name, tmp_path / name)
+    monkeypatch.setattr(installer, "call", lambda command, **options: 1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(installer.SetupError, match=r"has no pip: install it \(Debian, Ubuntu: apt install python3-pip"):
+        installer.get_tools()
+
+
+def test_the_tools_are_fetched_once(monkeypatch, tmp_path):
+    for name in ("BOOTSTRAP", "BUILD", "LOG"):
+        monkeypatch.setattr(installer, name, tmp_path / name)
+    ran = []
+
+    def call(command, **options):
+        ran.append(command)
+        (tmp_path / "BOOTSTRAP").mkdir(exist_ok=True)
+        return 0
+
+    monkeypatch.setattr(installer, "call", call)
+    installer.get_tools()
+    fetched = len(ran)
+    installer.get_tools()
+    assert len(ran) == fetched == 2
+
+
+# The machine
+
+
+def test_whether_an_address_answers():
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.RequestHandlerClass.log_message = lambda *ignored: None
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    assert machine.answers(url)
+    assert not machine.answers(f"{url}nothing-here")
+    server.shutdown()
+    server.server_close()
+    assert not machine.answers(url)
+    assert not machine.answers("no address")
+
+
+def test_libraries_that_are_missing(monkeypatch):
+    def load(name):
+        if name == "libquadmath.so.0":
+            raise OSError(name)
+
+    monkeypatch.setattr(machine.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    assert machine.missing_libraries() == ["libquadmath0"]
+    monkeypatch.setattr(machine.platform, "system", lambda: "Darwin")
+    assert machine.missing_libraries() == []
+
+
+@pytest.mark.parametrize(("system", "kind", "there"), [
+    ("Linux", "x86_64", True), ("Linux", "aarch64", True), ("Darwin", "x86_64", True), ("Darwin", "arm64", False),
+    ("Windows", "AMD64", False), ("Linux", "ppc64le", False),
+])  # fmt: skip
+def test_where_mxnet_has_builds(monkeypatch, system, kind, there):
+    monkeypatch.setattr(machine.platform, "system", lambda: system)
+    monkeypatch.setattr(machine.platform, "machine", lambda: kind)
+    assert machine.has_mxnet_builds() == there
+
+
+def test_it_needs_the_standard_library_only():
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import commands; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, START], capture_output=True, text=True, check=True)
+    ours = {"commands", "installer", "machine", "__main__"}
+    others = {name.partition(".")[0] for name in done.stdout.split()} - ours - sys.stdlib_module_names
+    assert not others
