@@ -1,5 +1,7 @@
 """The lessons: their sources, the notebooks generated from them, their execution, and the pages made of them."""
 
+import importlib.machinery
+import importlib.util
 import itertools
 import json
 import os
@@ -276,16 +278,103 @@ def test_a_notebook_is_valid_and_has_no_outputs(lesson, framework):
     assert len(set(ids)) == len(ids)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
-    installs = [cell for cell in code if "%pip" in cell.source]
+    installs = [cell for cell in code if "pip" in cell.source]
     assert installs == [notebook.cells[1]]
-    assert len(re.findall("^%pip install -q .*d2lrnn", installs[0].source, re.MULTILINE)) == 1
+    assert installs[0].metadata["tags"] == [lesson_notebook.SKIP]
     text = "\n".join(cell.source for cell in notebook.cells)
     assert ".md)" not in text
     for other in FRAMEWORKS.keys() - {framework}:
         assert lesson.frameworks == "all" or f"d2lrnn.{other}" not in "\n".join(cell.source for cell in code)
 
 
-def test_what_a_lesson_imports_is_installed_by_its_line():
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Return what runs the cell that installs, as Colab would; it returns what pip was asked for.
+
+    Args:
+        there: The modules that are there. One without a file is a folder, such as a clone in the folder of the reader.
+        refused: What pip cannot install.
+    """
+    (tmp_path / "content" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "content" / "notebooks")
+
+    def run(cell, there=(), refused=(), folders=()):
+        asked = []
+
+        def call(command, **options):
+            assert command[:5] == [sys.executable, "-m", "pip", "install", "--quiet"]
+            asked.append(" ".join(command[5:]))
+            return subprocess.CompletedProcess(command, int(asked[-1] in refused))
+
+        def find_spec(name):
+            if name in (*there, *folders):
+                return importlib.machinery.ModuleSpec(name, None, origin=None if name in folders else f"{name}.py")
+            return None
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess, "run", call)
+            patch.setattr(importlib.util, "find_spec", find_spec)
+            exec(compile(cell.source, "cell", "exec"), {})
+        return asked
+
+    return run
+
+
+ADDRESS = "https://host.invalid/somebody/d2lrnn"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@each_lesson
+def test_nothing_is_installed_where_all_is_there(lesson, framework, install):
+    there = ["d2lrnn", *FRAMEWORKS, *lesson.requires]
+    assert install(lesson_notebook.install_cell(lesson, framework, ADDRESS), there) == []
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_only_what_is_missing_is_installed(framework, install):
+    """Colab's own PyTorch, TensorFlow and NumPy stay as they are; MXNet's metadata would replace NumPy."""
+    cell = lesson_notebook.install_cell(LESSONS[8], framework, "")
+    asked = install(cell, ["torch", "tensorflow", "numpy"])
+    mxnet = ["--no-deps mxnet setuptools<80;python_version>='3.12'"] if framework == "mxnet" else []
+    assert asked == ["d2lrnn", *mxnet, "constriction"]
+    assert install(cell)[1] == (mxnet or [framework])[0]
+    assert len(install(lesson_notebook.install_cell(LESSONS[7], framework, ""))) == 4
+
+
+def test_where_d2lrnn_comes_from(install, tmp_path):
+    cells = {address: lesson_notebook.install_cell(LESSONS[0], "torch", address) for address in ("", ADDRESS)}
+    there = ["torch"]
+    assert install(cells[""], there) == ["d2lrnn"]
+    assert install(cells[ADDRESS], there) == [f"git+{ADDRESS}"]
+    assert install(cells[ADDRESS], there, refused=[f"git+{ADDRESS}"]) == [f"git+{ADDRESS}", "d2lrnn"]
+    # Colab's folder, with a clone that somebody made by hand: Python takes it for a package without a file
+    assert install(cells[""], there, folders=["d2lrnn"]) == ["d2lrnn"]
+    # A notebook that lies in a clone
+    (tmp_path / "d2lrnn").mkdir()
+    (tmp_path / "d2lrnn" / "__init__.py").touch()
+    assert install(cells[ADDRESS], there) == ["../.."]
+    assert install(cells[""], there, refused=["../.."]) == ["../..", "d2lrnn"]
+
+
+def test_what_pip_cannot_install_is_said(install):
+    cell = lesson_notebook.install_cell(LESSONS[0], "torch", "")
+    with pytest.raises(RuntimeError, match="cannot install d2lrnn: write its address behind REPOSITORY"):
+        install(cell, refused=["d2lrnn"])
+    with pytest.raises(RuntimeError, match="cannot install torch$"):
+        install(cell, refused=["torch"])
+
+
+def test_the_address_is_that_of_pyproject(tmp_path):
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_text("[project]\nname = 'd2lrnn'\n", encoding="utf-8")
+    assert lesson_notebook.repository(pyproject) == ""
+    pyproject.write_text(f"[project.urls]\nRepository = '{ADDRESS}'\n", encoding="utf-8")
+    assert lesson_notebook.repository(pyproject) == ADDRESS
+    own = lesson_notebook.install_cell(LESSONS[0], "torch")
+    assert f'REPOSITORY = "{lesson_notebook.repository()}"' in own.source
+
+
+def test_what_a_lesson_imports_is_installed_by_its_cell():
     for lesson in LESSONS:
         code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
         for module in ("constriction", "sklearn", "pandas"):
@@ -493,6 +582,7 @@ def test_a_figure_without_a_text_is_refused(tiny, executed):
 def sandbox(tmp_path):
     """A copy of the generator beside one small lesson whose cells need nothing."""
     shutil.copytree(NOTEBOOKS / "generator", tmp_path / "notebooks" / "generator")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     write(tmp_path / "notebooks", TINY)
     return tmp_path
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,24 +15,73 @@ from lesson_source import NAME, NOTEBOOKS, Cell, Lesson, LessonError, read_lesso
 
 from d2lrnn.backends import FRAMEWORKS
 
-# What the line that installs asks pip for. TensorFlow comes without its extra, which would put the CPU build over the
-# one that Colab has.
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which jupytext needs there
+
+# What pip is asked for where a module is missing, and only there: Colab has PyTorch and TensorFlow, in other builds
+# than d2lrnn's extras would bring. MXNet's own metadata asks for a NumPy that is too old for these two, so it comes
+# without what it depends on; d2lrnn brings that.
 REQUIREMENTS = {
-    "torch": ('"d2lrnn[torch]"',),
-    "mxnet": ('"d2lrnn[mxnet]"',),
-    "tensorflow": ("d2lrnn", "tensorflow"),
-    "all": ('"d2lrnn[torch,mxnet]"', "tensorflow"),
+    "torch": "torch",
+    "mxnet": "--no-deps mxnet setuptools<80;python_version>='3.12'",
+    "tensorflow": "tensorflow",
 }
 SKIP = "skip-execution"  # the tag that nbclient goes by
 
+_INSTALL = """\
+# Installs what is missing here, as in Colab, and leaves what is there as it is.
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
-def install_cell(lesson: Lesson, framework: str) -> Cell:
-    """Return the cell that installs what a notebook needs, for Colab; it is not executed here."""
-    needs = [*REQUIREMENTS["all" if lesson.frameworks == "all" else framework], *lesson.requires]
-    source = (
-        "# In Colab, and wherever else d2lrnn is not installed yet.\n"
-        "# If Colab then asks for a restart, do restart.\n"
-        f"%pip install -q {' '.join(needs)}"
+REPOSITORY = {repository}  # the address that d2lrnn is cloned from, https://...
+
+sources = ["d2lrnn"]  # of pip's index
+if REPOSITORY:
+    sources.insert(0, f"git+{{REPOSITORY}}")
+if Path("../../d2lrnn/__init__.py").exists():  # this notebook lies in a clone
+    sources.insert(0, "../..")
+needs = {{
+    "d2lrnn": sources,
+{others}
+}}
+
+
+def pip_install(what):
+    print("pip install", what, flush=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *what.split()]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+for name, ways in needs.items():
+    found = find_spec(name)
+    if (found is None or found.origin is None) and not any(map(pip_install, ways)):
+        advice = ": write its address behind REPOSITORY" if name == "d2lrnn" else ""
+        raise RuntimeError(f"pip cannot install {{name}}{{advice}}")"""
+
+
+def repository(pyproject: Path = NOTEBOOKS.parent / "pyproject.toml") -> str:
+    """Return the address of d2lrnn's repository, which pyproject.toml says once there is one, or an empty text."""
+    urls = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {})
+    return str(urls.get("Repository", ""))
+
+
+def install_cell(lesson: Lesson, framework: str, address: str | None = None) -> Cell:
+    """Return the cell that installs what a notebook needs, for Colab; it is not executed here.
+
+    Args:
+        lesson: The lesson.
+        framework: Whose notebook it is.
+        address: Of d2lrnn's repository; by default what :func:`repository` returns.
+    """
+    frameworks = FRAMEWORKS if lesson.frameworks == "all" else (framework,)
+    needs = {name: REQUIREMENTS[name] for name in frameworks} | {name: name for name in lesson.requires}
+    source = _INSTALL.format(
+        repository=json.dumps(repository() if address is None else address),
+        others="\n".join(f"    {json.dumps(name)}: [{json.dumps(what)}]," for name, what in needs.items()),
     )
     return Cell("code", source, framework, (SKIP,))
 
