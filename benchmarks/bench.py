@@ -56,7 +56,10 @@ TARGETS = {
     "torch": {"scratch": 1.5, "concise": 1.2, "generation": 2.0, "limit": 0.45},
     "mxnet": {"scratch": 2.0, "concise": 1.3, "generation": 2.0, "limit": 0.15},
     "tensorflow": {"scratch": 6.0, "concise": 8.0, "generation": 10.0, "limit": 0.30},
+    "numpy": {},  # the book has none
 }
+# NumPy's models are in float64, and on request in float32; the others' are in float32
+TYPES = {"numpy": ("float64", "float32")}
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ class Bench:
     def book(self) -> list[dict[str, Any]]:
         """Compare with the book's package: training, generation, time to the first epoch and peak memory."""
         rows = []
-        for backend in self.names:
+        for backend in (name for name in self.names if name != "numpy"):
             for model, form in _forms(backend):
                 say(f"against the book: {backend}, {model}, {form}")
                 settings = {"model": model, "num_hiddens": UNITS[model], "form": form}
@@ -245,13 +248,14 @@ class Bench:
         vocab_size = len(load_corpus(self.text, clean="book")[1])
         rows = []
         for threads in self.effort.threads:
-            for backend in self.names:
+            for backend, dtype in [(name, dtype) for name in self.names for dtype in TYPES.get(name, ("float32",))]:
                 for units in self.effort.units:
-                    say(f"against the limit: {backend}, {units} units, {threads} threads")
+                    say(f"against the limit: {backend}, {dtype}, {units} units, {threads} threads")
                     # Forward one product of each matrix a token, backward two, each of a multiplication and an addition
                     operations = 6 * (vocab_size * units + units * units + units * vocab_size)
                     seconds = self.effort.seconds / 2
-                    with self._program("ours", backend, threads=threads, model="scratch", num_hiddens=units) as ours:
+                    settings = {"model": "scratch", "num_hiddens": units, "dtype": dtype}
+                    with self._program("ours", backend, threads=threads, **settings) as ours:
                         ours.tokens_per_second(seconds)
                         speeds, rates, parts = [], [], []
                         for _ in range(self.effort.rounds):
@@ -259,19 +263,21 @@ class Bench:
                             speeds.append(ours.tokens_per_second(seconds))
                             parts.append(speeds[-1] * operations / rates[-1])
                     rows.append({
-                        "backend": backend, "units": units, "threads": threads, "ours": statistics.median(speeds),
-                        "rate": statistics.median(rates), "part": statistics.median(parts),
-                        "lowest": min(parts), "highest": max(parts), "operations": operations,
+                        "backend": backend, "dtype": dtype, "units": units, "threads": threads,
+                        "ours": statistics.median(speeds), "rate": statistics.median(rates),
+                        "part": statistics.median(parts), "lowest": min(parts), "highest": max(parts),
+                        "operations": operations,
                     })  # fmt: skip
         for row in rows:  # the other frameworks multiply faster or slower on the same machine
-            best = max(other["rate"] for other in rows if other["threads"] == row["threads"])
+            alike = [other for other in rows if (other["threads"], other["dtype"]) == (row["threads"], row["dtype"])]
+            best = max(other["rate"] for other in alike)
             row["part_of_best"] = row["ours"] * row["operations"] / best
         return rows
 
     def plain(self) -> list[dict[str, Any]]:
         """Compare with the same model as users of PyTorch and Keras write it."""
         rows = []
-        for backend in (name for name in self.names if name != "mxnet"):
+        for backend in (name for name in self.names if name in ("torch", "tensorflow")):
             for units in self.effort.units:
                 say(f"against the framework's own way: {backend}, {units} units")
                 settings = {"model": "concise", "num_hiddens": units}
@@ -442,22 +448,23 @@ def _limit(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
     most = max(row["threads"] for row in rows)
 
     def target(row: Mapping[str, Any]) -> float | None:
-        return TARGETS[row["backend"]]["limit"] if (row["units"], row["threads"]) == (512, most) else None
+        return TARGETS[row["backend"]].get("limit") if (row["units"], row["threads"]) == (512, most) else None
 
     return [
         ["### Against the limit"],
         [
-            "Training from scratch, with `rnn_fast`. The limit is the rate of float32 products of two matrices of "
-            "1,024 x 1,024, measured in turns with the training; a step counts 6 (V h + h h + h V) operations a token, "
-            "V being the vocabulary and h the units. *Own* is the framework's rate, *best* that of the fastest of the "
-            "frameworks with as many threads, and the target is held against both."
+            "Training from scratch, with `rnn_fast`. The limit is the rate of products of two matrices of 1,024 x "
+            "1,024, of the model's type, measured in turns with the training; a step counts 6 (V h + h h + h V) "
+            "operations a token, V being the vocabulary and h the units. *Own* is the framework's rate, *best* that of "
+            "the fastest of the backends with as many threads and the same type; the target is held against both."
         ],
         _table(
-            ["", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best", "target"],
+            ["", "type", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best",
+             "target"],
             [
-                [r["backend"], str(r["units"]), str(r["threads"]), _figure(r["ours"]),
-                 _figure(r["ours"] * r["operations"] / 1e9), _figure(r["rate"] / 1e9), f"**{r['part']:.0%}**",
-                 f"{r['part_of_best']:.0%}", _met_of(r, target(r))]
+                [r["backend"], r.get("dtype", "float32"), str(r["units"]), str(r["threads"]),
+                 _figure(r["ours"]), _figure(r["ours"] * r["operations"] / 1e9), _figure(r["rate"] / 1e9),
+                 f"**{r['part']:.0%}**", f"{r['part_of_best']:.0%}", _met_of(r, target(r))]
                 for r in rows
             ],
         ),
@@ -598,7 +605,7 @@ def main() -> int:
     effort = QUICK if arguments.quick else FULL
     names = [name for name in arguments.backend or backends.BACKENDS if backends.problem(name) is None]
     if not names:
-        raise SystemExit("no backend is installed here: make bench installs all three")
+        raise SystemExit("no backend is installed here: make bench installs all")
     if problem := _book_problem(arguments.book_python):
         say(f"without the book's package: {problem}")
     wanted = [name for name in arguments.only or SECTIONS if name != "book" or problem is None]

@@ -37,7 +37,7 @@ class Side(ABC):
         settings: ``model`` ('scratch' or 'concise'), ``form`` (of ours: what the model is given, and what its step is
             compiled by: 'rnn', 'rnn_fast', 'rnn_fast, jit_compile' or "the framework's layer"), ``num_hiddens``,
             ``batch_size``, ``num_steps``, ``max_tokens``, ``text`` (the path of a text file), ``folder`` (an empty one
-            to work in) and ``seed``.
+            to work in), ``seed`` and ``dtype`` (of the model in NumPy).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -59,8 +59,8 @@ def import_framework(backend: str) -> None:
     importlib.import_module(backend)
 
 
-def matmul_rate(backend: str, seconds: float) -> float:
-    """Return the floating-point operations a second of products of two square float32 matrices."""
+def matmul_rate(backend: str, seconds: float, dtype: str = "float32") -> float:
+    """Return the floating-point operations a second of products of two square matrices of a type (NumPy's choice)."""
     n = MATMUL_SIZE
     if backend == "torch":
         import torch
@@ -72,6 +72,11 @@ def matmul_rate(backend: str, seconds: float) -> float:
 
         a, b = np.ones((n, n)), np.ones((n, n))
         multiply, wait = lambda: np.dot(a, b), lambda c: npx.waitall()
+    elif backend == "numpy":
+        import numpy
+
+        a, b = numpy.ones((n, n), dtype), numpy.ones((n, n), dtype)
+        multiply, wait = lambda: a @ b, lambda c: c
     else:
         import tensorflow as tf
 
@@ -95,7 +100,8 @@ class Chapter(Side):
         self.backend, self.d2l, self.lesson = backend, d2l, lesson
         self._options: dict[str, Any] = {}
         self.train_iter, self.vocab = self.load()
-        {"torch": self._torch, "mxnet": self._mxnet, "tensorflow": self._tensorflow}[backend]()
+        tabs = {"torch": self._torch, "mxnet": self._mxnet, "tensorflow": self._tensorflow, "numpy": self._numpy}
+        tabs[backend]()
 
     @abstractmethod
     def load(self) -> Any:
@@ -137,6 +143,20 @@ class Chapter(Side):
             trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": LEARNING_RATE})
             updater = lambda batch_size: trainer.step(batch_size)  # noqa: E731
         self._train = net, gluon.loss.SoftmaxCrossEntropyLoss(), updater, device, False
+        self._predict = net, self.vocab, device
+
+    def _numpy(self) -> None:
+        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
+        device = d2l.try_gpu()
+        if self.settings["model"] == "scratch":
+            net, _ = self._scratch(device)
+        else:
+            net = d2l.RNNModel(d2l.recurrent_layer("rnn", V, n), V)
+        updater = lambda batch_size: d2l.sgd(net.params, net.grads, LEARNING_RATE, batch_size)  # noqa: E731
+        if self.settings.get("dtype") == "float32":
+            net = net.float()
+        loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+        self._train = net, loss, updater, device, False
         self._predict = net, self.vocab, device
 
     def _tensorflow(self) -> None:
@@ -421,7 +441,7 @@ def main() -> None:
             text = side.generate(request["length"])
             answer(length=len(text), seconds=time.perf_counter() - begin)
         elif request["do"] == "matmul":
-            answer(flops_per_second=matmul_rate(backend, request["seconds"]))
+            answer(flops_per_second=matmul_rate(backend, request["seconds"], settings.get("dtype", "float64")))
 
 
 if __name__ == "__main__":

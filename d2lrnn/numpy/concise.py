@@ -379,6 +379,12 @@ class RNNModel(Module):
         num_steps = self.rnn._saved and len(self.rnn._saved[0][1])
         self.rnn.backward(dY.reshape(num_steps, -1, dY.shape[-1]))
 
+    def float(self):
+        """Turn the parameters into float32, which computes faster and less exactly, and return the model."""
+        for layer in (self.rnn, self.dense):
+            layer.params = {name: param.astype(np.float32) for name, param in layer.params.items()}
+        return self
+
     def begin_state(self, device, batch_size=1):
         """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
         return self.rnn.begin_state(batch_size)

@@ -156,6 +156,11 @@ class RNNModelScratch:
             )
         self.grads = backward_fn(*self._called_with, self.params, d_outputs)
 
+    def float(self):
+        """Turn the parameters into float32, which computes faster and less exactly, and return the model."""
+        self.params = [param.astype(np.float32) for param in self.params]
+        return self
+
     def begin_state(self, batch_size, device):
         """Return the first state for a minibatch."""
         state = self.init_state(batch_size, self.num_hiddens, device)
