@@ -67,6 +67,11 @@ def test_all_is_what_has_wheels(python, system, machine, expected):
     assert names.keys() & {"torch", "mxnet", "tensorflow", "tensorflow-cpu"} == set(expected.split())
 
 
+def test_the_lessons_install_on_linux_on_arm():
+    assert "constriction" in brought("lessons", environment("3.12"))
+    assert "constriction" not in brought("lessons", environment("3.12", "Linux", "aarch64"))
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_each_package_has_one_version_for_each_python(python):
     here = [c for c in CONSTRAINTS if c.marker is None or c.marker.evaluate(environment(python))]
