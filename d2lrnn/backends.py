@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from types import ModuleType
 
-import numpy as np
-
+from d2lrnn import libraries, numpy_for_mxnet
 from d2lrnn.errors import BackendNotInstalledError, InputError
 
 
@@ -29,24 +28,37 @@ class Backend:
         title: Its name as people write it.
         distributions: The names under which pip may have installed it.
         dtype: The type of its models' weights.
+        newest: The newest release when this was written, and the newest Python that there is a wheel of it for; None
+            if every Python has one.
     """
 
     title: str
     distributions: tuple[str, ...]
     dtype: str = "float32"
+    newest: tuple[str, tuple[int, int]] | None = None
 
 
 # The name is that of our subpackage, of the framework's own top-level module, and of the extra. NumPy, the last one, is
 # always there: d2lrnn itself needs it.
 BACKENDS = {
-    "torch": Backend("PyTorch", ("torch",)),
-    "mxnet": Backend("MXNet", ("mxnet", "mxnet-mkl", "mxnet-cu112", "mxnet-cu110")),
-    "tensorflow": Backend("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")),
+    "torch": Backend("PyTorch", ("torch",), newest=("2.13", (3, 14))),
+    "mxnet": Backend("MXNet", ("mxnet", "mxnet-mkl", *(f"mxnet-cu{cuda}" for cuda in (102, *range(110, 118))))),
+    "tensorflow": Backend(
+        "TensorFlow",
+        ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"),
+        newest=("2.21", (3, 13)),
+    ),
     "numpy": Backend("NumPy", ("numpy",), "float64"),
 }
 FRAMEWORKS = {name: backend for name, backend in BACKENDS.items() if name != "numpy"}  # the tabs of the book
 # In which order a backend is chosen for who names none: the ones that are looked after come first, the slowest last
 PREFERRED = ("torch", "tensorflow", "mxnet", "numpy")
+
+# What the wheels of MXNet 1.9.1 for Linux leave to the system, by the machine
+_MXNET_NEEDS = {
+    "x86_64": ("libgomp.so.1", "libquadmath.so.0"),
+    "aarch64": ("libgomp.so.1", "libarmpl_lp64_mp.so", "libamath.so", "libastring.so"),
+}
 
 
 def check_name(name: str) -> str:
@@ -70,8 +82,12 @@ def choose(able: Collection[str] = PREFERRED) -> str:
 
 
 def install_command(name: str) -> str:
-    """Return what to type to install a backend."""
-    return f"pip install 'd2lrnn[{name}]' (in a clone: pip install '.[{name}]' -c constraints.txt)"
+    """Return what to type to install a backend for this Python."""
+    more = ""
+    if name == "mxnet" and sys.version_info >= (3, 13):
+        # Its metadata asks for a NumPy that has no wheel for this Python, and it works with the one that has
+        more = " && pip install --no-deps mxnet==1.9.1"
+    return f"pip install 'd2lrnn[{name}]'{more} (in a clone: pip install '.[{name}]' -c constraints.txt{more})"
 
 
 def version(name: str) -> str | None:
@@ -86,22 +102,50 @@ def version(name: str) -> str | None:
     return "unknown"
 
 
+def _no_build(name: str) -> str | None:
+    """Say why no wheel of a framework, neither today's nor a later one, is for this machine, or return None."""
+    title, system, processor = BACKENDS[name].title, platform.system(), platform.machine()
+    if name == "mxnet" and (system == "Windows" or (system == "Darwin" and processor == "arm64")):
+        where = "Windows" if system == "Windows" else "Apple silicon"
+        return f"{title} 1.9.1 has no build for {where}: use Linux (a container, WSL or Colab) for this backend"
+    if name == "numpy" or version(name) is not None:
+        return None  # somebody has built one
+    if libraries.is_musl():
+        return f"{title} has no build for Linux with musl (Alpine): use one with glibc, such as Debian"
+    if name != "mxnet" and system == "Darwin" and processor == "x86_64":
+        if name == "torch":
+            return f"{title}'s last build for Intel Macs is 2.2, and d2lrnn needs 2.4: use Linux (a container or Colab)"
+        if sys.version_info >= (3, 13):
+            return f"{title}'s last build for Intel Macs is 2.16, for Python 3.12 at most: use such a Python"
+    return None
+
+
 def problem(name: str) -> str | None:
-    """Say why a backend cannot be used here and what to do, or return None if nothing is known against it."""
-    title = BACKENDS[check_name(name)].title
-    if name == "mxnet":
-        system, machine = platform.system(), platform.machine()
-        if system == "Windows" or (system == "Darwin" and machine == "arm64"):
-            where = "Windows" if system == "Windows" else "Apple silicon"
-            return f"{title} 1.9.1 has no build for {where}: use Linux (a container, WSL or Colab) for this backend"
+    """Say why a backend cannot be used here and what to do, or return None if nothing is known against it.
+
+    Nothing is imported to find out.
+    """
+    backend = BACKENDS[check_name(name)]
+    title = backend.title
+    if (reason := _no_build(name)) is not None:
+        return reason
     if version(name) is None:
-        return f"{title} is not installed: {install_command(name)}"
+        reason = f"{title} is not installed: {install_command(name)}"
+        if backend.newest is not None and sys.version_info[:2] > backend.newest[1]:
+            release, (major, minor) = backend.newest
+            here = ".".join(map(str, sys.version_info[:2]))
+            reason += f"; {title} {release} has no build for Python {here}: without a newer one use {major}.{minor}"
+        return reason
     if name == "mxnet":
-        if int(np.__version__.split(".")[0]) >= 2:
-            return f"{title} 1.9.1 does not work with NumPy {np.__version__}: pip install 'numpy<2'"
         if sys.version_info >= (3, 12) and util.find_spec("distutils") is None:
             return f"{title} 1.9.1 needs distutils, which Python 3.12 dropped: pip install 'setuptools<80'"
+        if missing := libraries.missing(_mxnet_needs()):
+            return libraries.lack(title, missing)
     return None
+
+
+def _mxnet_needs() -> tuple[str, ...]:
+    return _MXNET_NEEDS.get(platform.machine(), ()) if platform.system() == "Linux" else ()
 
 
 @contextlib.contextmanager
@@ -119,16 +163,6 @@ def _muted_stderr(mute: bool) -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-
-
-def supply_numpy_bool() -> None:
-    """Give ``numpy.bool`` its old meaning where it has none.
-
-    MXNet 1.9.1 reads it at import and later. NumPy 1.24 took that alias of Python's bool away, and NumPy 2 uses the
-    name for another type; between the two it is free.
-    """
-    if "bool" not in vars(np):
-        np.bool = bool  # type: ignore[attr-defined]
 
 
 def load_triton_first() -> None:
@@ -155,7 +189,7 @@ def require(name: str) -> None:
     if (reason := problem(name)) is not None:
         raise BackendNotInstalledError(reason)
     if name == "mxnet":
-        supply_numpy_bool()
+        numpy_for_mxnet.prepare()
     if name in ("torch", "tensorflow"):
         load_triton_first()
     if name == "tensorflow":
@@ -167,6 +201,9 @@ def require(name: str) -> None:
             importlib.import_module(name)
     except (ImportError, OSError, AttributeError) as error:
         title = BACKENDS[name].title
+        needs, own = (_mxnet_needs(), ()) if name == "mxnet" else ((), libraries.CUDA)
+        if (lacks := libraries.what_an_import_lacks(title, error, needs, own)) is not None:
+            raise BackendNotInstalledError(lacks) from error
         raise BackendNotInstalledError(
             f"{title} is installed but cannot be imported ({error}): "
             f"try again in a new environment, {install_command(name)}"

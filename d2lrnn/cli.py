@@ -387,6 +387,9 @@ def _backends(args: argparse.Namespace) -> int:
         devices = ", ".join(row["devices"]) if row["problem"] is None else row["problem"]
         table.add_row(row["backend"], row["version"] or "-", escape(devices))
     Console().print(table)
+    for row in rows:
+        if row["unused_gpu"] is not None:
+            print(f"{row['backend']}: {row['unused_gpu']}")
     return 0
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import __version__, backends, canonical, reference
+from d2lrnn import __version__, backends, canonical, graphics, reference
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
@@ -84,16 +84,19 @@ def _event(line: str) -> dict[str, Any] | None:
 
 
 def devices(backend: str) -> dict[str, Any]:
-    """Return a backend's version, its devices, and what stands against it, if anything."""
+    """Return a backend's version, its devices, and, if any, what stands against it and why a GPU here is not used."""
     row: dict[str, Any] = {
         "backend": backend,
         "version": backends.version(backend),
         "devices": [],
         "problem": backends.problem(backend),
+        "unused_gpu": None,
     }
     if row["problem"] is None:
         answer = ask({"task": "devices", "backend": backend})
         row |= {"devices": answer["devices"]} if answer["event"] == "result" else {"problem": answer["message"]}
+    if row["problem"] is None:
+        row["unused_gpu"] = graphics.unused(backend, row["devices"])
     return row
 
 

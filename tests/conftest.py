@@ -115,6 +115,17 @@ def in_backends(name: str, cases: Mapping[str, Mapping[str, Any]]) -> pytest.Mar
     return pytest.mark.parametrize(("backend", name), made, indirect=["backend"])
 
 
+# What a framework says of the machine, and no code of ours can help; a test allows by itself what it provokes
+ALLOWED_WARNINGS = (
+    "ignore:Guards may run slower on Python 3.13.0:RuntimeWarning",  # PyTorch's, when it compiles
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for warning in ALLOWED_WARNINGS:
+        config.addinivalue_line("filterwarnings", warning)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     listed = [f"{name} {'tested' if name in TESTED else 'left out'}" for name in backends.BACKENDS]
     return f"backends: {', '.join(listed)}; The Time Machine: {'real' if REAL_FOLDER else 'absent'}"

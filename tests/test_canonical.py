@@ -162,13 +162,7 @@ def on_linux(monkeypatch, installed):
     monkeypatch.setattr(backends.platform, "machine", lambda: "x86_64")
 
 
-def test_mxnet_on_numpy_2(monkeypatch, on_linux):
-    monkeypatch.setattr(backends.np, "__version__", "2.3.1")
-    assert "pip install 'numpy<2'" in backends.problem("mxnet")
-
-
 def test_mxnet_on_python_3_12_without_distutils(monkeypatch, on_linux):
-    monkeypatch.setattr(backends.np, "__version__", "1.26.4")
     monkeypatch.setattr(backends.sys, "version_info", (3, 12, 0))
     monkeypatch.setattr(backends.util, "find_spec", lambda module: None)
     assert "pip install 'setuptools<80'" in backends.problem("mxnet")

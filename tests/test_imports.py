@@ -45,10 +45,13 @@ def test_the_package_imports_nothing_heavy():
         "exchange",
         "figures",
         "first_editions",
+        "graphics",
         "helpers",
         "layouts",
+        "libraries",
         "monitor",
         "ndarray_list",
+        "numpy_for_mxnet",
         "reference",
         "report",
         "reproduce",
@@ -97,7 +100,9 @@ def python_with(folder, *packages):
     venv.create(folder, symlinks=os.name != "nt")
     command = next(folder.glob("[bS]*/python*"))
     site = output(command, "import sysconfig; print(sysconfig.get_path('purelib'))")
-    (Path(site) / "others.pth").write_text("".join(f"{package}\n" for package in packages), encoding="utf-8")
+    # Their own such files are not read from there, and setuptools has one for the distutils that MXNet needs
+    own = [file.read_text().strip() for package in packages for file in Path(package).glob("distutils-*.pth")]
+    (Path(site) / "others.pth").write_text("".join(f"{line}\n" for line in (*packages, *own)), encoding="utf-8")
     return command, Path(site)
 
 
@@ -152,7 +157,7 @@ def test_pythons_start_stays_light(installed, tmp_path):
     code = "import sys; print(*sys.modules)"
     after = set(output(command, code, cwd=tmp_path).split())
     assert "_d2lrnn_mxnet_first" in after
-    (site / "d2lrnn.pth").unlink()
+    (site / "d2lrnn.pth").write_text("# what Python needs to read any such file is not ours\n")
     assert after - set(output(command, code, cwd=tmp_path).split()) == {"_d2lrnn_mxnet_first"}
 
 
@@ -186,7 +191,7 @@ def test_all_that_is_installed_is_recorded(wheel, editable):
 @pytest.mark.only("mxnet")
 @pytest.mark.parametrize("how", ["wheel", "editable"])
 def test_mxnet_can_be_imported_first_as_the_books_cells_do(backend, tmp_path, request, how):
-    # Our own file is found first, and the frameworks where they are: a .pth of theirs is not read from there
+    # Our own file is found first, and the frameworks where they are
     command, site = python_with(tmp_path / "python", *(path for path in sys.path if path.endswith("site-packages")))
     request.getfixturevalue(how).extractall(site)
     cell = "import mxnet; from mxnet import np, npx; from d2lrnn import mxnet as d2l; print(d2l.__name__, d2l.__file__)"
@@ -194,7 +199,7 @@ def test_mxnet_can_be_imported_first_as_the_books_cells_do(backend, tmp_path, re
     assert name == "d2lrnn.mxnet"
     assert Path(file) == (ROOT if how == "editable" else site) / "d2lrnn" / "mxnet" / "__init__.py"
     (site / "d2lrnn.pth").unlink()
-    assert "module 'numpy' has no attribute 'bool'" in run(command, "import mxnet", cwd=tmp_path).stderr
+    assert "AttributeError" in run(command, "import mxnet", cwd=tmp_path).stderr
 
 
 def test_a_missing_framework_is_named_with_its_remedy():

@@ -168,9 +168,14 @@ def _read(net, of):
     return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
 
 
+def _copied(tensor):
+    # TensorFlow does not know the word with which NumPy 2 asks for a copy
+    return np.array(np.asarray(tensor))
+
+
 def get_weights(net):
     """Return a model's weights as canonical NumPy arrays, copied."""
-    return _read(net, lambda param: np.array(param))
+    return _read(net, _copied)
 
 
 def set_weights(net, weights):
@@ -256,7 +261,7 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
     norm = tf.linalg.global_norm(grads)
     if theta is not None:
         grads = training.grad_clipping(grads, theta)
-    by_param = {id(param): np.array(grad) for param, grad in zip(params, grads, strict=True) if grad is not None}
+    by_param = {id(param): _copied(grad) for param, grad in zip(params, grads, strict=True) if grad is not None}
 
     def gradient(param):
         return by_param.get(id(param), np.zeros(param.shape, np.float32))
