@@ -54,12 +54,6 @@ FRAMEWORKS = {name: backend for name, backend in BACKENDS.items() if name != "nu
 # In which order a backend is chosen for who names none: the ones that are looked after come first, the slowest last
 PREFERRED = ("torch", "tensorflow", "mxnet", "numpy")
 
-# What the wheels of MXNet 1.9.1 for Linux leave to the system, by the machine
-_MXNET_NEEDS = {
-    "x86_64": ("libgomp.so.1", "libquadmath.so.0"),
-    "aarch64": ("libgomp.so.1", "libarmpl_lp64_mp.so", "libamath.so", "libastring.so"),
-}
-
 
 def check_name(name: str) -> str:
     """Return the name of a backend as given.
@@ -139,13 +133,9 @@ def problem(name: str) -> str | None:
     if name == "mxnet":
         if sys.version_info >= (3, 12) and util.find_spec("distutils") is None:
             return f"{title} 1.9.1 needs distutils, which Python 3.12 dropped: pip install 'setuptools<80'"
-        if missing := libraries.missing(_mxnet_needs()):
+        if missing := libraries.missing(libraries.of_mxnet()):
             return libraries.lack(title, missing)
     return None
-
-
-def _mxnet_needs() -> tuple[str, ...]:
-    return _MXNET_NEEDS.get(platform.machine(), ()) if platform.system() == "Linux" else ()
 
 
 @contextlib.contextmanager
@@ -201,7 +191,7 @@ def require(name: str) -> None:
             importlib.import_module(name)
     except (ImportError, OSError, AttributeError) as error:
         title = BACKENDS[name].title
-        needs, own = (_mxnet_needs(), ()) if name == "mxnet" else ((), libraries.CUDA)
+        needs, own = (libraries.of_mxnet(), ()) if name == "mxnet" else ((), libraries.CUDA)
         if (lacks := libraries.what_an_import_lacks(title, error, needs, own)) is not None:
             raise BackendNotInstalledError(lacks) from error
         raise BackendNotInstalledError(

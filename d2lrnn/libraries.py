@@ -1,4 +1,7 @@
-"""Libraries that a framework leaves to the system: which of them are missing, and how to get them."""
+"""Libraries that a framework leaves to the system: which of them are missing, and how to get them.
+
+The commands of a clone ask before anything is installed, so this needs Python's own library only.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,12 @@ _OTHERS = {
     CUDA: "install NVIDIA's driver and the CUDA that this build is for, or a build for the CPU",
 }
 
+# What the wheels of MXNet 1.9.1 for Linux leave to the system, by the machine
+_OF_MXNET = {
+    "x86_64": ("libgomp.so.1", "libquadmath.so.0"),
+    "aarch64": ("libgomp.so.1", "libarmpl_lp64_mp.so", "libamath.so", "libastring.so"),
+}
+
 _LOADERS_LIST = Path("/etc/ld.so.cache")
 
 # What the loader of each system says when it finds no library
@@ -49,6 +58,11 @@ def _is_there(library: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def of_mxnet() -> tuple[str, ...]:
+    """Return the libraries that MXNet's wheel for this machine leaves to the system."""
+    return _OF_MXNET.get(platform.machine(), ()) if platform.system() == "Linux" else ()
 
 
 def missing(libraries: Sequence[str]) -> list[str]:

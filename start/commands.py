@@ -34,8 +34,8 @@ def test(arguments: Sequence[str]) -> int:
     installer = Installer()
     names, left_out = list(arguments or TESTED), {}
     _, problems = installer.available()
-    if missing := machine.missing_libraries():
-        problems.setdefault("mxnet", f"MXNet needs system libraries that are not here: {_remedy(missing)}")
+    if lack := machine.lack_of_libraries():
+        problems.setdefault("mxnet", lack)
     for name, problem in problems.items():
         left_out[name] = problem
         left_out[ALL] = f"it needs all frameworks: {problem}"
@@ -60,10 +60,6 @@ def _test_size(installer: Installer) -> float:
 def _say_what_is_left_out(left_out: Mapping[str, str]) -> None:
     for name, problem in left_out.items():
         say(f"LEFT OUT: the tests of {name}: {problem}")
-
-
-def _remedy(missing: Sequence[str]) -> str:
-    return f"apt install {' '.join(missing)} (elsewhere: the packages that have libgomp and libquadmath)"
 
 
 def lint(arguments: Sequence[str]) -> int:
@@ -170,8 +166,8 @@ def install_all(*, first_minute: bool = False) -> Installer:
     titles = " and ".join(", ".join([FRAMEWORKS[name] for name in able]).rsplit(", ", 1))
     for problem in problems.values():
         say(f"LEFT OUT: {problem}")
-    if "mxnet" in able and (missing := machine.missing_libraries()):
-        say(f"MXNet will need system libraries that are not here: {_remedy(missing)}")
+    if "mxnet" in able and (lack := machine.lack_of_libraries()):
+        say(f"{lack}. Without them its row stays empty.")
     if installer.cuda and not machine.has_nvidia_gpu():
         say("PyTorch's index of builds without CUDA cannot be reached: the build with CUDA is fetched, 3 GB more.")
     installer.choose(able)

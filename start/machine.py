@@ -1,6 +1,5 @@
 """What this machine has, and what it lacks: graphics cards, system libraries, networks."""
 
-import ctypes
 import platform
 import shutil
 import sys
@@ -8,8 +7,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-# What MXNet's wheel for x86-64 loads and does not bring along, and the Debian packages that have it
-LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from d2lrnn import libraries
+
 CPU_BUILDS_OF_TORCH = "https://download.pytorch.org/whl/cpu/torch/"
 _PATIENCE = 5  # seconds that an index has to answer
 
@@ -27,17 +27,10 @@ def has_mxnet_builds() -> bool:
     return system == "Linux" and machine in ("x86_64", "aarch64")
 
 
-def missing_libraries() -> list[str]:
-    """Return the packages, by Debian's names, of the system libraries that MXNet needs and that are not here."""
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return []
-    missing = []
-    for library, package in LIBRARIES.items():
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            missing.append(package)
-    return missing
+def lack_of_libraries() -> str | None:
+    """Say which libraries of the system MXNet would miss here and how to get them, or return None."""
+    missing = libraries.missing(libraries.of_mxnet())
+    return libraries.lack("MXNet", missing) if missing else None
 
 
 def answers(url: str) -> bool:
