@@ -108,7 +108,7 @@ def _no_build(name: str) -> str | None:
         return f"{title} has no build for Linux with musl (Alpine): use one with glibc, such as Debian"
     if name != "mxnet" and system == "Darwin" and processor == "x86_64":
         if name == "torch":
-            return f"{title}'s last build for Intel Macs is 2.2, and d2lrnn needs 2.4: use Linux (a container or Colab)"
+            return f"{title}'s last build for Intel Macs is 2.2, and d2lrnn needs 2.10: use Linux (a container, Colab)"
         if sys.version_info >= (3, 13):
             return f"{title}'s last build for Intel Macs is 2.16, for Python 3.12 at most: use such a Python"
     return None

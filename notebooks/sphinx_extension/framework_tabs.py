@@ -20,7 +20,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx_design.shared import create_component
 
-from d2lrnn.backends import BACKENDS
+from d2lrnn.backends import FRAMEWORKS
 
 GROUP = "framework"
 
@@ -34,8 +34,8 @@ class FrameworkDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a container that the transform puts into a tab."""
         name = self.arguments[0]
-        if name not in BACKENDS:
-            raise self.error(f"unknown framework {name!r}: use one of {', '.join(BACKENDS)}")
+        if name not in FRAMEWORKS:
+            raise self.error(f"unknown framework {name!r}: use one of {', '.join(FRAMEWORKS)}")
         container = nodes.container(framework=name)
         self.set_source_info(container)
         self.state.nested_parse(self.content, self.content_offset, container)
@@ -47,13 +47,13 @@ def framework_of(node: nodes.Node) -> str | None:
     if not isinstance(node, nodes.container):
         return None
     tags = node.get("cell_metadata", {}).get("tags", [])
-    return node.get("framework") or next((tag for tag in tags if tag in BACKENDS), None)
+    return node.get("framework") or next((tag for tag in tags if tag in FRAMEWORKS), None)
 
 
 def _tab_set(cells: list[Any]) -> nodes.Element:
     tab_set = create_component("tab-set", classes=["sd-tab-set", "framework-tabs"])
     tab_set.source, tab_set.line = cells[0].source, cells[0].line
-    for name, backend in BACKENDS.items():
+    for name, backend in FRAMEWORKS.items():
         mine = [cell for cell in cells if framework_of(cell) == name]
         if not mine:
             raise SphinxError(f"{tab_set.source}: a group of tabs near line {tab_set.line} has none for {name}")
