@@ -180,7 +180,7 @@ def install_all(*, first_minute: bool = False) -> Installer:
         if first_minute:
             say("Meanwhile the same model in NumPy, with 256 units:", "")
             shutil.rmtree(FIRST_RUN, ignore_errors=True)
-            call([programs / "d2lrnn", "train", *FIRST, "--out", FIRST_RUN.relative_to(ROOT)])
+            call([programs / "d2lrnn", "train", *FIRST, "--out", FIRST_RUN.relative_to(ROOT)], stdout=sys.stderr)
             say("")
         installer.wait_for(process, titles)
     except BaseException:

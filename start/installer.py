@@ -38,8 +38,8 @@ class SetupError(Exception):
 
 
 def say(*lines: str) -> None:
-    """Tell the user something, at once."""
-    print(*lines, sep="\n", flush=True)
+    """Tell the user something, at once; standard output is for what a command was asked for."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def bin_of(folder: Path) -> Path:
@@ -233,19 +233,17 @@ class Installer:
             SetupError: If it fails.
         """
         began, before = time.monotonic(), shutil.disk_usage(ROOT).free
-        shown = began
+        shown, live = began, sys.stderr.isatty()
         while process.poll() is None:
             time.sleep(0.2)
             now = time.monotonic()
-            if now - shown >= (1 if sys.stdout.isatty() else 15):
+            if now - shown >= (1 if live else 15):
                 shown = now
                 done = max(0, before - shutil.disk_usage(ROOT).free) / _GB
                 line = f"fetching {what}: {done:.1f} GB more on disk after {now - began:.0f} s"
-                print(
-                    f"\r{line} " if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True
-                )
-        if sys.stdout.isatty():
-            print("\r" + " " * 78 + "\r", end="", flush=True)
+                print(f"\r{line} " if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+        if live:
+            print("\r" + " " * 78 + "\r", end="", file=sys.stderr, flush=True)
         if process.returncode != 0:
             raise SetupError(failure(f"fetching {what}", process.returncode))
 
