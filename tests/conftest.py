@@ -118,6 +118,8 @@ def in_backends(name: str, cases: Mapping[str, Mapping[str, Any]]) -> pytest.Mar
 # What a framework says of the machine, and no code of ours can help; a test allows by itself what it provokes
 ALLOWED_WARNINGS = (
     "ignore:Guards may run slower on Python 3.13.0:RuntimeWarning",  # PyTorch's, when it compiles
+    # Keras's own, on NumPy 2: it copies TensorFlow's variables by a call that TensorFlow does not know all of
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras[.]src[.]backend[.]tensorflow",
 )
 
 
