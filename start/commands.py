@@ -44,17 +44,16 @@ def test(arguments: Sequence[str]) -> int:
         raise SetupError("\n".join(f"{name} cannot be tested here: {problem}" for name, problem in left_out.items()))
     names = [name for name in names if name not in left_out]
     _say_what_is_left_out(left_out)
-    say(f"Testing {', '.join(names)}: about 16 minutes on two cores and {_test_size(installer):.0f} GB on disk in all.")
+    if len(names) > 1:
+        say(
+            f"Testing {', '.join(names)}: about 16 minutes on two cores, and {installer.size + 2:.0f} GB on disk in all."
+        )
     command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names))
     code = call(command, env=environ)
     if ALL in names:
         CHOSEN.write_text(" ".join(FRAMEWORKS), encoding="utf-8")
     _say_what_is_left_out(left_out)
     return code
-
-
-def _test_size(installer: Installer) -> float:
-    return installer.size + 2
 
 
 def _say_what_is_left_out(left_out: Mapping[str, str]) -> None:
