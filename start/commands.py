@@ -45,9 +45,8 @@ def test(arguments: Sequence[str]) -> int:
     names = [name for name in names if name not in left_out]
     _say_what_is_left_out(left_out)
     if len(names) > 1:
-        say(
-            f"Testing {', '.join(names)}: about 16 minutes on two cores, and {installer.size + 2:.0f} GB on disk in all."
-        )
+        size = installer.size + 2
+        say(f"Testing {', '.join(names)}: about 16 minutes on two cores, and {size:.0f} GB on disk in all.")
     command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names))
     code = call(command, env=environ)
     if ALL in names:
