@@ -66,13 +66,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def choose(able: Collection[str] = PREFERRED) -> str:
-    """Return the first of :data:`PREFERRED` that works here; NumPy always does.
+def candidates(able: Collection[str] = PREFERRED) -> list[str]:
+    """Return those of :data:`PREFERRED` against which nothing is known here; NumPy, which always works, is the last.
 
     Args:
         able: Those that can do what is wanted.
     """
-    return next(name for name in PREFERRED if name in able and problem(name) is None)
+    return [name for name in PREFERRED if name in able and problem(name) is None]
 
 
 def install_command(name: str) -> str:

@@ -28,7 +28,7 @@ from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
 from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
@@ -394,14 +394,30 @@ def _backends(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    settings, backend = _settings(args), args.backend
-    if backend is None:
-        backend = backends.choose(able(settings.model))
-        chosen, among = backends.BACKENDS[backend].title, ", ".join(backends.PREFERRED)
-        print(f"d2lrnn: training in {chosen}, the first that works here of {among}", file=sys.stderr)
+    settings = _settings(args)
+    names = [args.backend] if args.backend is not None else backends.candidates(able(settings.model))
+    for backend in names:
+        if args.backend is None:
+            among = ", ".join(name for name in backends.PREFERRED if name in able(settings.model))
+            chosen = backends.BACKENDS[backend].title
+            print(f"d2lrnn: training in {chosen}, the first that works here of {among}", file=sys.stderr)
+        try:
+            result = _trained(args, backend, settings)
+        except BackendNotInstalledError as error:
+            if backend == names[-1]:
+                raise
+            # Only its import could show it
+            print(f"d2lrnn: {error}", file=sys.stderr)
+        else:
+            _print_run(result, args.json)
+            break
+    return 0
+
+
+def _trained(args: argparse.Namespace, backend: str, settings: Settings) -> dict[str, Any]:
     out = args.out if args.out is not None else run.default_folder(backend, settings)
     with _terminated_like_interrupted():
-        result = run.train(
+        return run.train(
             backend,
             settings,
             out=out,
@@ -409,8 +425,6 @@ def _train(args: argparse.Namespace) -> int:
             quiet=args.json,
             callback=None if args.json else TextCurve(max(1, settings.epochs // 10)),
         )
-    _print_run(result, args.json)
-    return 0
 
 
 def _resume(args: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ def devices(backend: str) -> dict[str, Any]:
         answer = ask({"task": "devices", "backend": backend})
         row |= {"devices": answer["devices"]} if answer["event"] == "result" else {"problem": answer["message"]}
     if row["problem"] is None:
-        row["unused_gpu"] = graphics.unused(backend, row["devices"])
+        row["unused_gpu"] = graphics.unused(backend, backends.BACKENDS[backend].title, row["devices"])
     return row
 
 

@@ -1,4 +1,7 @@
-"""Why a graphics card that is here is not used, and how to use it: found out without any framework."""
+"""Why a graphics card that is here is not used, and how to use it: found out without any framework.
+
+The commands of a clone ask before anything is installed, so this needs Python's own library only.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-
-from d2lrnn import backends
 
 # What the builds for CUDA are made for: from which compute capability on, below which one, and the driver that their
 # CUDA asks for. PyTorch's: its RELEASE.md, "PyTorch CUDA Support Matrix". TensorFlow's: its .bazelrc, "cuda_clang", of
@@ -75,17 +76,18 @@ def has_apple_gpu() -> bool:
     return (platform.system(), platform.machine()) == ("Darwin", "arm64")
 
 
-def unused(name: str, devices: Sequence[str]) -> str | None:
+def unused(name: str, title: str, devices: Sequence[str]) -> str | None:
     """Say why a backend does not use the card that is here and what to do, or return None if it does or there is none.
 
     Args:
         name: A backend that is installed and works.
+        title: Its name as people write it.
         devices: What its ``device_names`` returned.
     """
     if name == "numpy" or any(device != "cpu" for device in devices):
         return None
     if has_apple_gpu():
-        return _apple(name)
+        return _apple(name, title)
     gpus = nvidia_gpus()
     if not gpus:
         return None
@@ -95,10 +97,9 @@ def unused(name: str, devices: Sequence[str]) -> str | None:
     return f"{gpu} is not used: " + {"torch": _torch, "tensorflow": _tensorflow, "mxnet": _mxnet}[name](gpu)
 
 
-def _apple(name: str) -> str:
+def _apple(name: str, title: str) -> str:
     if name == "torch":
         return "Apple's GPU is not used: PyTorch needs macOS 14 for it, and a Python that is not translated by Rosetta"
-    title = backends.BACKENDS[name].title
     return f"Apple's GPU is not used: {title} has no build for it; PyTorch has (d2lrnn train --backend torch)"
 
 

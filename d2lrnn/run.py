@@ -162,9 +162,9 @@ def train(
     }
     kept = replace(settings, corpus=corpus_source(text))
     with (
+        computing_with(backend, threads),  # a framework that cannot be imported leaves no folder behind
         RunFolder.create(out, config, kept, vocab) as folder,
         _telling_how_to_go_on(folder),
-        computing_with(backend, threads),
     ):
         return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
 

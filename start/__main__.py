@@ -9,7 +9,7 @@ import sys
 
 OLDEST, NEWEST = (3, 10), (3, 14)
 HOW_TO_GET_ONE = """\
-Get one, and name it (PYTHON=python3.12 make compare, or python3.12 start compare):
+Get one, and run the command with it (make test PYTHON=python3.12; python3.12 start test; Windows: py -3.12 start test):
   Debian, Ubuntu   apt install python3 python3-pip
   Fedora           dnf install python3.12
   macOS            brew install python@3.12, or python.org
@@ -23,24 +23,30 @@ def supported(version):
     return OLDEST <= tuple(version[:2]) <= NEWEST
 
 
-def version_of(python):
-    """Return the version of an interpreter as a list of numbers, or None if there is none of this name."""
-    code = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+def ask(command):
+    """Return the version and the path of an interpreter, or None if this is none.
+
+    Args:
+        command: The words that run it.
+    """
+    code = "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.executable)"
     try:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (old Pythons have no Path)
-            said = subprocess.check_output([python, "-c", code], stderr=nowhere)
-        return [int(part) for part in said.decode("ascii").split(".")]
+            said = subprocess.check_output(list(command) + ["-c", code], stderr=nowhere)  # noqa: RUF005
+        version, path = said.decode("utf-8").splitlines()[:2]
+        return [int(part) for part in version.split(".")], path
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None
 
 
 def another_python():
-    """Return the name of an interpreter on the path that will do, the newest one first, or None."""
-    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        name = "python%d.%d" % (NEWEST[0], minor)  # noqa: UP031 (old Pythons run this)
-        version = version_of(name)
-        if version is not None and supported(version):
-            return name
+    """Return the path of an interpreter that will do, or None: the newest with all frameworks first."""
+    for minor in [13, 12, 11, 10, 14]:
+        name = "3.%d" % minor  # noqa: UP031 (old Pythons run this)
+        for command in (["python" + name], ["py", "-" + name]):
+            found = ask(command)
+            if found is not None and supported(found[0]):
+                return found[1]
     return None
 
 
@@ -49,26 +55,42 @@ def refusal(version, named):
 
     Args:
         version: Its version.
-        named: Whether somebody chose it.
+        named: What PYTHON says, or nothing.
     """
     here = ".".join(str(part) for part in version)
-    what = "%s, which PYTHON names, is Python %s" % (sys.executable, here) if named else "this is Python " + here  # noqa: UP031
-    ours = "d2lrnn needs Python %d.%d to %d.%d" % (OLDEST + NEWEST)  # noqa: UP031
-    nor = "" if named else ", and no other one is on the path"
-    return ours + ": " + what + nor + ".\n" + HOW_TO_GET_ONE
+    what = "PYTHON=" + named + " is " + here if named else "this is " + here + ", and no other one is on the path"
+    return "d2lrnn needs Python %d.%d to %d.%d: " % (OLDEST + NEWEST) + what + ".\n" + HOW_TO_GET_ONE  # noqa: UP031
+
+
+def hand_over(python):
+    """Run the same command with another interpreter, in the place of this one."""
+    words = [python, os.path.dirname(os.path.abspath(__file__))] + sys.argv[1:]  # noqa: PTH100, PTH120, RUF005
+    if os.name != "posix":
+        return subprocess.call(words)
+    sys.stderr.flush()
+    return os.execv(python, words)
 
 
 def main():
     """Run a command, or hand it to another Python; return the exit code."""
-    version = list(sys.version_info[:3])
-    if not supported(version):
-        named = bool(os.environ.get("PYTHON"))
-        python = None if named else another_python()
+    version, named = list(sys.version_info[:3]), os.environ.pop("PYTHON", "")
+    if named:
+        found = ask([named])
+        if found is None:
+            sys.stderr.write("PYTHON=" + named + " is no Python that can be run.\n" + HOW_TO_GET_ONE)
+            return 2
+        if not supported(found[0]):
+            sys.stderr.write(refusal(found[0], named))
+            return 2
+        if os.path.realpath(found[1]) != os.path.realpath(sys.executable):
+            return hand_over(found[1])
+    elif not supported(version):
+        python = another_python()
         if python is None:
             sys.stderr.write(refusal(version, named))
             return 2
         sys.stderr.write("Python %d.%d is not supported: using %s\n" % (version[0], version[1], python))  # noqa: UP031
-        return subprocess.call([python, os.path.dirname(os.path.abspath(__file__))] + sys.argv[1:])  # noqa: PTH100, PTH120, RUF005
+        return hand_over(python)
     import commands
 
     return commands.main(sys.argv[1:])

@@ -1,12 +1,27 @@
 """The commands: ``python3 start COMMAND``, which ``make COMMAND`` runs too."""
 
 import argparse
+import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import machine
-from installer import BUILD, FRAMEWORKS, LOG, ROOT, Installer, SetupError, Words, call, environment, say
+from installer import (
+    BUILD,
+    FRAMEWORKS,
+    LOG,
+    ROOT,
+    Installer,
+    SetupError,
+    Words,
+    call,
+    environment,
+    fingerprint,
+    say,
+)
 
 PROGRAM = "python3 start"
 ALL = "parity"  # the environment with all frameworks
@@ -16,7 +31,9 @@ COMPARE = ("--epochs", "100", "--seed", "1")
 # What NumPy trains in the first minute, while the frameworks are fetched
 FIRST_RUN = BUILD / "first-minute"
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
-CHOSEN = ROOT / ".tox" / "frameworks"  # which ones that environment has
+MORE = ("lowest",)  # environments that are tested when they are named
+TOX = ROOT / ".tox"
+MADE = "made.json"  # in that folder: for what its environments were made, and with which frameworks
 OLDEST_FOR_SITE = (3, 11)
 
 
@@ -27,32 +44,58 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Run all tests, each backend's in an environment of its own; or those of the environments that are named."""
-    if unknown := [name for name in arguments if name not in TESTED]:
-        raise SetupError(f"no environment is named {', '.join(unknown)}: use some of {', '.join(TESTED)}")
+    """Run all tests, each backend's in an environment of its own; or those that are named. pytest's words follow --."""
+    named, pytest = list(arguments), []
+    if "--" in named:
+        place = named.index("--")
+        named, pytest = named[:place], named[place:]
+    if unknown := [name for name in named if name not in TESTED + MORE]:
+        raise SetupError(f"no environment is named {', '.join(unknown)}: use some of {', '.join(TESTED + MORE)}")
     say("Fetching uv and tox, then what the tests need, into .bootstrap and .tox.")
+    _forget_what_is_stale()
     installer = Installer()
-    names, left_out = list(arguments or TESTED), {}
-    _, problems = installer.available()
+    able, problems = installer.available()
     if lack := machine.lack_of_libraries():
         problems.setdefault("mxnet", lack)
-    for name, problem in problems.items():
-        left_out[name] = problem
-        left_out[ALL] = f"it needs all frameworks: {problem}"
+    left_out = dict(problems)
+    if problems:
+        left_out[ALL] = f"it needs all frameworks: {'; '.join(problems.values())}"
+    names = named or list(TESTED)
     left_out = {name: problem for name, problem in left_out.items() if name in names}
-    if arguments and left_out:
+    if named and left_out:
         raise SetupError("\n".join(f"{name} cannot be tested here: {problem}" for name, problem in left_out.items()))
     names = [name for name in names if name not in left_out]
     _say_what_is_left_out(left_out)
     if len(names) > 1:
         size = installer.size + 2
         say(f"Testing {', '.join(names)}: about 16 minutes on two cores, and {size:.0f} GB on disk in all.")
-    command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names))
+        command, environ = installer.tox("run-parallel", "--parallel", "auto", "-e", ",".join(names), *pytest)
+    else:
+        command, environ = installer.tox("run", "-e", names[0], *pytest)
     code = call(command, env=environ)
-    if ALL in names:
-        CHOSEN.write_text(" ".join(FRAMEWORKS), encoding="utf-8")
+    _keep_what_was_made(able if ALL in names else _made().get("frameworks", []))
     _say_what_is_left_out(left_out)
     return code
+
+
+def _made() -> dict[str, Any]:
+    """Return for what the environments were made, and which frameworks the one with all has."""
+    try:
+        return dict(json.loads((TOX / MADE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _keep_what_was_made(frameworks: Sequence[str]) -> None:
+    TOX.mkdir(exist_ok=True)
+    document = {"for": fingerprint(), "frameworks": list(frameworks)}
+    (TOX / MADE).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _forget_what_is_stale() -> None:
+    """Remove environments of another Python or of other versions; their files are in the cache, if they fit again."""
+    if TOX.is_dir() and _made().get("for") != fingerprint():
+        shutil.rmtree(TOX)
 
 
 def _say_what_is_left_out(left_out: Mapping[str, str]) -> None:
@@ -130,7 +173,8 @@ def test_site(arguments: Sequence[str]) -> int:
 def bench(arguments: Sequence[str]) -> int:
     """Measure speed and memory, against the book's own package, into benchmarks/RESULTS.md: half an hour."""
     installer = install_all()
-    installer.make("book")
+    say("Fetching the book's package ...")
+    installer.wait_for(installer.start_making("book"), "the book's package")
     script: Words = [environment(ALL) / "python", ROOT / "benchmarks" / "bench.py"]
     return call([*script, "--book-python", environment("book") / "python", *arguments])
 
@@ -138,7 +182,8 @@ def bench(arguments: Sequence[str]) -> int:
 def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
     for name in (".bootstrap", ".tox", "build", "dist"):
-        shutil.rmtree(ROOT / name, ignore_errors=True)
+        if (ROOT / name).exists():
+            shutil.rmtree(ROOT / name)
     return 0
 
 
@@ -151,17 +196,18 @@ def install_all(*, first_minute: bool = False) -> Installer:
     Raises:
         SetupError: If that fails.
     """
-    if shutil.which("d2lrnn", path=environment(ALL)) and CHOSEN.is_file():
+    _forget_what_is_stale()
+    titles = ", ".join(FRAMEWORKS.values())
+    if shutil.which("d2lrnn", path=environment(ALL)) and _made().get("frameworks") == list(FRAMEWORKS):
         installer = Installer()
-        installer.choose(CHOSEN.read_text(encoding="utf-8").split())
-        installer.make(ALL)
+        installer.wait_for(installer.start_making(ALL), titles)
         return installer
-    say("Everything is put into this folder (.bootstrap, .tox, build), and `make clean` removes it.")
+    say("Everything is put into this folder (.bootstrap, .tox, build); the command clean removes these three.")
     say("Fetching uv and tox, which fetch the rest (70 MB) ...")
     LOG.unlink(missing_ok=True)
     installer = Installer()
     able, problems = installer.available()
-    titles = " and ".join(", ".join([FRAMEWORKS[name] for name in able]).rsplit(", ", 1))
+    titles = " and ".join(", ".join([FRAMEWORKS[name] for name in able]).rsplit(", ", 1)) or "the tools"
     for problem in problems.values():
         say(f"LEFT OUT: {problem}")
     if "mxnet" in able and (lack := machine.lack_of_libraries()):
@@ -185,7 +231,7 @@ def install_all(*, first_minute: bool = False) -> Installer:
         process.terminate()
         process.wait()
         raise
-    CHOSEN.write_text(" ".join(able), encoding="utf-8")
+    _keep_what_was_made(able)
     return installer
 
 
@@ -214,8 +260,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to what the command runs")
     args = parser.parse_args(arguments)
+    # What a container or a job that is cancelled sends; tox and uv must not go on without us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return COMMANDS[args.command](args.arguments)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}: make room or give access to this folder", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ pip, with --target: that works where a system's Python refuses other installs, a
 """
 
 import ast
+import hashlib
 import os
 import platform
 import shutil
@@ -30,6 +31,7 @@ _GB = 1e9
 # What an environment with all three takes on disk, as measured on Linux x86-64, in GB
 SIZE, SIZE_WITH_CUDA = 3.0, 5.9
 Words = Sequence["str | Path"]  # of a command
+_GRACE = 5  # seconds
 _WINDOWS = sys.platform == "win32"
 
 
@@ -60,7 +62,7 @@ def _clean_environ() -> dict[str, str]:
 
 
 def call(command: Words, *, log: bool = False, **options: Any) -> int:
-    """Run a command in the clone and return its exit code.
+    """Run a command in the clone and return its exit code. When this process is interrupted, so is the command.
 
     Args:
         command: Its words.
@@ -70,9 +72,18 @@ def call(command: Words, *, log: bool = False, **options: Any) -> int:
     with start(command, log=log, **options) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
+        except BaseException:
+            stop(process)
             raise
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a command. After Ctrl-C it knows already, and has some seconds to put away what it has."""
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.wait()
 
 
 def start(command: Words, *, log: bool = False, **options: Any) -> subprocess.Popen[bytes]:
@@ -127,7 +138,9 @@ def get_tools() -> None:
             f"{sys.executable} has no pip: install it (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install "
             "python3-pip; elsewhere: python -m ensurepip), or install uv"
         )
-    must(command, "fetching uv and tox with pip")
+    # Whoever lets pip install into environments only, or for themselves, does not mean a folder that is named
+    environ = {**_clean_environ(), "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
+    must(command, "fetching uv and tox with pip", env=environ)
     stamp.write_text(wanted, encoding="utf-8")
 
 
@@ -160,6 +173,8 @@ def settings_for_uv() -> dict[str, str]:
         ("find-links", "UV_FIND_LINKS"),
         ("trusted-host", "UV_INSECURE_HOST"),
         ("cert", "SSL_CERT_FILE"),
+        ("no-index", "UV_NO_INDEX"),
+        ("proxy", "ALL_PROXY"),
     ):
         if pip.get(name):
             settings[variable] = " ".join(pip[name].split())
@@ -250,7 +265,8 @@ class Installer:
     def choose(self, names: Sequence[str]) -> None:
         """Let the environment with all frameworks have these only; tox.ini reads the variables."""
         for name in FRAMEWORKS:
-            self.environ[f"D2LRNN_{name.upper()}"] = name if name in names else ""
+            if name not in names:
+                self.environ[f"D2LRNN_{name.upper()}"] = ""
 
     def small_environment(self) -> Path:
         """Make an environment with d2lrnn and no framework, and return its folder of programs.
@@ -281,11 +297,28 @@ class Installer:
         return able, problems
 
     def _resolves(self, name: str) -> bool:
+        """Return whether the index has what a framework's extra asks for, as wheels for this machine.
+
+        Raises:
+            SetupError: If that cannot be found out.
+        """
         command: Words = [
             self.uv, "pip", "compile", "--quiet", "--no-header", "--python", sys.executable, "--only-binary", ":all:",
             "--extra", name, ROOT / "pyproject.toml", "--output-file", BUILD / f"{name}.txt",
         ]  # fmt: skip
-        return call(command, log=True, env=self.environ) == 0
+        begin = LOG.stat().st_size if LOG.exists() else 0
+        if (code := call(command, log=True, env=self.environ)) == 0:
+            return True
+        if "No solution found" in LOG.read_bytes()[begin:].decode("utf-8", errors="replace"):
+            return False
+        raise SetupError(failure(f"asking the package index for {FRAMEWORKS[name]}", code))
+
+
+def fingerprint() -> str:
+    """Return what environments depend on beside the package, in short: after a change they are made anew."""
+    files = (CONSTRAINTS, OVERRIDES, WITHOUT_CUDA_TOOLS, ROOT / "tox.ini")
+    content = b"".join(path.read_bytes() for path in files if path.is_file())
+    return f"{platform.python_version()} {platform.machine()} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _has_cpu_build_of_torch(places: str) -> bool:

@@ -1,14 +1,14 @@
 """What this machine has, and what it lacks: graphics cards, system libraries, networks."""
 
+import http.client
 import platform
-import shutil
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-from d2lrnn import libraries
+# Before what is installed, which may be another version
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
+from d2lrnn import graphics, libraries
 
 CPU_BUILDS_OF_TORCH = "https://download.pytorch.org/whl/cpu/torch/"
 _PATIENCE = 5  # seconds that an index has to answer
@@ -16,7 +16,7 @@ _PATIENCE = 5  # seconds that an index has to answer
 
 def has_nvidia_gpu() -> bool:
     """Return whether this machine has an NVIDIA GPU with its driver."""
-    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/gpus").is_dir()
+    return bool(graphics.nvidia_gpus())
 
 
 def has_mxnet_builds() -> bool:
@@ -24,7 +24,7 @@ def has_mxnet_builds() -> bool:
     system, machine = platform.system(), platform.machine().lower()
     if system == "Darwin":
         return machine == "x86_64"
-    return system == "Linux" and machine in ("x86_64", "aarch64")
+    return system == "Linux" and not libraries.is_musl() and machine in ("x86_64", "aarch64")
 
 
 def lack_of_libraries() -> str | None:
@@ -38,7 +38,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 

@@ -236,12 +236,27 @@ def test_without_any_framework_numpy_trains_and_is_compared(run, nothing_install
     assert rows[-1]["max_loss_difference"] < 1e-12
 
 
-@pytest.mark.parametrize(("kind", "chosen"), [("gru", "tensorflow"), ("gru-reset-before", "tensorflow")])
-def test_the_first_backend_that_can_build_a_model_is_taken(monkeypatch, kind, chosen):
-    monkeypatch.setattr(backends, "problem", lambda name: "not here" if name == "torch" else None)
-    assert backends.choose(canonical.able(kind)) == chosen
+@pytest.mark.parametrize(("kind", "first"), [("gru", "torch"), ("gru-reset-before", "tensorflow")])
+def test_the_backends_are_tried_in_an_order_and_only_those_that_can_build_the_model(monkeypatch, kind, first):
     monkeypatch.setattr(backends, "problem", lambda name: None)
-    assert backends.choose(canonical.able(kind)) == ("torch" if kind == "gru" else "tensorflow")
+    assert backends.candidates(canonical.able(kind))[0] == first
+    monkeypatch.setattr(backends, "problem", lambda name: "not here" if name == first else None)
+    assert first not in backends.candidates(canonical.able(kind))
+    assert backends.candidates(canonical.able(kind))[-1] == "numpy"
+
+
+def test_a_framework_that_is_broken_is_passed_over_with_its_reason(run, monkeypatch, tmp_path):
+    """Only its import can show it, and nobody asked for this one."""
+    (tmp_path / "torch.py").write_text("raise ImportError('no such library')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(backends, "problem", lambda name: None if name in ("torch", "numpy") else "not here")
+    code, out, err = run("train", *STORY, "--epochs", 1, "--out", "run")
+    assert code == 0
+    first, why, then = err.splitlines()
+    assert first.startswith("d2lrnn: training in PyTorch, the first that works here of torch, tensorflow")
+    assert "no such library" in why
+    assert then.startswith("d2lrnn: training in NumPy")
+    assert out.splitlines()[-1].startswith("complete: 1 of 1 epochs")
 
 
 @pytest.fixture

@@ -316,6 +316,10 @@ P100 = ("Tesla P100-PCIE-16GB", "6.0")
 needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="nvidia-smi is a shell script here")
 
 
+def unused(name, devices):
+    return graphics.unused(name, backends.BACKENDS[name].title, devices)
+
+
 @needs_sh
 @pytest.mark.parametrize(
     ("name", "here", "options", "message"),
@@ -340,41 +344,41 @@ needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="nvidia-smi is a s
 )  # fmt: skip
 def test_a_card_that_is_not_used_is_named_with_the_reason(card, name, here, options, message):
     card(*here, **options)
-    assert message in graphics.unused(name, ["cpu"])
-    assert graphics.unused(name, ["cpu", "gpu:0"]) is None
-    assert graphics.unused("numpy", ["cpu"]) is None
+    assert message in unused(name, ["cpu"])
+    assert unused(name, ["cpu", "gpu:0"]) is None
+    assert unused("numpy", ["cpu"]) is None
 
 
 @needs_sh
 def test_a_card_that_is_hidden(card, monkeypatch):
     card(*H100)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert "is hidden by CUDA_VISIBLE_DEVICES='-1': unset it" in graphics.unused("torch", ["cpu"])
+    assert "is hidden by CUDA_VISIBLE_DEVICES='-1': unset it" in unused("torch", ["cpu"])
 
 
 @needs_sh
 def test_tensorflow_uses_no_card_on_windows(card, monkeypatch):
     card(*H100)
     monkeypatch.setattr(graphics.platform, "system", lambda: "Windows")
-    assert "use it in WSL" in graphics.unused("tensorflow", ["cpu"])
+    assert "use it in WSL" in unused("tensorflow", ["cpu"])
 
 
 def test_a_machine_without_a_card(card, monkeypatch, tmp_path):
     monkeypatch.setattr(graphics.shutil, "which", lambda name: None)
     monkeypatch.setattr(graphics, "_DRIVERS_LIST", tmp_path)
-    assert graphics.unused("torch", ["cpu"]) is None
+    assert unused("torch", ["cpu"]) is None
     (tmp_path / "0000:01:00.0").mkdir()
     (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA L4\nIRQ:   \t\t 11\n")
     monkeypatch.setattr(graphics, "_torch_cuda", lambda: None)
-    assert graphics.unused("torch", ["cpu"]).startswith("NVIDIA L4 is not used: this build of PyTorch is the one for")
+    assert unused("torch", ["cpu"]).startswith("NVIDIA L4 is not used: this build of PyTorch is the one for")
 
 
 @pytest.mark.parametrize(("name", "message"), [("torch", "needs macOS 14"), ("tensorflow", "has no build for it")])
 def test_apples_card(monkeypatch, name, message):
     monkeypatch.setattr(graphics.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(graphics.platform, "machine", lambda: "arm64")
-    assert message in graphics.unused(name, ["cpu"])
-    assert graphics.unused(name, ["cpu", "mps"]) is None
+    assert message in unused(name, ["cpu"])
+    assert unused(name, ["cpu", "mps"]) is None
 
 
 @pytest.mark.only("torch")

@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -51,38 +52,7 @@ def test_which_pythons_will_do(front, version, able):
     assert front.supported(version) == able
 
 
-def test_a_python_that_was_named_and_will_not_do_is_refused(front, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
-    monkeypatch.setenv("PYTHON", "python3.9")
-    assert front.main() == 2
-    err = capsys.readouterr().err
-    assert err.startswith("d2lrnn needs Python 3.10 to 3.14: ")
-    assert "which PYTHON names, is Python 3.9.18.\nGet one" in err
-
-
-def test_without_a_python_that_will_do_it_is_said_how_to_get_one(front, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
-    monkeypatch.delenv("PYTHON", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert front.main() == 2
-    assert "this is Python 3.9.18, and no other one is on the path.\nGet one" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in are shell scripts")
-def test_another_python_on_the_path_is_used_the_newest_one_first(front, monkeypatch, capfd, tmp_path):
-    for name, version in (("python3.11", "3.11.2"), ("python3.13", "3.13.5"), ("python3.14", "broken")):
-        program(tmp_path / name, f'case "$1" in -c) echo {version};; *) echo "{name} $*"; exit 7;; esac')
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
-    monkeypatch.setattr(sys, "argv", ["start", "compare", "--epochs", "3"])
-    monkeypatch.delenv("PYTHON", raising=False)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
-    assert front.main() == 7
-    out, err = capfd.readouterr()
-    assert err == "Python 3.9 is not supported: using python3.13\n"
-    assert out == f"python3.13 {START} compare --epochs 3\n"
-
-
-# The commands
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in are shell scripts")
 
 
 def program(path, script):
@@ -90,6 +60,68 @@ def program(path, script):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+@pytest.fixture
+def pythons(front, monkeypatch, tmp_path):
+    """Return a function that puts interpreters on a path that has no others, and what one is replaced by."""
+    ran = []
+    monkeypatch.setattr(front.os, "execv", lambda path, words: ran.append(words))
+    monkeypatch.setattr(sys, "argv", ["start", "compare", "--epochs", "3"])
+    monkeypatch.delenv("PYTHON", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def pythons(**versions):
+        for name, version in versions.items():
+            name = name.replace("_", ".")
+            program(tmp_path / name, f"echo {version}; echo {tmp_path / name}")
+        return ran
+
+    return pythons
+
+
+@posix
+@pytest.mark.parametrize("version", ["3.9.18", "3.15.0", "2.7.18"])
+def test_a_python_that_was_named_and_will_not_do_is_refused(front, monkeypatch, capsys, pythons, version):
+    ran = pythons(mine=version, python3_13="3.13.5")
+    monkeypatch.setenv("PYTHON", "mine")
+    assert front.main() == 2
+    assert capsys.readouterr().err.startswith(f"d2lrnn needs Python 3.10 to 3.14: PYTHON=mine is {version}.\nGet one, ")
+    assert ran == []
+
+
+def test_what_was_named_and_is_no_python(front, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHON", "no-such-program")
+    assert front.main() == 2
+    assert capsys.readouterr().err.startswith("PYTHON=no-such-program is no Python that can be run.\nGet one, ")
+
+
+@posix
+def test_a_python_that_was_named_is_the_one_that_runs(front, monkeypatch, pythons, tmp_path):
+    ran = pythons(mine="3.12.1")
+    monkeypatch.setenv("PYTHON", "mine")
+    front.main()
+    assert ran == [[str(tmp_path / "mine"), str(START), "compare", "--epochs", "3"]]
+    assert "PYTHON" not in os.environ  # or that one would ask again
+
+
+def test_without_a_python_that_will_do_it_is_said_how_to_get_one(front, monkeypatch, capsys, pythons):
+    pythons()
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    assert front.main() == 2
+    assert "this is 3.9.18, and no other one is on the path.\nGet one, " in capsys.readouterr().err
+
+
+@posix
+def test_another_python_is_used_first_the_newest_that_has_all_frameworks(front, monkeypatch, capsys, pythons, tmp_path):
+    ran = pythons(python3_11="3.11.2", python3_12="3.12.1", python3_13="broken", python3_14="3.14.2")
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    front.main()
+    assert capsys.readouterr().err == f"Python 3.9 is not supported: using {tmp_path / 'python3.12'}\n"
+    assert ran == [[str(tmp_path / "python3.12"), str(START), "compare", "--epochs", "3"]]
+
+
+# The commands
 
 
 def test_make_has_the_same_commands():
@@ -133,7 +165,7 @@ def clone(monkeypatch, tmp_path):
     monkeypatch.setattr(installer, "CONSTRAINTS", tmp_path / "constraints.txt")
     monkeypatch.setattr(installer, "OVERRIDES", tmp_path / "overrides.txt")
     monkeypatch.setattr(installer, "WITHOUT_CUDA_TOOLS", tmp_path / "without.txt")
-    monkeypatch.setattr(commands, "CHOSEN", tmp_path / ".tox" / "frameworks")
+    monkeypatch.setattr(commands, "TOX", tmp_path / ".tox")
     monkeypatch.setattr(commands, "FIRST_RUN", tmp_path / "build" / "first")
     (tmp_path / "constraints.txt").write_text("")
     (tmp_path / "build").mkdir()
@@ -141,14 +173,11 @@ def clone(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "answers", lambda url: False)
     monkeypatch.setattr(machine, "lack_of_libraries", lambda: None)
     monkeypatch.setattr(machine, "has_mxnet_builds", lambda: True)
-    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(machine.graphics, "nvidia_gpus", list)
     for name in [name for name in os.environ if name.startswith(("UV_", "D2LRNN_"))]:
         monkeypatch.delenv(name)
     program(tmp_path / ".bootstrap" / "bin" / "uv", 'echo "uv $*"')
     return tmp_path
-
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in are shell scripts")
 
 
 @pytest.fixture
@@ -166,7 +195,6 @@ def asked(monkeypatch):
 
 
 def test_the_tests_of_all_environments_run_side_by_side(clone, asked):
-    (clone / ".tox").mkdir()
     assert commands.main(["test"]) == 0
     words, environ = asked[-1]
     assert words[1:] == ["-m", "tox", "run-parallel", "--parallel", "auto", "-e", ",".join(commands.TESTED)]
@@ -175,13 +203,16 @@ def test_the_tests_of_all_environments_run_side_by_side(clone, asked):
 
 
 def test_the_tests_of_one_environment(clone, asked):
-    assert commands.main(["test", "base"]) == 0
-    assert asked[-1][0][-2:] == ["-e", "base"]
+    assert commands.main(["test", "base", "--", "tests/test_run.py", "-k", "gru"]) == 0
+    assert asked[-1][0][-7:] == ["run", "-e", "base", "--", "tests/test_run.py", "-k", "gru"]
 
 
 @posix
 def test_a_framework_that_the_index_does_not_have_is_left_out_and_named(clone, capsys, monkeypatch):
-    program(clone / ".bootstrap" / "bin" / "uv", 'case "$*" in *"--extra tensorflow"*) exit 1;; esac')
+    program(
+        clone / ".bootstrap" / "bin" / "uv",
+        'case "$*" in *"--extra tensorflow"*) echo "No solution found"; exit 1;; esac',
+    )
     ran = []
     monkeypatch.setattr(commands, "call", lambda command, **options: ran.append(command) or 0)
     assert commands.main(["test"]) == 0
@@ -192,6 +223,82 @@ def test_a_framework_that_the_index_does_not_have_is_left_out_and_named(clone, c
     assert out.count(f"LEFT OUT: the tests of parity: it needs all frameworks: {why}\n") == 2
     assert commands.main(["test", "tensorflow"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"error: tensorflow cannot be tested here: {why}"
+
+
+@posix
+def test_an_index_that_cannot_be_reached_leaves_nothing_out(clone, capsys):
+    program(clone / ".bootstrap" / "bin" / "uv", "echo 'error: Request failed'; exit 2")
+    for command in ("test", "compare"):
+        assert commands.main([command]) == 2
+        err = capsys.readouterr().err
+        assert "error: asking the package index for PyTorch failed with exit code 2:\n" in err
+        assert "  | error: Request failed\n" in err
+        assert "LEFT OUT" not in err
+
+
+@posix
+@pytest.mark.parametrize("change", ["python", "constraints", "left out"])
+def test_environments_that_do_not_fit_any_more_are_made_anew(clone, monkeypatch, change):
+    program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", "exit 0")
+    begun = []
+
+    def start_making(self, name):
+        begun.append((clone / ".tox" / "parity").exists())
+        program(clone / ".tox" / "parity" / "bin" / "d2lrnn", "exit 0")
+        return installer.start([sys.executable, "-c", ""], log=True)
+
+    monkeypatch.setattr(installer.Installer, "start_making", start_making)
+    monkeypatch.setattr(commands, "call", lambda command, **options: 0)
+    if change == "left out":
+        program(
+            clone / ".bootstrap" / "bin" / "uv",
+            'case "$*" in *"--extra mxnet"*) echo "No solution found"; exit 1;; esac',
+        )
+    assert commands.main(["compare"]) == 0
+    assert begun == [False]
+    asked = []
+    available = installer.Installer.available
+    monkeypatch.setattr(installer.Installer, "available", lambda self: asked.append(1) or available(self))
+    if change == "python":
+        monkeypatch.setattr(installer.platform, "python_version", lambda: "3.99.0")
+    elif change == "constraints":
+        (clone / "constraints.txt").write_text("torch==99\n")
+    assert commands.main(["compare"]) == 0
+    assert begun == [False, change == "left out"]
+    assert asked == [1]  # whether there is more than there was
+    assert commands.main(["compare"]) == 0
+    assert asked == [1, 1] if change == "left out" else asked == [1]
+
+
+def test_a_disk_that_is_full_is_an_error_in_words(clone, capsys, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device", "/there")
+
+    monkeypatch.setattr(installer.Installer, "__init__", full)
+    assert commands.main(["compare"]) == 2
+    said = "error: No space left on device (/there): make room or give access to this folder\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_interrupted_leaves_nothing_running(tmp_path, number):
+    """In a process of its own, whose installation would take a minute."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import commands, installer\n"
+        "commands.COMMANDS['lint'] = lambda words: installer.call("
+        "[sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'])\n"
+        "sys.exit(commands.main(['lint']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, START], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    child = int(process.stdout.readline())
+    process.send_signal(number)
+    assert process.wait(30) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    process.stdout.close()
 
 
 def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, asked, capsys, monkeypatch):
@@ -214,10 +321,10 @@ def test_a_system_without_builds_of_mxnet(clone, asked, capsys, monkeypatch):
 def test_the_first_minute(clone, capfd, monkeypatch):
     """NumPy trains while the frameworks are fetched; then all are compared."""
     program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", 'echo "d2lrnn $*"')
-    program(clone / ".tox" / "parity" / "bin" / "d2lrnn", 'echo "all: $*"')
     begun = []
 
     def start_making(self, name):
+        program(clone / ".tox" / name / "bin" / "d2lrnn", 'echo "all: $*"')
         begun.append((name, {key: value for key, value in self.environ.items() if key.startswith("D2LRNN_")}))
         return installer.start([sys.executable, "-c", "print('noise')"], log=True)
 
@@ -229,12 +336,11 @@ def test_the_first_minute(clone, capfd, monkeypatch):
     assert out == "all: compare --epochs 100 --seed 1\n"
     assert 0 < err.index("Fetching PyTorch, MXNet and TensorFlow") < err.index("d2lrnn train --backend numpy")
     assert "noise" not in err
-    assert begun == [("parity", {"D2LRNN_TORCH": "torch", "D2LRNN_MXNET": "mxnet", "D2LRNN_TENSORFLOW": "tensorflow"})]
+    assert begun == [("parity", {})]  # nothing is taken away from it
     # The second time everything is there
-    monkeypatch.setattr(installer.Installer, "make", lambda self, name: begun.append(name))
     assert commands.main(["compare", "--epochs", "3"]) == 0
-    assert capfd.readouterr().out == "all: compare --epochs 3\n"
-    assert begun[1:] == ["parity"]
+    assert capfd.readouterr() == ("all: compare --epochs 3\n", "")
+    assert [name for name, _ in begun] == ["parity", "parity"]
 
 
 @posix
@@ -248,7 +354,7 @@ def test_an_installation_that_fails_names_its_log(clone, capfd, monkeypatch):
     err = capfd.readouterr().err
     assert "\nerror: fetching PyTorch, MXNet and TensorFlow failed with exit code 3:\n" in err
     assert err.endswith(f"  | no room\nAll of it is in {Path('build', 'install.log')}.\n")
-    assert not (clone / ".tox" / "frameworks").exists()  # so that the next try begins anew
+    assert not (clone / ".tox" / commands.MADE).exists()  # so that the next try begins anew
 
 
 def test_clean_removes_what_was_made_and_nothing_else(clone):
@@ -269,7 +375,7 @@ def test_clean_removes_what_was_made_and_nothing_else(clone):
 ])  # fmt: skip
 def test_who_has_no_gpu_gets_no_cuda_where_it_can_be_helped(clone, monkeypatch, gpu, reached, local, backend, cuda):
     monkeypatch.setattr(machine, "is_linux", lambda: True)
-    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: gpu)
+    monkeypatch.setattr(machine.graphics, "nvidia_gpus", lambda: [machine.graphics.GPU("NVIDIA L4")] if gpu else [])
     monkeypatch.setattr(machine, "answers", lambda url: reached)
     if local:
         tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -366,6 +472,16 @@ def test_where_mxnet_has_builds(monkeypatch, system, kind, there):
     monkeypatch.setattr(machine.platform, "system", lambda: system)
     monkeypatch.setattr(machine.platform, "machine", lambda: kind)
     assert machine.has_mxnet_builds() == there
+
+
+def test_it_asks_the_clones_own_d2lrnn_whatever_is_installed(tmp_path):
+    (tmp_path / "d2lrnn.py").write_text("raise ImportError('another version')")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import machine; print(machine.libraries.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, START],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()) == ROOT / "d2lrnn" / "libraries.py"
 
 
 def test_it_needs_the_standard_library_only():
