@@ -513,6 +513,14 @@ class RunFolder:
             raise
         return folder
 
+    @staticmethod
+    def discard(path: str | Path) -> None:
+        """Remove what :meth:`create` has made of a folder, in which nothing was trained, and the folder with it."""
+        for name in (CONFIG, VOCAB, LOCK):
+            Path(path, name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever put something else into it keeps it
+            Path(path).rmdir()
+
     def lock(self) -> None:
         """Keep other processes from writing into the folder, until :meth:`close` or the end of this process.
 

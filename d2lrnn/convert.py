@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from d2lrnn import backends, canonical, exchange
 from d2lrnn.canonical import Weights
 from d2lrnn.checkpoint import CONFIG, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.monitor import History
 from d2lrnn.run import describe_here
 from d2lrnn.settings import Settings
@@ -87,7 +88,7 @@ def convert(
         own, weights = exchange.read_file(source, kind)
         if not to_file:
             return _file_as_run(source, own, weights, target, str(backend), vocab)
-    weights = canonical.in_dtype(weights, "float32")  # which all files hold; a run in NumPy has more digits
+    weights = _in_dtype(weights, "float32", f"a {target.suffix} file")
     exchange.write_file(target, own, weights)
     return _made(target, own, weights)
 
@@ -103,6 +104,14 @@ def _made(target: Path, kind: str, weights: Weights, backend: str | None = None)
         "num_layers": num_layers,
         "bidirectional": bidirectional,
     }
+
+
+def _in_dtype(weights: Weights, dtype: str, holder: str) -> Weights:
+    """Return weights in the type that a file or a backend holds; where that rounds them, a warning says so."""
+    made = canonical.in_dtype(weights, dtype)
+    if not all(np.array_equal(made[name], value) for name, value in weights.items()):
+        warnings.warn(f"the weights are rounded, for {holder} holds them in {dtype}", D2LRNNWarning, stacklevel=4)
+    return made
 
 
 def _check_backend(kind: str, backend: str) -> None:
@@ -129,12 +138,10 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
         for name in ("best_epoch", "patience_from", "earlier_lr", "error")
         if name in folder.config
     }
-    dtype = backends.BACKENDS[backend].dtype
-    state = replace(
-        state,
-        weights=canonical.in_dtype(state.weights, dtype),
-        best=None if state.best is None else canonical.in_dtype(state.best, dtype),
-    )
+    made_for = backends.BACKENDS[backend]
+    holder = f"a run in {made_for.title}"
+    best = None if state.best is None else _in_dtype(state.best, made_for.dtype, holder)
+    state = replace(state, weights=_in_dtype(state.weights, made_for.dtype, holder), best=best)
     with RunFolder.create(target, config, replace(settings, device="auto", threads=None), folder.vocab) as made:
         made.save(state, folder.status, **kept)
     return _made(target, settings.model, state.weights, backend)

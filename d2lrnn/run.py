@@ -161,12 +161,17 @@ def train(
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))
-    with (
-        computing_with(backend, threads),  # a framework that cannot be imported leaves no folder behind
-        RunFolder.create(out, config, kept, vocab) as folder,
-        _telling_how_to_go_on(folder),
-    ):
-        return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
+    try:
+        with (
+            RunFolder.create(out, config, kept, vocab) as folder,
+            _telling_how_to_go_on(folder),
+            computing_with(backend, threads),
+        ):
+            return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
+    except BackendNotInstalledError:
+        # Only its import could show it. A folder in which nothing was trained would be in the way of another try.
+        RunFolder.discard(out)
+        raise
 
 
 def default_folder(backend: str, settings: Settings) -> Path:

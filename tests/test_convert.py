@@ -1,6 +1,7 @@
 """Runs and files of weights turned into one another, through the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from d2lrnn.backends import BACKENDS
 from d2lrnn.checkpoint import RunFolder, State
 from d2lrnn.convert import convert
 from d2lrnn.data import Preparation, Vocab
-from d2lrnn.errors import InputError
+from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
 
@@ -50,6 +51,17 @@ def test_a_run_becomes_a_run_of_another_backend_in_the_same_state(tmp_path, capf
     assert (two.state.history, two.state.random_state) == (one.state.history, one.state.random_state)
     assert_same_weights(two.state.weights, one.state.weights)
     assert_same_weights(two.state.best, one.state.best)
+
+
+@pytest.mark.parametrize("out", ["two", "two.safetensors"])
+def test_that_numpys_weights_lose_digits_is_said(tmp_path, out):
+    source = make_run(tmp_path / "one", "numpy")
+    folder = RunFolder.open(source)
+    state = replace(folder.state, weights={name: value / 3 for name, value in folder.state.weights.items()})
+    with folder.take():
+        folder.save(state, "interrupted")
+    with pytest.warns(D2LRNNWarning, match=r"the weights are rounded, for a .* holds them in float32"):
+        convert(source, tmp_path / out, backend=None if "." in out else "torch")
 
 
 @pytest.mark.parametrize("best", [False, True])

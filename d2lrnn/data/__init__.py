@@ -1,4 +1,4 @@
-"""The data layer that the three backends share: texts, vocabularies and minibatches, in NumPy only."""
+"""The data layer that the backends share: texts, vocabularies and minibatches, in NumPy only."""
 
 from d2lrnn.data.corpora import (
     CORPORA,

@@ -7,7 +7,7 @@
   const asked = address.searchParams.get("framework");
   if (asked === null) return;
   const name = asked.toLowerCase();
-  const known = ["torch", "mxnet", "tensorflow"].includes(name);
+  const known = ["torch", "mxnet", "tensorflow", "numpy"].includes(name);
   try {
     const before = window.localStorage.getItem(key);
     if (known) window.localStorage.setItem(key, name);
