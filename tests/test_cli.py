@@ -226,9 +226,8 @@ def test_a_comparison_without_any_backend_fails_with_a_row_for_each(run, nothing
 def test_without_any_framework_numpy_trains_and_is_compared(run, nothing_installed):
     code, out, err = run("train", *STORY, "--epochs", 2, "--out", "run")
     assert code == 0
-    assert (
-        err.splitlines()[0] == "d2lrnn: training in NumPy, the first that works here of torch, tensorflow, mxnet, numpy"
-    )
+    said = "d2lrnn: training in NumPy, the first that works here of torch, tensorflow, mxnet, numpy"
+    assert err.splitlines()[0] == said
     assert out.splitlines()[-1].startswith("complete: 2 of 2 epochs")
     code, out, _ = run("compare", *STORY, "--epochs", 2, "--json")
     assert code == 0
