@@ -1,7 +1,9 @@
 # Every target is a command of start/, which needs Python 3.10 to 3.14 with pip, and nothing else: `python3 start test`
 # is the same as `make test`, and works where there is no make. Another interpreter: make test PYTHON=/path/to/python3.12
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python3.14 python; do \
+ifeq ($(strip $(PYTHON)),)
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python3.14 python; do \
 	command -v $$python && break; done)
+endif
 
 .PHONY: compare test lint notebooks lessons site test-site bench clean
 
@@ -9,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 bench: ARGS = $(BENCH)
 
 compare test lint notebooks lessons site test-site bench clean:
-	@test -n "$(PYTHON)" && command -v "$(PYTHON)" >/dev/null || { \
-		echo "no Python is here$(PYTHON:%=, nor %): install Python 3.10 to 3.14 (Debian: apt install python3 python3-pip)," \
-		"or name one with PYTHON=..."; exit 2; }
+	@test "$$("$(PYTHON)" -c 'print(3)' 2>/dev/null)" = 3 || { \
+		echo "PYTHON=$(PYTHON) is no Python that can be run: install Python 3.10 to 3.14 (Debian: apt install python3" \
+		"python3-pip), or name one: make test PYTHON=python3.12"; exit 2; }
 	@"$(PYTHON)" start $@ $(ARGS)

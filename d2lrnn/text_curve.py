@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 
@@ -35,11 +36,12 @@ class TextCurve:
             self._longest = self._longest or epoch.loss
             share = min(epoch.loss / self._longest, 1.0) if self._longest else 0.0
         held_out = epoch.valid_perplexity
-        print(
-            f"epoch {number:>3}  perplexity {format_perplexity(epoch.perplexity, 2):>6}  {_bar(share)}"
-            + (f"  held out {format_perplexity(held_out, 2)}" if held_out is not None else ""),
-            flush=True,
-        )
+        with contextlib.suppress(OSError):  # whoever reads may have gone; the training goes on
+            print(
+                f"epoch {number:>3}  perplexity {format_perplexity(epoch.perplexity, 2):>6}  {_bar(share)}"
+                + (f"  held out {format_perplexity(held_out, 2)}" if held_out is not None else ""),
+                flush=True,
+            )
 
 
 def _bar(share: float) -> str:
@@ -47,7 +49,7 @@ def _bar(share: float) -> str:
     eighths = round(8 * _WIDTH * share)
     blocks = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]
     try:
-        blocks.encode(sys.stdout.encoding or "ascii")
+        blocks.encode(getattr(sys.stdout, "encoding", None) or "ascii")  # a service may have no output
     except UnicodeEncodeError:
         return "#" * round(_WIDTH * share)
     return blocks.rstrip()

@@ -181,6 +181,8 @@ def bench(arguments: Sequence[str]) -> int:
 
 def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
+    if arguments:
+        raise SetupError(f"clean removes everything, and takes no {' '.join(arguments)}")
     for name in (".bootstrap", ".tox", "build", "dist"):
         if (ROOT / name).exists():
             shutil.rmtree(ROOT / name)
@@ -260,6 +262,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to what the command runs")
     args = parser.parse_args(arguments)
+    if args.arguments[:1] in (["-h"], ["--help"]):
+        print(f"{PROGRAM} {args.command}: {COMMANDS[args.command].__doc__}")
+        return 0
     # What a container or a job that is cancelled sends; tox and uv must not go on without us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

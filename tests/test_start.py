@@ -149,6 +149,22 @@ def test_help_says_what_each_command_does(capsys):
     assert all(f"  {name} " in out for name in commands.COMMANDS)
 
 
+@pytest.mark.parametrize("command", list(commands.COMMANDS))
+def test_help_on_a_command_does_nothing_but_help(command, clone, asked, capsys):
+    (clone / ".tox").mkdir()
+    assert commands.main([command, "--help"]) == 0
+    assert capsys.readouterr().out == f"python3 start {command}: {commands.COMMANDS[command].__doc__}\n"
+    assert asked == []
+    assert (clone / ".tox").is_dir()
+
+
+def test_clean_takes_no_words(clone, capsys):
+    (clone / ".tox").mkdir()
+    assert commands.main(["clean", "-n"]) == 2
+    assert capsys.readouterr().err == "error: clean removes everything, and takes no -n\n"
+    assert (clone / ".tox").is_dir()
+
+
 def test_an_environment_that_there_is_not(capsys):
     assert commands.main(["test", "jax"]) == 2
     assert capsys.readouterr().err.startswith("error: no environment is named jax: use some of lint, base")

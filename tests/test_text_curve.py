@@ -48,3 +48,13 @@ def test_an_output_without_blocks_gets_signs(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
     TextCurve(1)(1, epoch(1.0))
     assert buffer.getvalue().decode().rstrip().endswith("  " + "#" * 40)
+
+
+def test_a_training_goes_on_without_anybody_who_reads(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    for output in (None, Gone()):
+        monkeypatch.setattr(sys, "stdout", output)
+        TextCurve(1)(1, epoch(1.0))
