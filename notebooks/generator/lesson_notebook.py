@@ -65,6 +65,8 @@ for name, ways in needs.items():
 
 def repository(pyproject: Path = NOTEBOOKS.parent / "pyproject.toml") -> str:
     """Return the address of d2lrnn's repository, which pyproject.toml says once there is one, or an empty text."""
+    if not pyproject.is_file():  # the folder of notebooks was copied by itself
+        return ""
     urls = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {})
     return str(urls.get("Repository", ""))
 
