@@ -227,18 +227,14 @@ class Installer:
     def _path(self) -> str:
         return os.pathsep.join([str(self.uv.parent), os.environ.get("PATH", os.defpath)])
 
-    def make(self, name: str) -> None:
-        """Make one of tox's environments, or bring it up to date.
+    def start_making(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """Begin to make one of tox's environments and return the process; see :meth:`wait_for`.
 
-        Raises:
-            SetupError: If that fails.
+        Args:
+            name: Its name.
+            *options: Of ``tox run``: ``--notest`` leaves out the environment's commands.
         """
-        command, environ = self.tox("run", "-e", name, "--notest")
-        must(command, f"making the environment {name!r}", env=environ)
-
-    def start_making(self, name: str) -> subprocess.Popen[bytes]:
-        """Begin to make one of tox's environments and return the process; see :meth:`wait_for`."""
-        command, environ = self.tox("run", "-e", name, "--notest")
+        command, environ = self.tox("run", "-e", name, *options)
         return start(command, log=True, env=environ)
 
     def wait_for(self, process: subprocess.Popen[bytes], what: str) -> None:

@@ -158,6 +158,20 @@ def test_help_on_a_command_does_nothing_but_help(command, clone, asked, capsys):
     assert (clone / ".tox").is_dir()
 
 
+def test_the_books_package_is_installed_by_the_commands_of_its_environment(clone, asked, monkeypatch):
+    """tox leaves them out with --notest."""
+    begun = []
+
+    def start_making(self, name, *options):
+        begun.append((name, options))
+        return installer.start([sys.executable, "-c", ""], log=True)
+
+    monkeypatch.setattr(installer.Installer, "start_making", start_making)
+    assert commands.main(["bench", "--quick"]) == 0
+    assert begun == [("parity", ("--notest",)), ("book", ())]
+    assert asked[-1][0][-3:] == ["--book-python", str(clone / ".tox" / "book" / "bin" / "python"), "--quick"]
+
+
 def test_clean_takes_no_words(clone, capsys):
     (clone / ".tox").mkdir()
     assert commands.main(["clean", "-n"]) == 2
@@ -258,7 +272,7 @@ def test_environments_that_do_not_fit_any_more_are_made_anew(clone, monkeypatch,
     program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", "exit 0")
     begun = []
 
-    def start_making(self, name):
+    def start_making(self, name, *options):
         begun.append((clone / ".tox" / "parity").exists())
         program(clone / ".tox" / "parity" / "bin" / "d2lrnn", "exit 0")
         return installer.start([sys.executable, "-c", ""], log=True)
@@ -339,7 +353,7 @@ def test_the_first_minute(clone, capfd, monkeypatch):
     program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", 'echo "d2lrnn $*"')
     begun = []
 
-    def start_making(self, name):
+    def start_making(self, name, *options):
         program(clone / ".tox" / name / "bin" / "d2lrnn", 'echo "all: $*"')
         begun.append((name, {key: value for key, value in self.environ.items() if key.startswith("D2LRNN_")}))
         return installer.start([sys.executable, "-c", "print('noise')"], log=True)
@@ -364,7 +378,9 @@ def test_an_installation_that_fails_names_its_log(clone, capfd, monkeypatch):
     program(clone / ".bootstrap" / "numpy" / "bin" / "d2lrnn", "exit 0")
     code = "import sys; print('no room', file=sys.stderr); sys.exit(3)"
     monkeypatch.setattr(
-        installer.Installer, "start_making", lambda self, name: installer.start([sys.executable, "-c", code], log=True)
+        installer.Installer,
+        "start_making",
+        lambda self, name, *options: installer.start([sys.executable, "-c", code], log=True),
     )
     assert commands.main(["compare"]) == 2
     err = capfd.readouterr().err
