@@ -99,14 +99,13 @@ def version(name: str) -> str | None:
 def _no_build(name: str) -> str | None:
     """Say why no wheel of a framework, neither today's nor a later one, is for this machine, or return None."""
     title, system, processor = BACKENDS[name].title, platform.system(), platform.machine()
-    if name == "mxnet" and (system == "Windows" or (system == "Darwin" and processor == "arm64")):
-        where = "Windows" if system == "Windows" else "Apple silicon"
-        return f"{title} 1.9.1 has no build for {where}: use Linux (a container, WSL or Colab) for this backend"
-    if name == "numpy" or version(name) is not None:
+    if name == "numpy" or (version(name) is not None and (name != "mxnet" or system == "Linux")):
         return None  # somebody has built one
+    if name == "mxnet":
+        return libraries.no_build_of_mxnet()
     if libraries.is_musl():
         return f"{title} has no build for Linux with musl (Alpine): use one with glibc, such as Debian"
-    if name != "mxnet" and system == "Darwin" and processor == "x86_64":
+    if system == "Darwin" and processor == "x86_64":
         if name == "torch":
             return f"{title}'s last build for Intel Macs is 2.2, and d2lrnn needs 2.10: use Linux (a container, Colab)"
         if sys.version_info >= (3, 13):
@@ -133,8 +132,7 @@ def problem(name: str) -> str | None:
     if name == "mxnet":
         if sys.version_info >= (3, 12) and util.find_spec("distutils") is None:
             return f"{title} 1.9.1 needs distutils, which Python 3.12 dropped: pip install 'setuptools<80'"
-        if missing := libraries.missing(libraries.of_mxnet()):
-            return libraries.lack(title, missing)
+        return libraries.lack_of_mxnet()
     return None
 
 

@@ -29,7 +29,9 @@ _OTHERS = {
     CUDA: "install NVIDIA's driver and the CUDA that this build is for, or a build for the CPU",
 }
 
-# What the wheels of MXNet 1.9.1 for Linux leave to the system, by the machine
+# On what there are wheels of MXNet 1.9.1
+_WITH_MXNET = {"Linux": ("x86_64", "aarch64"), "Darwin": ("x86_64",)}
+# What those for Linux leave to the system
 _OF_MXNET = {
     "x86_64": ("libgomp.so.1", "libquadmath.so.0"),
     "aarch64": ("libgomp.so.1", "libarmpl_lp64_mp.so", "libamath.so", "libastring.so"),
@@ -63,6 +65,26 @@ def _is_there(library: str) -> bool:
 def of_mxnet() -> tuple[str, ...]:
     """Return the libraries that MXNet's wheel for this machine leaves to the system."""
     return _OF_MXNET.get(platform.machine(), ()) if platform.system() == "Linux" else ()
+
+
+def no_build_of_mxnet() -> str | None:
+    """Say for which machine there is no wheel of MXNet 1.9.1, its last release, or return None if this has one."""
+    system, processor = platform.system(), platform.machine()
+    if system == "Linux" and is_musl():
+        return "MXNet has no build for Linux with musl (Alpine): use one with glibc, such as Debian"
+    if processor in _WITH_MXNET.get(system, ()):
+        return None
+    where = {("Windows", processor): "Windows", ("Darwin", "arm64"): "Apple silicon"}
+    return (
+        f"MXNet 1.9.1 has no build for {where.get((system, processor), f'{system} on {processor}')}: "
+        "use Linux on x86-64 or Arm (a container, WSL or Colab) for this backend"
+    )
+
+
+def lack_of_mxnet() -> str | None:
+    """Say which libraries of the system MXNet would miss here and how to get them, or return None."""
+    absent = missing(of_mxnet())
+    return lack("MXNet", absent) if absent else None
 
 
 def missing(libraries: Sequence[str]) -> list[str]:

@@ -17,10 +17,12 @@ from installer import (
     Installer,
     SetupError,
     Words,
+    alone,
     call,
     environment,
     fingerprint,
     say,
+    stop,
 )
 
 PROGRAM = "python3 start"
@@ -55,7 +57,7 @@ def test(arguments: Sequence[str]) -> int:
     _forget_what_is_stale()
     installer = Installer()
     able, problems = installer.available()
-    if lack := machine.lack_of_libraries():
+    if lack := machine.libraries.lack_of_mxnet():
         problems.setdefault("mxnet", lack)
     left_out = dict(problems)
     if problems:
@@ -212,7 +214,7 @@ def install_all(*, first_minute: bool = False) -> Installer:
     titles = " and ".join(", ".join([FRAMEWORKS[name] for name in able]).rsplit(", ", 1)) or "the tools"
     for problem in problems.values():
         say(f"LEFT OUT: {problem}")
-    if "mxnet" in able and (lack := machine.lack_of_libraries()):
+    if "mxnet" in able and (lack := machine.libraries.lack_of_mxnet()):
         say(f"{lack}. Without them its row stays empty.")
     if installer.cuda and not machine.has_nvidia_gpu():
         say("PyTorch's index of builds without CUDA cannot be reached: the build with CUDA is fetched, 3 GB more.")
@@ -230,8 +232,7 @@ def install_all(*, first_minute: bool = False) -> Installer:
             say("")
         installer.wait_for(process, titles)
     except BaseException:
-        process.terminate()
-        process.wait()
+        stop(process)
         raise
     _keep_what_was_made(able)
     return installer
@@ -268,7 +269,8 @@ def main(arguments: Sequence[str]) -> int:
     # What a container or a job that is cancelled sends; tox and uv must not go on without us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return COMMANDS[args.command](args.arguments)
+        with alone():
+            return COMMANDS[args.command](args.arguments)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,8 @@ pip, with --target: that works where a system's Python refuses other installs, a
 """
 
 import ast
+import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -12,11 +14,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import machine
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = ROOT / ".bootstrap"
@@ -114,6 +121,34 @@ def failure(what: str, code: int) -> str:
     lines = [line for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     told = "\n".join(f"  | {line}" for line in lines[-8:])
     return f"{what} failed with exit code {code}:\n{told}\nAll of it is in {LOG.relative_to(ROOT)}."
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep other commands out of this clone: two would make, and remove, the same environments at the same time.
+
+    Raises:
+        SetupError: If there is another one at work.
+    """
+    with CONSTRAINTS.open("r+b") as file:  # one that every clone has, and that nothing is written to
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                raise SetupError(
+                    "another command is at work in this folder: wait until it is done, or run this one in another clone"
+                ) from None
+            # A file system that knows no locks, such as some of networks
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a file until it is closed, or raise OSError at once if another process has it."""
+    if sys.platform == "win32":
+        file.seek(1 << 30)  # past its end: Windows would keep others from reading what is locked
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def get_tools() -> None:
@@ -283,9 +318,8 @@ class Installer:
         """Return which frameworks can be installed here, and of the others why not."""
         able, problems = [], {}
         for name, title in FRAMEWORKS.items():
-            if name == "mxnet" and not machine.has_mxnet_builds():
-                problems[name] = f"{title} 1.9.1, its last release, has no build for {platform.system()} "
-                problems[name] += f"{platform.machine()}: use Linux for it (a container, WSL or Colab)"
+            if name == "mxnet" and (reason := machine.libraries.no_build_of_mxnet()) is not None:
+                problems[name] = reason
             elif not self._resolves(name):
                 problems[name] = f"the package index has no {title} for {machine.describe()} (yet)"
             else:

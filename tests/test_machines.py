@@ -131,6 +131,24 @@ def test_a_mac_that_a_framework_has_left(monkeypatch, name, system, machine, pyt
     assert message in backends.problem(name)
 
 
+@pytest.mark.parametrize("missing", [[], ["libquadmath.so.0"]], ids=["none", "one"])
+def test_libraries_that_mxnet_misses(monkeypatch, missing):
+    monkeypatch.setattr(libraries, "missing", lambda names: missing)
+    lack = libraries.lack_of_mxnet()
+    assert (lack is None) if not missing else lack.startswith("MXNet needs libquadmath.so.0, which is not on this")
+
+
+@pytest.mark.parametrize(("system", "kind", "named"), [
+    ("Linux", "x86_64", None), ("Linux", "aarch64", None), ("Darwin", "x86_64", None),
+    ("Darwin", "arm64", "Apple silicon"), ("Windows", "AMD64", "Windows"), ("Linux", "ppc64le", "Linux on ppc64le"),
+])  # fmt: skip
+def test_where_mxnet_has_builds(monkeypatch, system, kind, named):
+    monkeypatch.setattr(libraries.platform, "system", lambda: system)
+    monkeypatch.setattr(libraries.platform, "machine", lambda: kind)
+    reason = libraries.no_build_of_mxnet()
+    assert (reason is None) if named is None else f"no build for {named}: use Linux on x86-64" in reason
+
+
 @pytest.mark.parametrize("name", list(backends.FRAMEWORKS))
 def test_alpine_has_no_wheels(monkeypatch, name):
     monkeypatch.setattr(libraries.sysconfig, "get_config_var", lambda name: "cpython-312-x86_64-linux-musl")

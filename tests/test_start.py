@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import errno
 import http.server
 import importlib.util
 import os
@@ -201,8 +202,8 @@ def clone(monkeypatch, tmp_path):
     (tmp_path / "build").mkdir()
     monkeypatch.setattr(installer, "get_tools", lambda: None)
     monkeypatch.setattr(machine, "answers", lambda url: False)
-    monkeypatch.setattr(machine, "lack_of_libraries", lambda: None)
-    monkeypatch.setattr(machine, "has_mxnet_builds", lambda: True)
+    monkeypatch.setattr(machine.libraries, "lack_of_mxnet", lambda: None)
+    monkeypatch.setattr(machine.libraries, "no_build_of_mxnet", lambda: None)
     monkeypatch.setattr(machine.graphics, "nvidia_gpus", list)
     for name in [name for name in os.environ if name.startswith(("UV_", "D2LRNN_"))]:
         monkeypatch.delenv(name)
@@ -332,7 +333,7 @@ def test_who_is_interrupted_leaves_nothing_running(tmp_path, number):
 
 
 def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, asked, capsys, monkeypatch):
-    monkeypatch.setattr(machine, "lack_of_libraries", lambda: "MXNet needs libgomp.so.1: apt install libgomp1")
+    monkeypatch.setattr(machine.libraries, "lack_of_mxnet", lambda: "MXNet needs libgomp.so.1: apt install libgomp1")
     assert commands.main(["test"]) == 0
     assert asked[-1][0][-1] == "lint,base,torch,tensorflow"
     assert "LEFT OUT: the tests of mxnet: MXNet needs libgomp.so.1: apt install libgomp1\n" in capsys.readouterr().err
@@ -341,10 +342,29 @@ def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, as
 
 
 def test_a_system_without_builds_of_mxnet(clone, asked, capsys, monkeypatch):
-    monkeypatch.setattr(machine, "has_mxnet_builds", lambda: False)
+    monkeypatch.setattr(machine.libraries, "no_build_of_mxnet", lambda: "MXNet has no build for this: use Linux")
     assert commands.main(["test"]) == 0
     assert asked[-1][0][-1] == "lint,base,torch,tensorflow"
-    assert "use Linux for it (a container, WSL or Colab)" in capsys.readouterr().err
+    assert "LEFT OUT: the tests of mxnet: MXNet has no build for this: use Linux\n" in capsys.readouterr().err
+
+
+def test_two_commands_do_not_make_the_same_environments_at_the_same_time(clone, asked, capsys):
+    with installer.alone():
+        assert commands.main(["test", "base"]) == 2
+        assert "another command is at work in this folder: wait until it is done" in capsys.readouterr().err
+        assert commands.main(["test", "--help"]) == 0
+        assert not asked
+    assert commands.main(["test", "base"]) == 0
+    assert asked
+
+
+def test_a_file_system_without_locks(clone, asked, monkeypatch):
+    def no_locks(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(installer, "_lock", no_locks)
+    assert commands.main(["test", "base"]) == 0
+    assert asked
 
 
 @posix
@@ -487,23 +507,6 @@ def test_whether_an_address_answers():
     server.server_close()
     assert not machine.answers(url)
     assert not machine.answers("no address")
-
-
-@pytest.mark.parametrize("missing", [[], ["libquadmath.so.0"]], ids=["none", "one"])
-def test_libraries_that_are_missing(monkeypatch, missing):
-    monkeypatch.setattr(machine.libraries, "missing", lambda names: missing)
-    lack = machine.lack_of_libraries()
-    assert (lack is None) if not missing else lack.startswith("MXNet needs libquadmath.so.0, which is not on this")
-
-
-@pytest.mark.parametrize(("system", "kind", "there"), [
-    ("Linux", "x86_64", True), ("Linux", "aarch64", True), ("Darwin", "x86_64", True), ("Darwin", "arm64", False),
-    ("Windows", "AMD64", False), ("Linux", "ppc64le", False),
-])  # fmt: skip
-def test_where_mxnet_has_builds(monkeypatch, system, kind, there):
-    monkeypatch.setattr(machine.platform, "system", lambda: system)
-    monkeypatch.setattr(machine.platform, "machine", lambda: kind)
-    assert machine.has_mxnet_builds() == there
 
 
 def test_it_asks_the_clones_own_d2lrnn_whatever_is_installed(tmp_path):
