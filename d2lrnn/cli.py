@@ -259,7 +259,7 @@ class _PrintCompletion(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="d2lrnn",
-        description="Recurrent neural networks of Dive into Deep Learning in PyTorch, MXNet and TensorFlow.",
+        description="Recurrent neural networks of Dive into Deep Learning in PyTorch, MXNet, TensorFlow and NumPy.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"d2lrnn {__version__}")
     parser.add_argument("--print-completion", action=_PrintCompletion, metavar="SHELL", choices=_SHELLS,

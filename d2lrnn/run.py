@@ -126,7 +126,7 @@ def train(
     """Train a model as the settings say and return what came out, ready for JSON.
 
     Args:
-        backend: ``'torch'``, ``'mxnet'`` or ``'tensorflow'``.
+        backend: One of :data:`d2lrnn.backends.BACKENDS`.
         settings: What to do.
         text: The corpus, if it has been read already.
         out: A run folder to keep it in (:mod:`d2lrnn.checkpoint`); it must be new or empty. None keeps nothing.
