@@ -8,8 +8,9 @@ The ending of a file's name says what it is:
 - ``.npz``: NumPy's, as ``numpy.savez`` writes it, with the canonical names.
 - ``.safetensors``: the canonical weights by their names (:mod:`d2lrnn.canonical`); needs no framework.
 
-Nothing is rounded on the way, but for the sum of two biases where neither is zero (:mod:`d2lrnn.layouts`), and what
-would compute something else on the other side is refused with the reason.
+Nothing is rounded on the way, but for the sum of two biases where neither is zero (:mod:`d2lrnn.layouts`), and for
+weights of NumPy's, in float64, which a warning says. What would compute something else on the other side is refused
+with the reason.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     said = header.get("__metadata__", {}).get("kind")
     found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
     kind = layouts.choose_kind(kind, found)
-    return kind, layouts.complete(kind, tensors)[0]
+    return kind, layouts.complete(kind, layouts.rounded(tensors))[0]
 
 
 def _decode_params(content: bytes, kind: str | None = None) -> tuple[str, Weights]:

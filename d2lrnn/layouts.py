@@ -4,12 +4,14 @@ Both keep a layer's matrices transposed, (gates * num_hiddens, inputs), in the c
 vectors where the canonical form of the simple RNN and the LSTM has one: their sum. The sum is exact if one of the two
 is zero, and otherwise rounded once in float32.
 
-Whatever would not be exact is refused: a model that travels computes what it computed before.
+Whatever would not be exact is refused: a model that travels computes what it computed before. A model of NumPy's, whose
+weights are in float64, is rounded, and that is said.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from d2lrnn import canonical
 from d2lrnn.canonical import GATES, Weights
-from d2lrnn.errors import InputError
+from d2lrnn.errors import D2LRNNWarning, InputError
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -81,6 +83,20 @@ def exact_float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:
             "if that is what you want"
         )
     return result
+
+
+def rounded(weights: Tensors) -> Tensors:
+    """Return the canonical weights of a file of ours in float32; those of a model in NumPy may be in float64.
+
+    Where that rounds them, a warning says so.
+    """
+    limit = np.finfo(np.float32).max
+    doubles = {name: value for name, value in weights.items() if value.dtype == np.float64}
+    # What float32 has no number near is left for exact_float32 to refuse
+    made = {name: value.astype(np.float32) for name, value in doubles.items() if np.abs(value).max(initial=0) <= limit}
+    if any(not np.array_equal(made[name], doubles[name]) for name in made):
+        warnings.warn("the weights of the file are in float64, and are rounded to float32", D2LRNNWarning, stacklevel=2)
+    return {**weights, **made}
 
 
 def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int, bool]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from d2lrnn import canonical, cli, exchange, run
 from d2lrnn.backends import BACKENDS
@@ -62,6 +63,26 @@ def test_that_numpys_weights_lose_digits_is_said(tmp_path, out):
         folder.save(state, "interrupted")
     with pytest.warns(D2LRNNWarning, match=r"the weights are rounded, for a .* holds them in float32"):
         convert(source, tmp_path / out, backend=None if "." in out else "torch")
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz"])
+def test_a_file_of_numpys_weights_is_rounded_as_its_run_would_be(tmp_path, ending):
+    weights = {name: value / 3 for name, value in canonical.initial_weights("gru", 9, 6, 1, seed=0).items()}
+    weights = canonical.in_dtype(weights, "float64")
+    weights["output.b_q"] = weights["output.b_q"] + 0.1
+    file = tmp_path / f"weights{ending}"
+    if ending == ".npz":
+        np.savez(file, **weights)
+    else:
+        save_file(weights, file)
+    with pytest.warns(D2LRNNWarning, match="the weights of the file are in float64, and are rounded to float32"):
+        convert(file, tmp_path / "two.npz", kind="gru")
+    with np.load(tmp_path / "two.npz") as made:
+        assert_same_weights({name: made[name] for name in weights}, canonical.in_dtype(weights, "float32"))
+    weights["output.b_q"][0] = 1e300
+    np.savez(tmp_path / "large.npz", **weights)
+    with pytest.raises(InputError, match="'output.b_q' has float64 numbers that float32 cannot hold exactly"):
+        convert(tmp_path / "large.npz", tmp_path / "three.npz", kind="gru")
 
 
 @pytest.mark.parametrize("best", [False, True])

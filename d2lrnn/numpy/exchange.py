@@ -66,4 +66,4 @@ def decode(content, kind=None):
     found = canonical.kinds_of(arrays) if said is None else [canonical.check_kind(str(said))]
     # The scratch model computes what the simple RNN does
     kind = layouts.choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
-    return kind, layouts.complete(kind, arrays)[0]
+    return kind, layouts.complete(kind, layouts.rounded(arrays))[0]
