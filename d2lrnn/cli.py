@@ -593,12 +593,12 @@ def _compare(args: argparse.Namespace) -> int:
         _print_json(document)
     else:
         _print_comparison(document)
-    missing = [row for row in document["backends"] if row["version"] is None]
+    absent = [name for name in names if backends.problem(name) is not None]
     if not done:
         print("d2lrnn: error: no backend could run; see the reasons above", file=sys.stderr)
         return 2
-    # One that is not installed fails the run only if it was asked for by name
-    failed = len(names) - len(done) - (0 if args.backends else len(missing))
+    # One that is not installed, or for which the system lacks something, fails the run only if it was asked for by name
+    failed = len(names) - len(done) - (0 if args.backends else len(absent))
     return 1 if failed else 0
 
 

@@ -562,6 +562,17 @@ def test_backends_that_are_not_installed_are_listed_and_fail_nothing_unless_they
     assert run("compare", *STORY, "--epochs", 1, "--backends", "mxnet,tensorflow")[0] == 2
 
 
+def test_what_the_system_lacks_for_a_backend_fails_nothing_unless_it_was_named(run, monkeypatch):
+    def problem(name):
+        return None if name == "numpy" else "it needs libgomp.so.1, which is not on this system: apt install libgomp1"
+
+    monkeypatch.setattr(backends, "problem", problem)
+    monkeypatch.setattr(backends, "version", lambda name: "1.0")
+    code, out, _ = run("compare", *STORY, "--epochs", 1, "--json")
+    assert (code, out.count("apt install libgomp1")) == (0, 3)
+    assert run("compare", *STORY, "--epochs", 1, "--backends", "mxnet,numpy")[0] == 1
+
+
 @pytest.mark.parity
 def test_when_one_backend_dies_the_others_go_on(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, "mxnet", "import os; os.abort()"))
