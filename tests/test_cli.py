@@ -87,7 +87,7 @@ def test_a_shell_completes_our_words(run, tmp_path, shell):
     assert "num-hiddens" in out
     code, out, err = run("--print-completion", "powershell")
     assert (code, out) == (2, "")
-    assert "choose from 'bash', 'zsh', 'tcsh'" in last_line(err)
+    assert "choose from bash, zsh, tcsh" in last_line(err).replace("'", "")  # quoted before Python 3.13.1
 
 
 BAD_ARGUMENTS = {

@@ -180,7 +180,7 @@ def test_clean_takes_no_words(clone, capsys):
     assert (clone / ".tox").is_dir()
 
 
-def test_an_environment_that_there_is_not(capsys):
+def test_an_environment_that_there_is_not(clone, capsys):
     assert commands.main(["test", "jax"]) == 2
     assert capsys.readouterr().err.startswith("error: no environment is named jax: use some of lint, base")
 
@@ -316,20 +316,20 @@ def test_a_disk_that_is_full_is_an_error_in_words(clone, capsys, monkeypatch):
 def test_who_is_interrupted_leaves_nothing_running(tmp_path, number):
     """In a process of its own, whose installation would take a minute."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import commands, installer\n"
+        "import contextlib, sys; sys.path.insert(0, sys.argv[1]); import commands, installer\n"
+        "commands.alone = contextlib.nullcontext\n"  # the command that runs these tests is at work in this clone
         "commands.COMMANDS['lint'] = lambda words: installer.call("
         "[sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'])\n"
         "sys.exit(commands.main(['lint']))"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, START], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    child = int(process.stdout.readline())
-    process.send_signal(number)
-    assert process.wait(30) != 0
+    ) as process:
+        child = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.wait(30) != 0
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
-    process.stdout.close()
 
 
 def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, asked, capsys, monkeypatch):
