@@ -283,7 +283,7 @@ class Vocab:
         """
         if isinstance(tokens, str):
             points = np.frombuffer(tokens.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-            table = np.full((int(points.max()) if len(points) else 0) + 1, self.unk, dtype=np.int32)
+            table = np.full(int(np.max(points, initial=0)) + 1, self.unk, dtype=np.int32)
             for token, index in self.token_to_idx.items():
                 if isinstance(token, str) and len(token) == 1 and ord(token) < len(table):
                     table[ord(token)] = index
