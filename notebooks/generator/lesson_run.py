@@ -138,9 +138,10 @@ def execute_lessons(
     for framework in frameworks:
         if (reason := problem(framework)) is not None:
             raise LessonError(reason)
+    # The last lessons train longest: begun first, they do not keep one core busy while the others have nothing to do
     todo = [
         (framework, lesson.name)
-        for lesson in lessons
+        for lesson in reversed(list(lessons))
         for framework in frameworks
         if not (stale_only and is_current(lesson, framework, executed))
     ]
