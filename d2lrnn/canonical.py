@@ -24,6 +24,7 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.backends import BACKENDS
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
 
 Weights = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
@@ -179,6 +180,15 @@ def initial_weights(
     return weights
 
 
-def in_dtype(weights: Mapping[str, npt.NDArray[Any]], dtype: str) -> Weights:
-    """Return weights in another type, rounded where it has fewer digits: those of a model in NumPy are in float64."""
-    return {name: value.astype(dtype, copy=False) for name, value in weights.items()}
+def in_dtype(weights: Mapping[str, npt.NDArray[Any]], dtype: str, warning: str | None = None) -> Weights:
+    """Return weights in another type, rounded where it has fewer digits: those of a model in NumPy are in float64.
+
+    Args:
+        weights: Weights by their names.
+        dtype: The type.
+        warning: What a :class:`~d2lrnn.errors.D2LRNNWarning` says where that rounds them; None for no word.
+    """
+    made = {name: value.astype(dtype, copy=False) for name, value in weights.items()}
+    if warning is not None and not all(np.array_equal(made[name], value) for name, value in weights.items()):
+        warnings.warn(warning, D2LRNNWarning, stacklevel=3)
+    return made

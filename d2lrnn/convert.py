@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from d2lrnn import backends, canonical, exchange
 from d2lrnn.canonical import Weights
 from d2lrnn.checkpoint import CONFIG, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.data import Vocab
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
+from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.monitor import History
 from d2lrnn.run import describe_here
 from d2lrnn.settings import Settings
@@ -108,10 +107,7 @@ def _made(target: Path, kind: str, weights: Weights, backend: str | None = None)
 
 def _in_dtype(weights: Weights, dtype: str, holder: str) -> Weights:
     """Return weights in the type that a file or a backend holds; where that rounds them, a warning says so."""
-    made = canonical.in_dtype(weights, dtype)
-    if not all(np.array_equal(made[name], value) for name, value in weights.items()):
-        warnings.warn(f"the weights are rounded, for {holder} holds them in {dtype}", D2LRNNWarning, stacklevel=4)
-    return made
+    return canonical.in_dtype(weights, dtype, f"the weights are rounded, for {holder} holds them in {dtype}")
 
 
 def _check_backend(kind: str, backend: str) -> None:

@@ -11,7 +11,6 @@ weights are in float64, is rounded, and that is said.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from d2lrnn import canonical
 from d2lrnn.canonical import GATES, Weights
-from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.errors import InputError
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -91,12 +90,14 @@ def rounded(weights: Tensors) -> Tensors:
     Where that rounds them, a warning says so.
     """
     limit = np.finfo(np.float32).max
-    doubles = {name: value for name, value in weights.items() if value.dtype == np.float64}
     # What float32 has no number near is left for exact_float32 to refuse
-    made = {name: value.astype(np.float32) for name, value in doubles.items() if np.abs(value).max(initial=0) <= limit}
-    if any(not np.array_equal(made[name], doubles[name]) for name in made):
-        warnings.warn("the weights of the file are in float64, and are rounded to float32", D2LRNNWarning, stacklevel=2)
-    return {**weights, **made}
+    doubles = {
+        name: value
+        for name, value in weights.items()
+        if value.dtype == np.float64 and np.abs(value).max(initial=0) <= limit
+    }
+    said = "the weights of the file are in float64, and are rounded to float32"
+    return {**weights, **canonical.in_dtype(doubles, "float32", said)}
 
 
 def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int, bool]]:

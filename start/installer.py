@@ -85,11 +85,15 @@ def call(command: Words, *, log: bool = False, **options: Any) -> int:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a command. After Ctrl-C it knows already, and has some seconds to put away what it has."""
+    """End a command. After Ctrl-C it knows already, and has some seconds to put away what it has.
+
+    A second Ctrl-C ends it at once.
+    """
     try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    finally:
+        process.terminate()  # which one that has ended does not feel
         process.wait()
 
 

@@ -332,6 +332,22 @@ def test_who_is_interrupted_leaves_nothing_running(tmp_path, number):
         os.kill(child, 0)
 
 
+def test_a_second_ctrl_c_while_a_command_is_given_time_ends_it(monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        wait = process.wait
+
+        def interrupted_once(seconds=None):
+            monkeypatch.setattr(process, "wait", wait)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(process, "wait", interrupted_once)
+        with pytest.raises(KeyboardInterrupt):
+            installer.stop(process)
+        code = process.poll()
+        process.kill()
+    assert code not in (None, 0)
+
+
 def test_system_libraries_that_are_missing_are_named_with_their_remedy(clone, asked, capsys, monkeypatch):
     monkeypatch.setattr(machine.libraries, "lack_of_mxnet", lambda: "MXNet needs libgomp.so.1: apt install libgomp1")
     assert commands.main(["test"]) == 0
