@@ -61,9 +61,7 @@ def guard(command: Callable[[], int]) -> int:
     """
     open_streams()
     try:
-        code = command()
-        sys.stdout.flush()
-        return code
+        return command()
     except SystemExit as stop:
         # rich leaves so where its reader has gone; argparse does after it has helped
         if isinstance(stop.__context__, BrokenPipeError):
