@@ -61,7 +61,7 @@ def python(module: str, *words: str) -> list[str]:
 
 
 def python_code(interpreter: str, code: str) -> list[str]:
-    """Return the words that run a piece of code with any Python 3, as ``python -c`` does but without the current folder.
+    """Return the words that run code with any Python 3, as ``python -c`` does but without the current folder.
 
     It knows neither Python's variables, such as ``PYTHONPATH``, nor what a user has installed for themselves only.
 

@@ -1,9 +1,10 @@
 """A process of its own for one backend, the module ``d2lrnn.worker`` (:func:`d2lrnn.compare.ask`).
 
 It reads one job as a line of JSON from standard input, which stays open as long as the process that asks is there: when
-it ends, so does this one, with whatever it was at (:func:`_end_with_input`). It answers on what was its standard output, one JSON object a line, each
-with an ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A framework that crashes takes only
-this process with it. What anybody else prints, compiled code too, goes to the error stream (:func:`take_output`).
+it ends, so does this one, with whatever it was at (:func:`_end_with_input`). It answers on what was its standard
+output, one JSON object a line, each with an ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A
+framework that crashes takes only this process with it. What anybody else prints, compiled code too, goes to the error
+stream (:func:`take_output`).
 
 The ``task`` of a job is one of
 
