@@ -233,6 +233,7 @@ def test_who_is_ended_leaves_no_worker(script, environ, tmp_path, args, name):
         until(lambda: not worker.is_there())
     finally:
         process.kill()
+        process.communicate()
         worker.end()
     if name in ("SIGQUIT", "SIGKILL"):
         assert process.returncode == -getattr(signal, name)
@@ -258,6 +259,8 @@ def test_a_worker_that_trains_ends_with_who_asked_it(backend, environ, tmp_path)
         until(lambda: not worker.is_there())
     finally:
         process.kill()
+        process.wait()
+        process.stdout.close()
         worker.end()
 
 
@@ -505,7 +508,7 @@ def test_who_develops_sees_the_traceback(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr("d2lrnn.cli.show.show", lambda paths: 1 / 0)
     assert cli.main(["show", "run"]) == 70
     assert capfd.readouterr().err.endswith("ZeroDivisionError: division by zero\n")
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("d2lrnn-error-*"))
 
 
 def test_a_package_that_is_broken_is_one_line_too(script, environ, tmp_path):
