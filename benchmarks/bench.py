@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import backends
+from d2lrnn import backends, processes
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.errors import D2LRNNError
@@ -584,7 +584,7 @@ def _book_problem(python: str | None) -> str | None:
     if python is None:
         return "no --book-python was given"
     try:
-        asked = [python, "-c", "import importlib.metadata as m; print('d2l', m.version('d2l'))"]
+        asked = processes.python_code(python, "import importlib.metadata as m; print('d2l', m.version('d2l'))")
         version = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     except OSError as error:
         return f"{python!r} cannot be run: {error.strerror}"

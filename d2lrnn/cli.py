@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, report, reproduce, run, show
+from d2lrnn import __version__, backends, compare, last_door, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS, able
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
@@ -400,14 +400,14 @@ def _train(args: argparse.Namespace) -> int:
         if args.backend is None:
             among = ", ".join(name for name in backends.PREFERRED if name in able(settings.model))
             chosen = backends.BACKENDS[backend].title
-            print(f"d2lrnn: training in {chosen}, the first that works here of {among}", file=sys.stderr)
+            last_door.tell(f"d2lrnn: training in {chosen}, the first that works here of {among}")
         try:
             result = _trained(args, backend, settings)
         except BackendNotInstalledError as error:
             if backend == names[-1]:
                 raise
             # Only its import could show it
-            print(f"d2lrnn: {error}", file=sys.stderr)
+            last_door.tell(f"d2lrnn: {error}")
         else:
             _print_run(result, args.json)
             break
@@ -445,16 +445,27 @@ def _resume(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let a training that a batch system ends (SIGTERM) save what it has, as after Ctrl-C."""
+    """Let a training that a batch system (SIGTERM) or a terminal (SIGHUP) ends save what it has, as after Ctrl-C."""
+    told = False
 
     def interrupt(*ignored: Any) -> None:
-        raise KeyboardInterrupt
+        nonlocal told
+        if not told:  # a terminal and its shell both tell, and the second must not end the saving
+            told = True
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # Who is to be deaf, as nohup wants it, stays so
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in numbers
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_run(result: dict[str, Any], as_json: bool) -> None:
@@ -514,15 +525,22 @@ def _reproduce(args: argparse.Namespace) -> int:
     else:
         print(reproduce.table(document))
         print(f"\nwritten to {document['results']}")
-    return 0
+    rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
+    done = [row for row in rows if row["status"] in reproduce.FINAL]
+    if rows and not done:
+        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
+        return 2
+    # As in a comparison: one that cannot work here fails the command only if it was asked for by name
+    failed = [row for row in rows if row not in done and (args.backends or not backends.problem(row["backend"]))]
+    return 1 if failed else 0
 
 
 def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
     """Say on the error stream which training begins, and what went wrong with one."""
     if event["event"] == "start":
-        print(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs", file=sys.stderr, flush=True)
+        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
     elif event["event"] == "end" and event["problem"]:
-        print(f"{name}: {event['problem']}", file=sys.stderr, flush=True)
+        last_door.tell(f"{name}: {event['problem']}")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -581,7 +599,7 @@ def _compare(args: argparse.Namespace) -> int:
     names = args.backends or list(backends.BACKENDS)
     compare.check_picture(args.png)
     report.check(args.html)
-    with _follow(settings.epochs) as on_event:
+    with _terminated_like_interrupted(), _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
     if done:
@@ -595,7 +613,7 @@ def _compare(args: argparse.Namespace) -> int:
         _print_comparison(document)
     absent = [name for name in names if backends.problem(name) is not None]
     if not done:
-        print("d2lrnn: error: no backend could run; see the reasons above", file=sys.stderr)
+        last_door.tell("d2lrnn: error: no backend could run; see the reasons above")
         return 2
     # One that is not installed, or for which the system lacks something, fails the run only if it was asked for by name
     failed = len(names) - len(done) - (0 if args.backends else len(absent))
@@ -709,16 +727,23 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     file: TextIO | None = None, line: str | None = None,
 ) -> None:  # fmt: skip
-    print(f"d2lrnn: warning: {message}", file=sys.stderr)
+    last_door.tell(f"d2lrnn: warning: {message}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 if a backend of a comparison failed, 2 for bad input."""
+    """Run the command; return its exit code.
+
+    That is 0, 1 if a backend of a comparison failed, 2 for bad input, 70 after an error that nobody foresaw, 130 after
+    Ctrl-C, and 141 where the reader of its output has gone.
+    """
+    return last_door.guard(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     given = list(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(given)
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *where: Any, **others: Any) -> None:
@@ -731,29 +756,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = show_warning
         warnings.simplefilter("always", D2LRNNWarning)
         try:
+            try:
+                args = _parser().parse_args(given)
+            except SystemExit:  # it has helped
+                sys.stdout.flush()
+                raise
             for argument in given:
                 check_text(argument)
             code = int(args.run(args))
             sys.stdout.flush()
             return code
         except D2LRNNError as error:
-            print(f"d2lrnn: error: {error}", file=sys.stderr)
+            last_door.tell(f"d2lrnn: error: {error}")
             return 2
         except KeyboardInterrupt as error:
-            how = error if isinstance(error, TrainingInterrupted) else "interrupted"
-            print(f"d2lrnn: {how}", file=sys.stderr)
-            return 130
-        except BrokenPipeError:
-            # Whoever read our output has gone, as in 'd2lrnn backends | head -1'
-            sys.stderr.close()
-            return 0
+            last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
+            return last_door.INTERRUPTED
+        except BrokenPipeError:  # whoever read our output has gone, as in 'd2lrnn backends | head -1'
+            raise
         except OSError as error:
-            print(f"d2lrnn: error: {_explain(error)}", file=sys.stderr)
-            try:
-                sys.stdout.flush()
-            except OSError:  # it was our output: Python would try once more, and complain
-                with contextlib.suppress(OSError):
-                    sys.stdout.close()
+            last_door.tell(f"d2lrnn: error: {_explain(error)}")
             return 2
 
 

@@ -9,7 +9,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
+from d2lrnn.processes import python
 from d2lrnn.run import choose_prefixes, corpus_source, load
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.threads import choose, usable_cpus
@@ -43,7 +43,7 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "d2lrnn.worker"],
+            python("d2lrnn.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -54,8 +54,11 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
             assert process.stdin is not None  # both are pipes
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError):  # if it is dead already, its exit code says more
-                json.dump({**job, "failed_downloads": failures(), "spawned": time.time()}, process.stdin)
-                process.stdin.close()
+                # A clock that nobody sets, and that all processes share
+                json.dump({**job, "failed_downloads": failures(), "spawned": time.monotonic()}, process.stdin)
+                # Its input stays open: that it ends tells the process that we have, in whatever way
+                process.stdin.write("\n")
+                process.stdin.flush()
             for line in process.stdout:
                 if (event := _event(line)) is not None:
                     last = event
@@ -64,8 +67,10 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
         finally:
             process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    if stream is not None:
+                        stream.close()
         if last.get("event") in ("result", "error"):
             return last
         errors.seek(0)

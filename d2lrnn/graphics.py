@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -51,10 +52,19 @@ def _numbers(text: str) -> tuple[int, ...] | None:
     return tuple(map(int, found[:2])) if found else None
 
 
+def _nvidia_smi() -> str | None:
+    """Return the path of NVIDIA's program, or None. Windows' own search for one would begin in the current folder."""
+    if sys.platform == "win32":
+        folders = os.environ.get("PATH", "").split(os.pathsep)
+        programs = (Path(folder, "nvidia-smi.exe") for folder in folders if folder)
+        return next((str(program) for program in programs if program.is_file()), None)
+    # In WSL it is not on every path
+    return shutil.which("nvidia-smi") or shutil.which("/usr/lib/wsl/lib/nvidia-smi")
+
+
 def nvidia_gpus() -> list[GPU]:
     """Return NVIDIA's cards in this machine that have a driver, whether a framework can use them or not."""
-    # In WSL it is not on every path
-    program = shutil.which("nvidia-smi") or shutil.which("/usr/lib/wsl/lib/nvidia-smi")
+    program = _nvidia_smi()
     # Old drivers do not know what a compute capability is
     for fields in ("name,driver_version,compute_cap", "name,driver_version"):
         if program is None:

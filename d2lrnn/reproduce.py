@@ -37,7 +37,7 @@ SEEDS = (0, 1, 2)
 LAST_EPOCHS = 20  # whose range is told beside the last one's
 BEGIN, END = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
 _FORMAT = 1  # of a first edition's file
-_FINAL = ("complete", "diverged")  # a run of which nothing more is to come
+FINAL = ("complete", "diverged")  # a run of which nothing more is to come
 OnEvent = Callable[[str, dict[str, Any]], None]
 
 
@@ -246,7 +246,7 @@ def _kept_edition(run: _Run) -> dict[str, Any] | None:
     right = (
         isinstance(row, dict)
         and row.get("format") == _FORMAT
-        and row.get("status") in _FINAL
+        and row.get("status") in FINAL
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("perplexity"), list)
         and all(isinstance(value, float) for value in row["perplexity"])
@@ -326,7 +326,7 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
     """Train what is left of a run; return what went wrong, if anything did, but for a loss that diverged."""
     try:
         kept = _kept(run)
-        if kept is not None and kept["status"] in _FINAL:
+        if kept is not None and kept["status"] in FINAL:
             return None
         return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
             run, on_event
@@ -466,7 +466,7 @@ def _configuration_row(
             "epoch": len(values),
             "perplexity": {str(epoch): values[epoch - 1] for epoch in sorted(points)},
             "last_epochs": [min(last), max(last)] if last else None,
-            "problem": problems.get(run.name) or backends.problem(run.backend) if status not in _FINAL else None,
+            "problem": problems.get(run.name) or backends.problem(run.backend) if status not in FINAL else None,
         })  # fmt: skip
     return {
         "name": key,

@@ -1,8 +1,10 @@
-"""A process of its own for one backend: ``python -m d2lrnn.worker``.
+"""A process of its own for one backend, the module ``d2lrnn.worker`` (:func:`d2lrnn.compare.ask`).
 
-It reads one job as JSON from standard input and answers on what was its standard output, one JSON object a line, each
-with an ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A framework that crashes takes only
-this process with it. What anybody else prints, compiled code too, goes to the error stream (:func:`take_output`).
+It reads one job as a line of JSON from standard input, which stays open as long as the process that asks is there: when
+it ends, so does this one, with whatever it was at (:func:`_end_with_input`). It answers on what was its standard
+output, one JSON object a line, each with an ``event``: ``ready``, ``epoch``, and at the end ``result`` or ``error``. A
+framework that crashes takes only this process with it. What anybody else prints, compiled code too, goes to the error
+stream (:func:`take_output`).
 
 The ``task`` of a job is one of
 
@@ -21,6 +23,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -58,7 +61,7 @@ def _train(job: dict[str, Any], answer: Answer) -> None:
         _answer_epoch(answer, number, epoch)
 
     def ready() -> None:
-        answer("ready", startup_seconds=time.time() - job["spawned"])
+        answer("ready", startup_seconds=time.monotonic() - job["spawned"])
 
     settings = Settings.from_dict(job["settings"])
     result = run.train(job["backend"], settings, quiet=True, callback=callback, ready=ready)
@@ -160,6 +163,15 @@ def take_output() -> TextIO:
     return answers
 
 
+def _end_with_input() -> None:
+    """End this process when its input does: whoever asked is gone, and nobody would ever read an answer."""
+    # Not by sys.stdin, which Python could not put away at its end while somebody reads it
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+
 def main() -> int:
     """Do one job; the exit code is 0 whenever an answer was given."""
     answers = take_output()
@@ -167,7 +179,10 @@ def main() -> int:
     def answer(event: str, **content: Any) -> None:
         print(json.dumps({"event": event, **content}), file=answers, flush=True)
 
-    job = json.load(sys.stdin)
+    if not (line := sys.stdin.buffer.readline()):
+        return 1
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    job = json.loads(line)
     with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:
             if job["task"] == "devices":

@@ -29,10 +29,11 @@ def ask(command):
     Args:
         command: The words that run it.
     """
-    code = "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.executable)"
+    # A file, not -c: that would put the current folder on its path, and some Pythons import something even so
+    which = os.path.join(os.path.dirname(os.path.abspath(__file__)), "which.py")  # noqa: PTH100, PTH118, PTH120
     try:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (old Pythons have no Path)
-            said = subprocess.check_output(list(command) + ["-c", code], stderr=nowhere)  # noqa: RUF005
+            said = subprocess.check_output(list(command) + [which], stderr=nowhere)  # noqa: RUF005
         version, path = said.decode("utf-8").splitlines()[:2]
         return [int(part) for part in version.split(".")], path
     except (OSError, ValueError, subprocess.CalledProcessError):

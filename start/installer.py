@@ -168,8 +168,8 @@ def get_tools() -> None:
         if left.name != "cache":
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     options: Words = ["--target", BOOTSTRAP, "-c", CONSTRAINTS, *TOOLS]
-    if call([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-        command: Words = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
+    if call(machine.processes.python("pip", "--version"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        command: Words = [*machine.processes.python("pip", "install", "--disable-pip-version-check"), *options]
     elif shutil.which("uv"):
         command = ["uv", "pip", "install", "--python", sys.executable, *options]
     else:
@@ -186,7 +186,7 @@ def get_tools() -> None:
 def _pip_settings() -> dict[str, str]:
     """Return how this machine's pip is set up: from its files and from variables, which come last."""
     said = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"],
+        machine.processes.python("pip", "config", "list"),
         capture_output=True,
         text=True,
         env=_clean_environ(),
@@ -261,7 +261,7 @@ class Installer:
     def tox(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """Return the words of a command that runs tox, and its variables."""
         environ = {**self.environ, "PYTHONPATH": str(BOOTSTRAP), "PATH": self._path()}
-        return [sys.executable, "-m", "tox", *words], environ
+        return machine.processes.python("tox", *words), environ
 
     def _path(self) -> str:
         return os.pathsep.join([str(self.uv.parent), os.environ.get("PATH", os.defpath)])

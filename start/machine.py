@@ -8,9 +8,9 @@ from pathlib import Path
 
 # Before what is installed, which may be another version
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
-from d2lrnn import graphics, libraries
+from d2lrnn import graphics, libraries, processes
 
-__all__ = ["answers", "describe", "has_nvidia_gpu", "is_linux", "libraries"]
+__all__ = ["answers", "describe", "has_nvidia_gpu", "is_linux", "libraries", "processes"]
 
 CPU_BUILDS_OF_TORCH = "https://download.pytorch.org/whl/cpu/torch/"
 _PATIENCE = 5  # seconds that an index has to answer

@@ -29,6 +29,8 @@ for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
 # A shell hands what it starts in the background this deafness on, and tests interrupt what they start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 ENV = "D2LRNN_TEST_BACKENDS"
 REAL_CORPUS = Path(__file__).parents[2] / "shared" / "data" / "timemachine.txt"

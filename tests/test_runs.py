@@ -458,11 +458,14 @@ def command(tmp_path):
     return command
 
 
-# Both signals take one way through d2lrnn; a framework's compiled code may be in the way of Ctrl-C
+SIGNALS = {"ctrl-c": "SIGINT", "sigterm": "SIGTERM", "sighup": "SIGHUP"}
+
+
+# All signals take one way through d2lrnn; a framework's compiled code may be in the way of Ctrl-C
 @in_backends(
     "number",
     {name: {"ctrl-c": signal.SIGINT} for name in backends.BACKENDS}
-    | {"torch": {"ctrl-c": signal.SIGINT, "sigterm": signal.SIGTERM}},
+    | {"torch": {name: getattr(signal, number) for name, number in SIGNALS.items() if hasattr(signal, number)}},
 )
 def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
     process = subprocess.Popen(

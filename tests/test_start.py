@@ -228,7 +228,8 @@ def asked(monkeypatch):
 def test_the_tests_of_all_environments_run_side_by_side(clone, asked):
     assert commands.main(["test"]) == 0
     words, environ = asked[-1]
-    assert words[1:] == ["-m", "tox", "run-parallel", "--parallel", "auto", "-e", ",".join(commands.TESTED)]
+    parallel = ("run-parallel", "--parallel", "auto", "-e", ",".join(commands.TESTED))
+    assert words == machine.processes.python("tox", *parallel)
     assert environ["PYTHONPATH"] == str(clone / ".bootstrap")
     assert (environ["UV_CONSTRAINT"], environ["UV_OVERRIDE"].split()[0]) == ("constraints.txt", "overrides.txt")
 

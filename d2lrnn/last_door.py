@@ -1,0 +1,150 @@
+"""What every command goes in and out by: streams that are open, and an end without a traceback.
+
+It is imported before all else, so it needs Python's own library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from d2lrnn import __version__
+
+__all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "quitting", "tell"]
+
+INTERRUPTED = 130  # the exit codes: what shells give a process that Ctrl-C ended (128 and the signal's number),
+READER_GONE = 141  # and one that went on writing after its reader had gone;
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+TRACEBACK_ENV = "D2LRNN_TRACEBACK"
+_LONGEST = 300  # characters of what an error says of itself
+
+
+def open_streams() -> None:
+    """Open on nothing what was closed before this process began (``>&-``): input, output and the error stream.
+
+    Without that the next file that is opened, one of weights perhaps, would get the number of the error stream, and
+    with it all that compiled code has to say.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def tell(text: str) -> None:
+    """Print a line on the error stream; where nobody reads that any more, what was told about goes on."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def guard(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code, whatever happens in it.
+
+    A reader of its output that has gone ends it quietly. Of an error that nobody foresaw one line is told, and the
+    traceback goes to a file; the variable ``D2LRNN_TRACEBACK`` shows it instead.
+    """
+    open_streams()
+    try:
+        return command()
+    except SystemExit as stop:
+        # rich leaves so where its reader has gone; argparse does after it has helped
+        if isinstance(stop.__context__, BrokenPipeError):
+            return READER_GONE
+        raise
+    except KeyboardInterrupt:
+        tell("d2lrnn: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return READER_GONE
+    except Exception as error:
+        return unexpected(error)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
+
+
+def _let_go(stream: Any) -> None:
+    """Write what a stream still holds, or drop it: Python would try once more at the end, and complain."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def quitting() -> Iterator[None]:
+    """End at once after Ctrl-C, with one line, while there is nothing to be saved: during the first imports.
+
+    What is being imported may take the exception for one of its own, and go on or tell of something else.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # somebody wants it otherwise, such as a shell for what is in the back
+        yield
+        return
+
+    def quit(*ignored: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, b"d2lrnn: interrupted\n")
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, quit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def unexpected(error: BaseException) -> int:
+    """Tell of an error that nobody foresaw in one line, keep its traceback in a file, and return the exit code."""
+    if os.environ.get(TRACEBACK_ENV):
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exception(error)
+        return UNEXPECTED
+    said = _in_words(error)
+    try:
+        kept = f"its traceback is in {_write(error)!r}, for a report of what went wrong"
+    except OSError:
+        kept = f"its traceback could not be written to a file ({TRACEBACK_ENV}=1 shows it)"
+    tell(f"d2lrnn: error: unexpected: {said}; {kept}")
+    return UNEXPECTED
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what an error says, in one line of characters that a terminal does nothing with."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for this{f' ({text})' if text else ''}: use smaller settings"
+    if isinstance(error, RecursionError):
+        return f"something is nested too deeply{f' ({text})' if text else ''}"
+    return f"{type(error).__name__}{f': {text}' if text else ''}"
+
+
+def _write(error: BaseException) -> str:
+    """Write the traceback of an error to a new file in the temporary folder, and return its path."""
+    number, path = tempfile.mkstemp(prefix="d2lrnn-error-", suffix=".txt")
+    with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 (a descriptor)
+        print(f"d2lrnn {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)
+        print(f"command: {sys.argv}", file=file)
+        traceback.print_exception(error, file=file)
+    return path
