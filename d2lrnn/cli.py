@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, NoReturn, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,6 +32,8 @@ from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
 from d2lrnn.settings import SAMPLINGS, Settings, check_text
+from d2lrnn.terminal import behind, close_behind_a_bar, doors, in_json, one_line
+from d2lrnn.terminal import console as make_console
 from d2lrnn.text_curve import TextCurve
 from d2lrnn.threads import say
 
@@ -86,7 +87,15 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
             after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
             message += "".join(self._hyphen_advice(word) for word in after[:1])
-        super().error(f"{message} (see '{self.prog} --help')")
+        super().error(f"{one_line(message)} (see '{self.prog} --help')")
+
+    def print_usage(self, file: Any = None) -> None:
+        """Print how the command is called: words of ours, which newer Pythons colour in a terminal."""
+        super().print_usage(behind(file or sys.stdout))
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, likewise."""
+        super().print_help(behind(file or sys.stdout))
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -373,7 +382,7 @@ def _print_json(document: dict[str, Any]) -> None:
 
     # Where the output is not UTF-8, what it lacks is spelled with JSON's own escapes
     plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
-    print(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False))
+    print(in_json(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False)))
 
 
 def _backends(args: argparse.Namespace) -> int:
@@ -386,7 +395,7 @@ def _backends(args: argparse.Namespace) -> int:
     for row in rows:
         devices = ", ".join(row["devices"]) if row["problem"] is None else row["problem"]
         table.add_row(row["backend"], row["version"] or "-", escape(devices))
-    Console().print(table)
+    make_console().print(table)
     for row in rows:
         if row["unused_gpu"] is not None:
             print(f"{row['backend']}: {row['unused_gpu']}")
@@ -407,7 +416,7 @@ def _train(args: argparse.Namespace) -> int:
             if backend == names[-1]:
                 raise
             # Only its import could show it
-            print(f"d2lrnn: {error}", file=sys.stderr)
+            print(f"d2lrnn: {one_line(error)}", file=sys.stderr)
         else:
             _print_run(result, args.json)
             break
@@ -466,7 +475,7 @@ def _print_run(result: dict[str, Any], as_json: bool) -> None:
     part = f" on {part}" if (part := part_of_text(result["corpus"])) else ""
     threads = f", threads: {result['settings']['threads']}"
     ran = f", {result['settings']['model']} ran {result['runs']}"
-    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}{ran}; kept in {result['out']}")
+    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}{ran}; kept in {one_line(result['out'])}")
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -499,7 +508,7 @@ def _convert(args: argparse.Namespace) -> int:
         _print_json(made)
         return 0
     sizes = f"{made['num_layers']} x {made['num_hiddens']} units, {made['vocab_size']} tokens"
-    print(f"{made['kind']}, {sizes}: {made['out']}")
+    print(f"{made['kind']}, {sizes}: {one_line(made['out'])}")
     return 0
 
 
@@ -513,7 +522,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         _print_json(document)
     else:
         print(reproduce.table(document))
-        print(f"\nwritten to {document['results']}")
+        print(f"\nwritten to {one_line(document['results'])}")
     return 0
 
 
@@ -522,7 +531,7 @@ def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
     if event["event"] == "start":
         print(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs", file=sys.stderr, flush=True)
     elif event["event"] == "end" and event["problem"]:
-        print(f"{name}: {event['problem']}", file=sys.stderr, flush=True)
+        print(f"{name}: {one_line(event['problem'])}", file=sys.stderr, flush=True)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -536,21 +545,21 @@ def _show(args: argparse.Namespace) -> int:
     for row in rows:
         settings = row["settings"]
         model = f"{settings['model']} {'x'.join(str(settings[key]) for key in ('num_layers', 'num_hiddens'))}"
-        corpus = "\n".join(filter(None, [row["corpus"] or "-", part_of_text(row)]))
+        corpus = "\n".join(filter(None, [one_line(row["corpus"] or "-"), part_of_text(row)]))
         best = (
             f" (best {format_perplexity(row['best_valid_perplexity'])} at {row['best_epoch']})"
             if row["best_epoch"]
             else ""
         )
         cells = [
-            row["out"], row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
+            one_line(row["out"]), row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
             row["status"], format_perplexity(row["perplexity"]), format_perplexity(row["valid_perplexity"]) + best,
             _figures(row["tokens_per_second"], 0),
         ]  # fmt: skip
         table.add_row(*map(escape, cells))
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _TABLE_WIDTH))
+        console = make_console(width=max(console.width, _TABLE_WIDTH))
     if console.width >= _NARROWEST_TABLE:
         console.print(table)
     else:  # a block for each run
@@ -559,8 +568,9 @@ def _show(args: argparse.Namespace) -> int:
             console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
     for row in rows:
         if row["error"] is not None:
-            console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"curves: {args.png}", highlight=False, markup=False)
+            problem = f"{one_line(row['out'])}: {one_line(row['error'])}"
+            console.print(problem, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"curves: {one_line(args.png)}", highlight=False, markup=False)
     return 0
 
 
@@ -607,11 +617,12 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
     """Show, on the error stream, how far the comparison has come: a bar in a terminal, else nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     with Progress(
         TextColumn("{task.fields[name]:>10}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
         TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
     ) as progress:  # fmt: skip
+        close_behind_a_bar()
         tasks: dict[str, Any] = {}
 
         def on_event(name: str, event: dict[str, Any]) -> None:
@@ -629,9 +640,9 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
 
 
 def _print_comparison(document: dict[str, Any]) -> None:
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _TABLE_WIDTH))
+        console = make_console(width=max(console.width, _TABLE_WIDTH))
     settings, steps = document["settings"], len(document["reference_losses"])
     few = min(compare.FIRST_STEPS, steps)
     held_out = settings["valid_fraction"] > 0
@@ -647,7 +658,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
     for row in document["backends"]:
         name = f"{row['backend']}\n{row['version'] or '-'}"
         if row["problem"] is not None:
-            rows.append([name, *["-"] * (len(headings) - 2), row["problem"]])
+            rows.append([name, *["-"] * (len(headings) - 2), one_line(row["problem"])])
             continue
         memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
         valid = [format_perplexity(row["valid_perplexity"])] if held_out else []
@@ -658,7 +669,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
             "\n".join(row["predictions"].values()),
         ])  # fmt: skip
     part = next((part_of_text(row.get("corpus", {})) for row in document["backends"] if row["problem"] is None), "")
-    corpus = f"{part} of {settings['corpus']}" if part else settings["corpus"]
+    corpus = one_line(f"{part} of {settings['corpus']}" if part else settings["corpus"])
     title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {corpus}"
     table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
     if console.width >= _NARROWEST_TABLE:
@@ -684,7 +695,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
     if numbers:
         console.print(f"threads: {say(numbers)}", highlight=False, markup=False)
     files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
-    console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
+    console.print("\n".join(f"{name}: {one_line(file)}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
         f"{settings['model']} ran {RUNS[settings['model']]}. "
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"
@@ -709,12 +720,13 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     file: TextIO | None = None, line: str | None = None,
 ) -> None:  # fmt: skip
-    print(f"d2lrnn: warning: {message}", file=sys.stderr)
+    print(f"d2lrnn: warning: {one_line(message)}", file=sys.stderr)
 
 
+@doors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 if a backend of a comparison failed, 2 for bad input."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in map(behind, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     given = list(sys.argv[1:] if argv is None else argv)
@@ -737,18 +749,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except D2LRNNError as error:
-            print(f"d2lrnn: error: {error}", file=sys.stderr)
+            print(f"d2lrnn: error: {one_line(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as error:
             how = error if isinstance(error, TrainingInterrupted) else "interrupted"
-            print(f"d2lrnn: {how}", file=sys.stderr)
+            print(f"d2lrnn: {one_line(how)}", file=sys.stderr)
             return 130
         except BrokenPipeError:
             # Whoever read our output has gone, as in 'd2lrnn backends | head -1'
             sys.stderr.close()
             return 0
         except OSError as error:
-            print(f"d2lrnn: error: {_explain(error)}", file=sys.stderr)
+            print(f"d2lrnn: error: {one_line(_explain(error))}", file=sys.stderr)
             try:
                 sys.stdout.flush()
             except OSError:  # it was our output: Python would try once more, and complain
