@@ -144,6 +144,13 @@ def _fraction(text: str) -> float:
     return number
 
 
+def _name(text: str) -> str:
+    """Return the name of a file or a folder: an empty one, as of a variable that is not set, would be this folder's."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected the name of a file or a folder, got ''")
+    return text
+
+
 def _backend_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     try:
@@ -202,7 +209,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULTS.sampling,
         help="how minibatches are read (%(default)s)",
     )
-    add("--corpus", default=_DEFAULTS.corpus, metavar="NAME|FILE",
+    add("--corpus", type=_name, default=_DEFAULTS.corpus, metavar="NAME|FILE",
         help=f"{', '.join(CORPORA)}, or a text file (%(default)s)")  # fmt: skip
     _add_encoding(parser)
     add("--max-tokens", type=_whole(1, -1), default=_DEFAULTS.max_tokens, metavar="N",
@@ -247,7 +254,7 @@ def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser, help: str = "the run folder") -> None:
-    parser.add_argument("run_folder", metavar="DIR", help=help)
+    parser.add_argument("run_folder", type=_name, metavar="DIR", help=help)
 
 
 _SHELLS = ("bash", "zsh", "tcsh")
@@ -286,7 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(command)
     command.add_argument("--patience", type=_whole(1), metavar="N",
                          help="stop when the held-out perplexity has not improved for N epochs")  # fmt: skip
-    command.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<time>-<backend>-<model>)")
+    command.add_argument(
+        "--out", type=_name, metavar="DIR", help="the run folder (default: runs/<time>-<backend>-<model>)"
+    )
     _add_checkpoints(command)
     command.set_defaults(run=_train)
 
@@ -296,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="train so many epochs more (default: those that are left)")  # fmt: skip
     command.add_argument("--lr", type=_positive, metavar="RATE",
                          help="go on with another learning rate, as a run that diverged needs")  # fmt: skip
-    command.add_argument("--corpus", metavar="FILE", help="where the run's text is now, if it has moved")
+    command.add_argument("--corpus", type=_name, metavar="FILE", help="where the run's text is now, if it has moved")
     command.add_argument("--encoding", metavar="NAME", help="of its file now (default: the run's)")
     _add_checkpoints(command)
     _add_json(command)
@@ -323,12 +332,14 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_predict)
 
     command = commands.add_parser("convert", help="turn a run, or a framework's own file of weights, into another")
-    command.add_argument("source", metavar="DIR|FILE", help=f"a run folder, or a file ({', '.join(FORMATS)})")
-    command.add_argument("--out", required=True, metavar="DIR2|FILE2",
+    command.add_argument(
+        "source", type=_name, metavar="DIR|FILE", help=f"a run folder, or a file ({', '.join(FORMATS)})"
+    )
+    command.add_argument("--out", type=_name, required=True, metavar="DIR2|FILE2",
                          help="a new run folder, or a file with one of these endings")  # fmt: skip
     command.add_argument("--backend", choices=list(backends.BACKENDS), help="the framework of the new run")
     command.add_argument("--model", choices=KINDS, help="the model, where a file does not tell it")
-    command.add_argument("--vocab", metavar="DIR|FILE",
+    command.add_argument("--vocab", type=_name, metavar="DIR|FILE",
                          help="a run folder or vocab.json: the vocabulary, for a run made of a file")  # fmt: skip
     command.add_argument("--force", action="store_true", help="replace FILE2 if it is there already")
     command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
@@ -336,8 +347,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_convert)
 
     command = commands.add_parser("show", help="a table and the curves of several runs")
-    command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders, or folders with runs in them")
-    command.add_argument("--png", default="runs.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
+    command.add_argument(
+        "run_folders", type=_name, nargs="+", metavar="DIR", help="run folders, or folders with runs in them"
+    )
+    command.add_argument("--png", type=_name, default="runs.png", metavar="FILE",
+                         help="where the curves are drawn (%(default)s)")  # fmt: skip
     _add_json(command)
     command.set_defaults(run=_show)
 
@@ -346,9 +360,10 @@ def _parser() -> argparse.ArgumentParser:
                          help=f"the frameworks (default: all of {','.join(backends.FRAMEWORKS)})")  # fmt: skip
     command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
     command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
-    command.add_argument("--out", default=reproduce.OUT, metavar="DIR",
+    command.add_argument("--out", type=_name, default=reproduce.OUT, metavar="DIR",
                          help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
-    command.add_argument("--results", metavar="FILE", help="the Markdown file to put the table into")
+    command.add_argument("--results", type=_name, metavar="FILE",
+                         help="the Markdown file to put the table into")  # fmt: skip
     _add_json(command)
     command.set_defaults(run=_reproduce)
 
@@ -356,10 +371,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
     command.add_argument(
-        "--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
+        "--png", type=_name, default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
     )
     command.add_argument(
-        "--html", default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
+        "--html", type=_name, default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
     )
     _add_settings(command)
     command.set_defaults(run=_compare)
@@ -570,7 +585,11 @@ def _show(args: argparse.Namespace) -> int:
         if row["error"] is not None:
             problem = f"{one_line(row['out'])}: {one_line(row['error'])}"
             console.print(problem, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"curves: {one_line(args.png)}", highlight=False, markup=False)
+    named = len(show.by_name(rows))
+    others = (
+        f" ({named} of {len(rows)} by name: the lowest perplexities; the others in grey)" if named < len(rows) else ""
+    )
+    console.print(f"curves: {one_line(args.png)}{others}", highlight=False, markup=False)
     return 0
 
 
