@@ -435,7 +435,8 @@ class RunFolder:
             return state.weights
         if state.best is None:
             raise InputError(
-                f"the run in {str(self.path)!r} has no best weights: it held no text out (--valid-fraction)"
+                f"the run in {str(self.path)!r} has no best weights: it held no text out (valid_fraction, "
+                "--valid-fraction)"
             )
         return state.best
 

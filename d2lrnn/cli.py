@@ -585,11 +585,10 @@ def _show(args: argparse.Namespace) -> int:
         if row["error"] is not None:
             problem = f"{one_line(row['out'])}: {one_line(row['error'])}"
             console.print(problem, highlight=False, markup=False, soft_wrap=True)
-    named = len(show.by_name(rows))
-    others = (
-        f" ({named} of {len(rows)} by name: the lowest perplexities; the others in grey)" if named < len(rows) else ""
-    )
-    console.print(f"curves: {one_line(args.png)}{others}", highlight=False, markup=False)
+    named, part = len(show.by_name(rows)), ""
+    if named < len(rows):
+        part = f" ({named} of {len(rows)} by name, those with the lowest perplexities; the others in grey)"
+    console.print(f"curves: {one_line(args.png)}{part}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

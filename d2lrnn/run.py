@@ -726,8 +726,8 @@ def predict(
     wanted = prefixes or folder.settings.prefixes
     if not wanted:
         warnings.warn(
-            f"the run in {str(folder.path)!r} has no prefixes of its own, so its model begins from nothing: name a text "
-            "that it should continue with prefixes (--prefix)",
+            f"the run in {str(folder.path)!r} has no prefixes of its own, so its model begins from nothing: say with "
+            "prefixes (--prefix) what it should continue",
             D2LRNNWarning,
             stacklevel=2,
         )

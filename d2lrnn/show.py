@@ -12,7 +12,7 @@ from typing import Any
 from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, StorageError
 from d2lrnn.monitor import History
-from d2lrnn.terminal import one_line
+from d2lrnn.terminal import spelled
 
 _TOLD_APART = 10  # curves: matplotlib has so many colours
 _LONGEST_NAME = 50  # characters, in a picture
@@ -88,7 +88,7 @@ def by_name(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _short(name: str) -> str:
     """Return the end of a name, as it fits into a picture."""
-    name = one_line(name)
+    name = spelled(name)
     return name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}"
 
 

@@ -60,6 +60,11 @@ def one_line(text: object) -> str:
     return visible(line.replace("\r", "\u240d").replace("\n", "\u240a"))
 
 
+def spelled(text: object) -> str:
+    """Return a name as one line for a picture, whose fonts lack the symbols: the same characters as Python has them."""
+    return _ACTS.sub(lambda found: ascii(found[0])[1:-1], str(text).replace("\r", "\\r").replace("\n", "\\n"))
+
+
 def in_json(document: str) -> str:
     """Return a JSON document in which the same characters have JSON's escapes: another spelling of the same values."""
     return _ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", document)

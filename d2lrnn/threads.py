@@ -62,8 +62,8 @@ def from_environment(backend: str) -> int | None:
             return int(first)
         if said and name:
             warnings.warn(
-                f"{name} is {said!r:.80}, and no number of threads from 1 to {MOST}, so it is not heeded: set it to one, "
-                "or unset it",
+                f"{name} is {said!r:.80}, and no number of threads from 1 to {MOST}, so it is not heeded: set it to "
+                "one, or unset it",
                 D2LRNNWarning,
                 stacklevel=2,
             )

@@ -29,8 +29,8 @@ def _check_length(corpus: Array, batch_size: int, num_steps: int) -> None:
     if len(corpus) < needed:
         raise InputError(
             f"a corpus of {corpus.size} tokens is too short for one minibatch: {batch_size} sequences of "
-            f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or num_steps "
-            "(--batch-size, --num-steps)"
+            f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or "
+            "num_steps (--batch-size, --num-steps)"
         )
 
 
