@@ -54,6 +54,24 @@ def test_a_run_becomes_a_run_of_another_backend_in_the_same_state(tmp_path, capf
     assert_same_weights(two.state.best, one.state.best)
 
 
+@pytest.mark.parametrize(
+    ("out", "refusal"),
+    [
+        ("one", "there is a run in"),
+        ("full", "is not empty"),
+        ("no-folder/two.npz", "there is no folder"),
+    ],
+)
+def test_what_is_refused_is_not_warned_about_before(tmp_path, capfd, out, refusal):
+    source = make_run(tmp_path / "one", "numpy")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").touch()
+    backend = [] if "." in out else ["--backend", "torch"]
+    assert cli.main(["convert", str(source), *backend, "--out", str(tmp_path / out)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert refusal in line
+
+
 @pytest.mark.parametrize("out", ["two", "two.safetensors"])
 def test_that_numpys_weights_lose_digits_is_said(tmp_path, out):
     source = make_run(tmp_path / "one", "numpy")
