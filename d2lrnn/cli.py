@@ -587,7 +587,7 @@ def _show(args: argparse.Namespace) -> int:
             console.print(problem, highlight=False, markup=False, soft_wrap=True)
     named, part = len(show.by_name(rows)), ""
     if named < len(rows):
-        part = f" ({named} of {len(rows)} by name, those with the lowest perplexities; the others in grey)"
+        part = f" ({named} of {len(rows)} runs by name, those with the lowest perplexities; the others in grey)"
     console.print(f"curves: {one_line(args.png)}{part}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
