@@ -144,7 +144,7 @@ def test_an_empty_name_is_not_taken_for_the_current_folder(run, args):
 
 TOO_SHORT = {
     "by --max-tokens": (["--max-tokens", 50], "max_tokens=50 (--max-tokens 50) leaves 50 of the text's "),
-    "by --valid-fraction": (["--valid-fraction", 0.9], "valid_fraction=0.9 (--valid-fraction 0.9) holds out"),
+    "by --valid-fraction": (["--valid-fraction", 0.9], "give another valid_fraction (--valid-fraction), more tokens"),
     "by --num-steps": (["--num-steps", 9999], "or a smaller batch_size or num_steps (--batch-size, --num-steps)"),
 }
 

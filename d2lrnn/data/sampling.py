@@ -295,9 +295,9 @@ def load_data(
     num_valid = round(len(corpus) * valid_fraction)
     if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - needed:
         raise InputError(
-            f"valid_fraction={valid_fraction!r} (--valid-fraction {valid_fraction!r}) holds out {num_valid} of "
+            f"valid_fraction={valid_fraction!r} holds out {num_valid} of "
             f"{len(corpus)} tokens; at least {2 * num_steps} must be, and {needed} must be left; give another "
-            "valid_fraction, more tokens, or a longer text"
+            "valid_fraction (--valid-fraction), more tokens, or a longer text"
         )
     train_corpus, valid_corpus = corpus[: len(corpus) - num_valid], corpus[len(corpus) - num_valid :]
     train_iter = loader(batch_size, num_steps, use_random_iter, -1, corpus=train_corpus, vocab=vocab, seed=seed)
