@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import unicodedata
@@ -284,29 +286,56 @@ def test_an_error_that_quotes_what_was_given_is_one_line_and_harmless(tmp_path, 
     assert re.match("d2lrnn( [a-z]+)?: error: ", last), err
 
 
+def in_a_terminal(folder, code, *args):
+    """Run Python in a pseudo-terminal; return its exit code and all that it printed there, on both streams.
+
+    A process that says nothing for minutes has stopped for good: it is ended, and says where it was.
+    """
+    import pty
+
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    environment = {key: value for key, value in environment.items() if key not in ("NO_COLOR", "CI")}
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", code, *args],
+        cwd=folder, stdin=its, stdout=its, stderr=its, env=environment,
+    )  # fmt: skip
+    os.close(its)
+    printed = b""
+    try:
+        while True:
+            if not select.select([ours], [], [], 240)[0]:
+                process.send_signal(signal.SIGABRT)
+            try:
+                part = os.read(ours, 2**16)
+            except OSError:  # what Linux says at the end
+                break
+            if not part:
+                break
+            printed += part
+        return process.wait(60), printed.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal that Python opens")
 def test_in_a_terminal_our_own_colours_and_bars_stay_and_those_of_others_do_not(tmp_path):
     (tmp_path / "text").write_bytes(TEXT.encode())
     received(tmp_path / f"run{NAME}")
     code = (
-        "import pty, sys, warnings; from d2lrnn import cli, run\n"
+        "import sys, warnings; from d2lrnn import cli, run\n"
         # While the bar is there, Rich catches what is printed, and obeys it
         "from d2lrnn.text_curve import TextCurve; call = TextCurve.__call__\n"
         f"def hostile(self, *args): print({ATTACK!a}, flush=True); warnings.warn({ATTACK!a}); call(self, *args)\n"
         "TextCurve.__call__ = hostile\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
-    spawn = "import pty, sys; sys.exit(pty.spawn([sys.executable, *sys.argv[1:]]) >> 8)"
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    environment = {key: value for key, value in environment.items() if key not in ("NO_COLOR", "CI")}
     train = ["train", *SMALL, "--corpus", "text", "--clean", "none", "--out", "new"]
     for args in (["show", f"run{NAME}"], train):
-        done = subprocess.run(
-            [sys.executable, "-c", spawn, "-c", code, *args],
-            cwd=tmp_path, capture_output=True, check=False, env=environment, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        printed = done.stdout.decode()
-        assert done.returncode == 0, printed
+        status, printed = in_a_terminal(tmp_path, code, *args)
+        assert status == 0, printed
         assert re.search("\x1b\\[[0-9;]*m", printed), args  # ours
         assert "␛]0;mine␇" in printed
         ours = re.sub("\x1b\\[[0-9;?]*[A-Za-z]|\r", "", printed)  # colours, and where the cursor goes for the bar
