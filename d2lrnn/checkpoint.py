@@ -61,6 +61,7 @@ _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
 # words of the error in its configuration.
 STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
+_LONGEST_FACT = 200  # characters of a version, of the name of a system, of OMP_NUM_THREADS
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
 
@@ -433,7 +434,10 @@ class RunFolder:
         if not best:
             return state.weights
         if state.best is None:
-            raise InputError(f"the run in {str(self.path)!r} has no best weights: it held no text out (valid_fraction)")
+            raise InputError(
+                f"the run in {str(self.path)!r} has no best weights: it held no text out (valid_fraction, "
+                "--valid-fraction)"
+            )
         return state.best
 
     # Writing
@@ -711,6 +715,18 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _is_fact(value: Any) -> bool:
+    """Whether a value is one that :func:`d2lrnn.run.describe_here` gives: a word, a number, or nothing."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_FACT and value.isprintable()
+    return value is None or _is_number(value)
+
+
+def are_facts(value: Any) -> bool:
+    """Whether a value is what a run records of versions and machines: short texts and numbers, by name."""
+    return isinstance(value, dict) and all(_is_fact(part) for pair in value.items() for part in pair)
+
+
 def _are_files(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -725,7 +741,7 @@ def _are_files(value: Any) -> bool:
 
 # What config.json must hold where, and in which words that is said
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "backend": (_is_text, "the name of a backend, a text"),
+    "backend": (lambda value: value in tuple(BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
     "epoch": (_is_count, "a whole number of at least 0"),
     "vocab_size": (_is_count, "a whole number of at least 0"),
@@ -736,8 +752,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "corpus": (_is_dict, "names and values"),
     "corpus.name": (_is_text, "a text"),
-    "versions": (_is_dict, "names and values"),
-    "machine": (_is_dict, "names and values"),
+    "versions": (are_facts, "names and versions, short texts"),
+    "machine": (are_facts, "names and values, short texts and numbers"),
+    "created": (_is_fact, "a time, a short text"),
+    "saved": (_is_fact, "a time, a short text"),
     "patience_from": (_is_count, "a whole number of at least 0"),
     "seconds": (_is_number, "a number"),
     "error": (_is_text, "a text"),

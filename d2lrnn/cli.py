@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, NoReturn, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,6 +32,8 @@ from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
 from d2lrnn.settings import SAMPLINGS, Settings, check_text
+from d2lrnn.terminal import behind, close_behind_a_bar, doors, in_json, one_line
+from d2lrnn.terminal import console as make_console
 from d2lrnn.text_curve import TextCurve
 from d2lrnn.threads import say
 
@@ -86,7 +87,15 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
             after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
             message += "".join(self._hyphen_advice(word) for word in after[:1])
-        super().error(f"{message} (see '{self.prog} --help')")
+        super().error(f"{one_line(message)} (see '{self.prog} --help')")
+
+    def print_usage(self, file: Any = None) -> None:
+        """Print how the command is called: words of ours, which newer Pythons colour in a terminal."""
+        super().print_usage(behind(file or sys.stdout))
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, likewise."""
+        super().print_help(behind(file or sys.stdout))
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -133,6 +142,13 @@ def _fraction(text: str) -> float:
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
     return number
+
+
+def _name(text: str) -> str:
+    """Return the name of a file or a folder: an empty one, as of a variable that is not set, would be this folder's."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected the name of a file or a folder, got ''")
+    return text
 
 
 def _backend_names(text: str) -> list[str]:
@@ -193,7 +209,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULTS.sampling,
         help="how minibatches are read (%(default)s)",
     )
-    add("--corpus", default=_DEFAULTS.corpus, metavar="NAME|FILE",
+    add("--corpus", type=_name, default=_DEFAULTS.corpus, metavar="NAME|FILE",
         help=f"{', '.join(CORPORA)}, or a text file (%(default)s)")  # fmt: skip
     _add_encoding(parser)
     add("--max-tokens", type=_whole(1, -1), default=_DEFAULTS.max_tokens, metavar="N",
@@ -238,7 +254,7 @@ def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser, help: str = "the run folder") -> None:
-    parser.add_argument("run_folder", metavar="DIR", help=help)
+    parser.add_argument("run_folder", type=_name, metavar="DIR", help=help)
 
 
 _SHELLS = ("bash", "zsh", "tcsh")
@@ -277,7 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(command)
     command.add_argument("--patience", type=_whole(1), metavar="N",
                          help="stop when the held-out perplexity has not improved for N epochs")  # fmt: skip
-    command.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<time>-<backend>-<model>)")
+    command.add_argument(
+        "--out", type=_name, metavar="DIR", help="the run folder (default: runs/<time>-<backend>-<model>)"
+    )
     _add_checkpoints(command)
     command.set_defaults(run=_train)
 
@@ -287,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="train so many epochs more (default: those that are left)")  # fmt: skip
     command.add_argument("--lr", type=_positive, metavar="RATE",
                          help="go on with another learning rate, as a run that diverged needs")  # fmt: skip
-    command.add_argument("--corpus", metavar="FILE", help="where the run's text is now, if it has moved")
+    command.add_argument("--corpus", type=_name, metavar="FILE", help="where the run's text is now, if it has moved")
     command.add_argument("--encoding", metavar="NAME", help="of its file now (default: the run's)")
     _add_checkpoints(command)
     _add_json(command)
@@ -314,12 +332,14 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_predict)
 
     command = commands.add_parser("convert", help="turn a run, or a framework's own file of weights, into another")
-    command.add_argument("source", metavar="DIR|FILE", help=f"a run folder, or a file ({', '.join(FORMATS)})")
-    command.add_argument("--out", required=True, metavar="DIR2|FILE2",
+    command.add_argument(
+        "source", type=_name, metavar="DIR|FILE", help=f"a run folder, or a file ({', '.join(FORMATS)})"
+    )
+    command.add_argument("--out", type=_name, required=True, metavar="DIR2|FILE2",
                          help="a new run folder, or a file with one of these endings")  # fmt: skip
     command.add_argument("--backend", choices=list(backends.BACKENDS), help="the framework of the new run")
     command.add_argument("--model", choices=KINDS, help="the model, where a file does not tell it")
-    command.add_argument("--vocab", metavar="DIR|FILE",
+    command.add_argument("--vocab", type=_name, metavar="DIR|FILE",
                          help="a run folder or vocab.json: the vocabulary, for a run made of a file")  # fmt: skip
     command.add_argument("--force", action="store_true", help="replace FILE2 if it is there already")
     command.add_argument("--best", action="store_true", help="the weights that were best on held-out text")
@@ -327,8 +347,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_convert)
 
     command = commands.add_parser("show", help="a table and the curves of several runs")
-    command.add_argument("run_folders", nargs="+", metavar="DIR", help="run folders, or folders with runs in them")
-    command.add_argument("--png", default="runs.png", metavar="FILE", help="where the curves are drawn (%(default)s)")
+    command.add_argument(
+        "run_folders", type=_name, nargs="+", metavar="DIR", help="run folders, or folders with runs in them"
+    )
+    command.add_argument("--png", type=_name, default="runs.png", metavar="FILE",
+                         help="where the curves are drawn (%(default)s)")  # fmt: skip
     _add_json(command)
     command.set_defaults(run=_show)
 
@@ -337,9 +360,10 @@ def _parser() -> argparse.ArgumentParser:
                          help=f"the frameworks (default: all of {','.join(backends.FRAMEWORKS)})")  # fmt: skip
     command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
     command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
-    command.add_argument("--out", default=reproduce.OUT, metavar="DIR",
+    command.add_argument("--out", type=_name, default=reproduce.OUT, metavar="DIR",
                          help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
-    command.add_argument("--results", metavar="FILE", help="the Markdown file to put the table into")
+    command.add_argument("--results", type=_name, metavar="FILE",
+                         help="the Markdown file to put the table into")  # fmt: skip
     _add_json(command)
     command.set_defaults(run=_reproduce)
 
@@ -347,10 +371,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
     command.add_argument(
-        "--png", default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
+        "--png", type=_name, default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"
     )
     command.add_argument(
-        "--html", default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
+        "--html", type=_name, default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
     )
     _add_settings(command)
     command.set_defaults(run=_compare)
@@ -373,7 +397,7 @@ def _print_json(document: dict[str, Any]) -> None:
 
     # Where the output is not UTF-8, what it lacks is spelled with JSON's own escapes
     plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
-    print(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False))
+    print(in_json(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False)))
 
 
 def _backends(args: argparse.Namespace) -> int:
@@ -386,7 +410,7 @@ def _backends(args: argparse.Namespace) -> int:
     for row in rows:
         devices = ", ".join(row["devices"]) if row["problem"] is None else row["problem"]
         table.add_row(row["backend"], row["version"] or "-", escape(devices))
-    Console().print(table)
+    make_console().print(table)
     for row in rows:
         if row["unused_gpu"] is not None:
             print(f"{row['backend']}: {row['unused_gpu']}")
@@ -477,7 +501,7 @@ def _print_run(result: dict[str, Any], as_json: bool) -> None:
     part = f" on {part}" if (part := part_of_text(result["corpus"])) else ""
     threads = f", threads: {result['settings']['threads']}"
     ran = f", {result['settings']['model']} ran {result['runs']}"
-    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}{ran}; kept in {result['out']}")
+    print(f"{result['status']}: {done} of {total} epochs{part}{best}{threads}{ran}; kept in {one_line(result['out'])}")
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -510,7 +534,7 @@ def _convert(args: argparse.Namespace) -> int:
         _print_json(made)
         return 0
     sizes = f"{made['num_layers']} x {made['num_hiddens']} units, {made['vocab_size']} tokens"
-    print(f"{made['kind']}, {sizes}: {made['out']}")
+    print(f"{made['kind']}, {sizes}: {one_line(made['out'])}")
     return 0
 
 
@@ -524,7 +548,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         _print_json(document)
     else:
         print(reproduce.table(document))
-        print(f"\nwritten to {document['results']}")
+        print(f"\nwritten to {one_line(document['results'])}")
     rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
     done = [row for row in rows if row["status"] in reproduce.FINAL]
     if rows and not done:
@@ -554,21 +578,21 @@ def _show(args: argparse.Namespace) -> int:
     for row in rows:
         settings = row["settings"]
         model = f"{settings['model']} {'x'.join(str(settings[key]) for key in ('num_layers', 'num_hiddens'))}"
-        corpus = "\n".join(filter(None, [row["corpus"] or "-", part_of_text(row)]))
+        corpus = "\n".join(filter(None, [one_line(row["corpus"] or "-"), part_of_text(row)]))
         best = (
             f" (best {format_perplexity(row['best_valid_perplexity'])} at {row['best_epoch']})"
             if row["best_epoch"]
             else ""
         )
         cells = [
-            row["out"], row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
+            one_line(row["out"]), row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
             row["status"], format_perplexity(row["perplexity"]), format_perplexity(row["valid_perplexity"]) + best,
             _figures(row["tokens_per_second"], 0),
         ]  # fmt: skip
         table.add_row(*map(escape, cells))
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _TABLE_WIDTH))
+        console = make_console(width=max(console.width, _TABLE_WIDTH))
     if console.width >= _NARROWEST_TABLE:
         console.print(table)
     else:  # a block for each run
@@ -577,8 +601,12 @@ def _show(args: argparse.Namespace) -> int:
             console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
     for row in rows:
         if row["error"] is not None:
-            console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"curves: {args.png}", highlight=False, markup=False)
+            problem = f"{one_line(row['out'])}: {one_line(row['error'])}"
+            console.print(problem, highlight=False, markup=False, soft_wrap=True)
+    named, part = len(show.by_name(rows)), ""
+    if named < len(rows):
+        part = f" ({named} of {len(rows)} runs by name, those with the lowest perplexities; the others in grey)"
+    console.print(f"curves: {one_line(args.png)}{part}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -625,11 +653,12 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
     """Show, on the error stream, how far the comparison has come: a bar in a terminal, else nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     with Progress(
         TextColumn("{task.fields[name]:>10}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
         TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
     ) as progress:  # fmt: skip
+        close_behind_a_bar()
         tasks: dict[str, Any] = {}
 
         def on_event(name: str, event: dict[str, Any]) -> None:
@@ -647,9 +676,9 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
 
 
 def _print_comparison(document: dict[str, Any]) -> None:
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _TABLE_WIDTH))
+        console = make_console(width=max(console.width, _TABLE_WIDTH))
     settings, steps = document["settings"], len(document["reference_losses"])
     few = min(compare.FIRST_STEPS, steps)
     held_out = settings["valid_fraction"] > 0
@@ -665,7 +694,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
     for row in document["backends"]:
         name = f"{row['backend']}\n{row['version'] or '-'}"
         if row["problem"] is not None:
-            rows.append([name, *["-"] * (len(headings) - 2), row["problem"]])
+            rows.append([name, *["-"] * (len(headings) - 2), one_line(row["problem"])])
             continue
         memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
         valid = [format_perplexity(row["valid_perplexity"])] if held_out else []
@@ -676,7 +705,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
             "\n".join(row["predictions"].values()),
         ])  # fmt: skip
     part = next((part_of_text(row.get("corpus", {})) for row in document["backends"] if row["problem"] is None), "")
-    corpus = f"{part} of {settings['corpus']}" if part else settings["corpus"]
+    corpus = one_line(f"{part} of {settings['corpus']}" if part else settings["corpus"])
     title = f"{settings['model']}, {settings['num_hiddens']} units, {settings['epochs']} epochs on {corpus}"
     table = Table(title=escape(f"{title}, seed {settings['seed']}"), show_lines=True)
     if console.width >= _NARROWEST_TABLE:
@@ -702,7 +731,7 @@ def _print_comparison(document: dict[str, Any]) -> None:
     if numbers:
         console.print(f"threads: {say(numbers)}", highlight=False, markup=False)
     files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
-    console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
+    console.print("\n".join(f"{name}: {one_line(file)}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
         f"{settings['model']} ran {RUNS[settings['model']]}. "
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"
@@ -739,8 +768,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return last_door.guard(lambda: _main(argv))
 
 
+@doors()
 def _main(argv: Sequence[str] | None) -> int:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in map(behind, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     given = list(sys.argv[1:] if argv is None else argv)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,23 @@ from d2lrnn import backends, canonical, exchange
 from d2lrnn.canonical import Weights
 from d2lrnn.checkpoint import CONFIG, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError, InputFileError
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.monitor import History
 from d2lrnn.run import describe_here
 from d2lrnn.settings import Settings
 
 
+@contextlib.contextmanager
+def _warning_at_the_end() -> Iterator[None]:
+    """Keep warnings until all has been done: of what is refused there is nothing else to say."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", D2LRNNWarning)
+        yield
+    for one in said:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+@_warning_at_the_end()
 def convert(
     source: str | Path,
     target: str | Path,

@@ -23,6 +23,7 @@ from d2lrnn.errors import InputError, require_positive
 from d2lrnn.generation import read_prefix
 from d2lrnn.helpers import as_array
 from d2lrnn.monitor import Epoch, format_perplexity
+from d2lrnn.terminal import visible
 
 Array = npt.NDArray[Any]
 Minibatches = Iterator[tuple[Array, Array]]
@@ -309,4 +310,4 @@ class Report:
             self._seconds = 0.0
         if number % self.text_every == 0:
             for prefix in self.prefixes:
-                print(" -", self.predict(prefix))
+                print(" -", visible(self.predict(prefix)))

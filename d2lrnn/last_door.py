@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from d2lrnn import __version__
+from d2lrnn.terminal import one_line
 
 __all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "quitting", "tell"]
 
@@ -48,9 +49,9 @@ def open_streams() -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line on the error stream; where nobody reads that any more, what was told about goes on."""
+    """Print one line on the error stream; where nobody reads that any more, what was told about goes on."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
 
 def guard(command: Callable[[], int]) -> int:
@@ -129,10 +130,9 @@ def unexpected(error: BaseException) -> int:
 
 
 def _in_words(error: BaseException) -> str:
-    """Return what an error says, in one line of characters that a terminal does nothing with."""
+    """Return what an error says, in one line."""
     text = " ".join(str(error).split())
     text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     if isinstance(error, MemoryError):
         return f"there is not enough memory for this{f' ({text})' if text else ''}: use smaller settings"
     if isinstance(error, RecursionError):

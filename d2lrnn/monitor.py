@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from d2lrnn.errors import D2LRNNWarning, DivergenceError, InputError, require_positive
 from d2lrnn.helpers import Animator, in_notebook
+from d2lrnn.terminal import close_behind_a_bar, console, visible
 
 BOOK_PREFIXES = ("time traveller", "traveller")
 BOOK_NUM_PREDS = 50
@@ -413,7 +414,7 @@ class Monitor:
             if self.history.valid_perplexity:
                 print(f"held-out perplexity {format_perplexity(self.history.valid_perplexity[-1], 1)}")
             for prefix in prefixes:
-                print(predict(prefix))
+                print(visible(predict(prefix)))
         return self.history
 
 
@@ -425,17 +426,17 @@ class _TerminalBar:
     """A bar on the terminal's error stream, so that standard output stays clean."""
 
     def __init__(self, total: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
             TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
-            TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            TimeRemainingColumn(), console=console(stderr=True), transient=True,
             # what a callback prints goes above the bar, but not where it would leave a file or a pipe for the terminal
             redirect_stdout=sys.stdout.isatty(),
         )  # fmt: skip
         self._task = self._progress.add_task("", total=total)
         self._progress.start()
+        close_behind_a_bar()
 
     def update(self, done: int, perplexity: float, tokens_per_second: float) -> None:
         self._progress.update(self._task, completed=done, description=_summary(perplexity, tokens_per_second))

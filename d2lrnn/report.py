@@ -34,6 +34,7 @@ from d2lrnn.errors import InputError
 from d2lrnn.settings import Settings
 from d2lrnn.side_by_side import align, indent, read_lines, render_columns
 from d2lrnn.svg_curves import Curve, draw_curves, sampled, scientific
+from d2lrnn.terminal import visible
 
 ENDINGS = ("html", "htm")
 _READABLE_POINTS = 500  # of a curve, at most, that a pointer can read
@@ -42,7 +43,6 @@ _WIDE, _NARROW = (580, 350), (358, 300)  # sizes of a chart: a screen shows one 
 _ROUNDING = "rounding"  # the class of the curve that no backend drew
 _NOT_FINITE, _UNKNOWN = "not finite", "–"
 _THIN = "\u202f"  # between a number and its unit: narrow, and no place for a line to break
-_CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
 
 MODELS = {
     "rnn-scratch": "RNN from scratch",
@@ -179,8 +179,8 @@ def _icon() -> str:
 
 
 def _text(value: object) -> str:
-    """Return what somebody else wrote as HTML; control characters, which HTML does not allow, as their pictures."""
-    return escape(str(value).translate(_CONTROLS))
+    """Return what somebody else wrote as HTML; what HTML does not allow, and what turns words around, as symbols."""
+    return escape(visible(value))
 
 
 def _isolated(value: object) -> str:

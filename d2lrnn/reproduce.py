@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn import backends
-from d2lrnn.checkpoint import CONFIG, RunFolder, make_folder, write_atomically
+from d2lrnn.checkpoint import CONFIG, RunFolder, are_facts, make_folder, write_atomically
 from d2lrnn.compare import ask, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
@@ -251,7 +251,7 @@ def _kept_edition(run: _Run) -> dict[str, Any] | None:
         and isinstance(row.get("perplexity"), list)
         and all(isinstance(value, float) for value in row["perplexity"])
         and (row["status"] != "complete" or len(row["perplexity"]) == row["settings"].get("epochs"))
-        and all(isinstance(row.get(key), dict) for key in ("versions", "machine"))
+        and all(are_facts(row.get(key)) for key in ("versions", "machine"))
         and all(isinstance(row.get(key), str) for key in ("backend", "created", "saved"))
     )
     if not right:

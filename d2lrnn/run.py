@@ -723,7 +723,15 @@ def predict(
             cannot be used.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    wanted = prefixes or folder.settings.prefixes or ("",)
+    wanted = prefixes or folder.settings.prefixes
+    if not wanted:
+        warnings.warn(
+            f"the run in {str(folder.path)!r} has no prefixes of its own, so its model begins from nothing: say with "
+            "prefixes (--prefix) what it should continue",
+            D2LRNNWarning,
+            stacklevel=2,
+        )
+        wanted = ("",)
     fitted = {prefix: fit_prefix(prefix, folder.vocab, unknown) for prefix in wanted}
     token_chooser(temperature, top_k, seed)  # what is wrong here should be said before a framework is imported
     # Which backend is to be had, and its threads: a sequence by itself seldom gains from a second one

@@ -12,6 +12,10 @@ from typing import Any
 from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, StorageError
 from d2lrnn.monitor import History
+from d2lrnn.terminal import spelled
+
+_TOLD_APART = 10  # curves: matplotlib has so many colours
+_LONGEST_NAME = 50  # characters, in a picture
 
 
 def show(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
@@ -73,6 +77,21 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def by_name(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows whose curves a picture can tell apart: all, or the ten with the lowest perplexities at last."""
+    if len(rows) <= _TOLD_APART:
+        return list(rows)
+    reached = [math.inf if row["perplexity"] is None else row["perplexity"] for row in rows]
+    best = sorted(range(len(rows)), key=lambda place: (math.isnan(reached[place]), reached[place]))
+    return [rows[place] for place in sorted(best[:_TOLD_APART])]
+
+
+def _short(name: str) -> str:
+    """Return the end of a name, as it fits into a picture."""
+    name = spelled(name)
+    return name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}"
+
+
 def _figure(width: float, height: float) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -116,6 +135,8 @@ def draw_history(history: History) -> bytes:
 def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
     """Draw the curves of several runs into one image file; the ending of its name says of which kind.
 
+    Of many runs only some are drawn by name (:func:`by_name`), and the others in grey behind them.
+
     Args:
         rows: What :func:`show` returned.
         path: The file.
@@ -125,8 +146,12 @@ def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
         StorageError: If the file cannot be written.
     """
     figure, axes = _figure(9, 4.5)
-    for row in rows:
-        history, name = row["history"], row["out"].encode("utf-8", "replace").decode()
+    named = by_name(rows)
+    for row in (others := [row for row in rows if not any(row is one for one in named)]):
+        look = {"color": "0.8", "linewidth": 0.6, "label": f"{len(others)} others" if row is others[0] else None}
+        axes.plot(row["history"]["epoch"], _drawable(row["history"]["perplexity"]), **look)
+    for row in named:
+        history, name = row["history"], _short(row["out"])
         (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=name)
         if valid := history["valid_perplexity"]:
             axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{name}, held out")

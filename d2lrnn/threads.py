@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backends
-from d2lrnn.errors import InputError
+from d2lrnn.errors import D2LRNNWarning, InputError
 
 MOST = 1024  # more than any processor has; far more, and a framework ends the process
 SECONDS = 0.25  # that a measurement takes, about
@@ -55,9 +56,17 @@ def from_environment(backend: str) -> int | None:
     For TensorFlow, TF_NUM_INTRAOP_THREADS comes before it. OpenMP's lists (``4,2``) count by their first number.
     """
     for name in (_OWN_VARIABLES.get(backend, ""), "OMP_NUM_THREADS"):
-        first = os.environ.get(name, "").split(",")[0].strip()
+        said = os.environ.get(name, "").strip()
+        first = said.split(",")[0].strip()
         if first.isdecimal() and 1 <= int(first) <= MOST:
             return int(first)
+        if said and name:
+            warnings.warn(
+                f"{name} is {said!r:.80}, and no number of threads from 1 to {MOST}, so it is not heeded: set it to "
+                "one, or unset it",
+                D2LRNNWarning,
+                stacklevel=2,
+            )
     return None
 
 

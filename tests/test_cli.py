@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from conftest import count_texts
+from matplotlib.axes import Axes
 
-from d2lrnn import backends, canonical, cli, compare, reproduce
+from d2lrnn import backends, canonical, cli, compare, reproduce, show, threads
 from d2lrnn.data import corpora
 from d2lrnn.errors import D2LRNNWarning, InputError, StorageError
 from d2lrnn.settings import Settings
@@ -116,6 +117,83 @@ def test_arguments_that_cannot_be_used(run, args, message):
     assert code == 2
     assert out == ""
     assert message in last_line(err)
+
+
+NAMES = {
+    "the text": ["train", "--corpus", ""],
+    "a new run": ["train", "--out", ""],
+    "a run": ["predict", ""],
+    "one of several runs": ["show", "a", ""],
+    "the curves": ["show", "a", "--png", ""],
+    "the report": ["compare", "--html", ""],
+    "what to convert": ["convert", "", "--out", "a.npz"],
+    "what it becomes": ["convert", "a", "--out", "", "--backend", "torch"],
+    "the vocabulary": ["convert", "a.npz", "--out", "a", "--vocab", ""],
+    "trainings": ["reproduce", "--out", ""],
+    "the table": ["reproduce", "--results", ""],
+}
+
+
+@pytest.mark.parametrize("args", NAMES.values(), ids=list(NAMES))
+def test_an_empty_name_is_not_taken_for_the_current_folder(run, args):
+    """It is what a variable of a shell gives that is not set."""
+    code, out, err = run(*args)
+    assert (code, out) == (2, "")
+    assert "expected the name of a file or a folder, got ''" in last_line(err)
+
+
+TOO_SHORT = {
+    "by --max-tokens": (["--max-tokens", 50], "max_tokens=50 (--max-tokens 50) leaves 50 of the text's "),
+    "by --valid-fraction": (["--valid-fraction", 0.9], "give another valid_fraction (--valid-fraction), more tokens"),
+    "by --num-steps": (["--num-steps", 9999], "or a smaller batch_size or num_steps (--batch-size, --num-steps)"),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), TOO_SHORT.values(), ids=list(TOO_SHORT))
+def test_a_text_that_is_too_short_is_told_in_the_words_of_the_command_line(run, args, message):
+    code, _, err = run("train", "--backend", "numpy", "--corpus", "story", *args)
+    assert code == 2
+    assert message in last_line(err)
+
+
+def test_a_variable_that_says_no_number_of_threads_is_warned_about_once(run, monkeypatch):
+    monkeypatch.setattr(threads, "SECONDS", 0.01)
+    monkeypatch.setenv("OMP_NUM_THREADS", "abc")
+    code, _, err = run("train", "--backend", "numpy", *STORY, "--epochs", 1, "--out", "run")
+    assert code == 0
+    assert err.count("OMP_NUM_THREADS is 'abc', and no number of threads from 1 to 1024") == 1
+
+
+def test_a_run_without_prefixes_says_that_it_begins_from_nothing(run, tmp_path):
+    run("train", "--backend", "numpy", *STORY, "--epochs", 1, "--out", "one")
+    run("convert", "one", "--out", "one.npz")
+    assert run("convert", "one.npz", "--vocab", "one", "--backend", "numpy", "--out", "two")[0] == 0
+    code, out, err = run("predict", "two")
+    assert (code, len(out.rstrip("\n"))) == (0, 50)
+    assert "has no prefixes of its own, so its model begins from nothing" in last_line(err)
+    assert "(--prefix)" in last_line(err)
+    assert run("predict", "two", "--prefix", "")[2] == ""  # that is what was asked for
+
+
+def test_of_many_runs_the_best_are_drawn_by_name_and_the_others_in_grey(run, monkeypatch):
+    run("train", "--backend", "numpy", *STORY, "--epochs", 1, "--out", "one")
+    (row,) = show.show(["one"])
+    rows = [{**row, "out": f"run-{n}" + "x" * 200 * (n == 9), "perplexity": 46.0 - n if n else None} for n in range(46)]
+    monkeypatch.setattr(cli.show, "show", lambda paths: rows)
+    drawn = []
+    plot = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda self, *data, **look: drawn.append(look) or plot(self, *data, **look))
+    code, out, err = run("show", "runs")
+    assert (code, err) == (0, "")
+    assert "curves: runs.png (10 of 46 runs by name, those with the lowest perplexities; the others in grey)" in out
+    labels = [look["label"] for look in drawn if look["label"] is not None]
+    assert labels == ["36 others", *(f"run-{n}" for n in range(36, 46))]
+    assert sum(look.get("color") == "0.8" for look in drawn) == 36
+    drawn.clear()
+    monkeypatch.setattr(cli.show, "show", lambda paths: rows[:10])
+    assert run("show", "runs")[1].endswith("curves: runs.png\n")
+    labels = [look["label"] for look in drawn]
+    assert labels == [*(f"run-{n}" for n in range(9)), "..." + "x" * 50]
 
 
 MISTAKES = {

@@ -35,6 +35,15 @@ def make_run(path, backend="torch", kind="rnn", best=True, vocab=VOCAB):
     return path
 
 
+def make_run_of_many_digits(path):
+    """Make a run in NumPy with weights that float32 has to round."""
+    folder = RunFolder.open(make_run(path, "numpy"))
+    state = replace(folder.state, weights={name: value / 3 for name, value in folder.state.weights.items()})
+    with folder.take():
+        folder.save(state, "interrupted")
+    return path
+
+
 def assert_same_weights(one, other):
     assert one.keys() == other.keys()
     for name, value in one.items():
@@ -54,13 +63,27 @@ def test_a_run_becomes_a_run_of_another_backend_in_the_same_state(tmp_path, capf
     assert_same_weights(two.state.best, one.state.best)
 
 
+@pytest.mark.parametrize(
+    ("out", "refusal"),
+    [
+        ("one", "there is a run in"),
+        ("full", "is not empty"),
+        ("no-folder/two.npz", "there is no folder"),
+    ],
+)
+def test_what_is_refused_is_not_warned_about_before(tmp_path, capfd, out, refusal):
+    source = make_run_of_many_digits(tmp_path / "one")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").touch()
+    backend = [] if "." in out else ["--backend", "torch"]
+    assert cli.main(["convert", str(source), *backend, "--out", str(tmp_path / out)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert refusal in line
+
+
 @pytest.mark.parametrize("out", ["two", "two.safetensors"])
 def test_that_numpys_weights_lose_digits_is_said(tmp_path, out):
-    source = make_run(tmp_path / "one", "numpy")
-    folder = RunFolder.open(source)
-    state = replace(folder.state, weights={name: value / 3 for name, value in folder.state.weights.items()})
-    with folder.take():
-        folder.save(state, "interrupted")
+    source = make_run_of_many_digits(tmp_path / "one")
     with pytest.warns(D2LRNNWarning, match=r"the weights are rounded, for a .* holds them in float32"):
         convert(source, tmp_path / out, backend=None if "." in out else "torch")
 

@@ -13,7 +13,7 @@ import pytest
 from d2lrnn import backends, cli, compare, run, threads
 from d2lrnn.checkpoint import CONFIG, RunFolder
 from d2lrnn.convert import convert
-from d2lrnn.errors import InputError
+from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.settings import Settings
 
 TINY = {"corpus": "story", "max_tokens": 2000, "num_hiddens": 12, "batch_size": 8, "num_steps": 20, "seed": 3}
@@ -51,7 +51,15 @@ def test_what_the_environment_says_is_taken(measured, monkeypatch, said, number)
 @pytest.mark.parametrize("said", ["", "0", "-1", "two", "1.5", "99999999"])
 def test_an_environment_that_says_no_number_says_nothing(measured, monkeypatch, said):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert threads.choose(["torch"], 32, 512) == {"torch": 3}
+    warned = f"OMP_NUM_THREADS is '{said}', and no number of threads from 1 to 1024, so it is not heeded"
+    with pytest.warns(D2LRNNWarning, match=warned) if said else contextlib.nullcontext():
+        assert threads.choose(["torch"], 32, 512) == {"torch": 3}
+
+
+def test_tensorflows_own_variable_is_named_where_it_says_no_number(measured, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "all")
+    with pytest.warns(D2LRNNWarning, match="TF_NUM_INTRAOP_THREADS is 'all'"):
+        assert threads.choose(["tensorflow"], 32, 512) == {"tensorflow": 3}
 
 
 def test_tensorflows_own_variable_comes_first(measured, monkeypatch):

@@ -520,7 +520,9 @@ def load_corpus(
     preparation = Preparation(token, clean or default_clean(text.name), keep_punctuation, keep_case)
     tokens = preparation.tokens_of(text.content)
     if not len(tokens):
-        raise InputError(f"nothing is left of {text.name!r} after cleaning: try clean='none', or another text")
+        raise InputError(
+            f"nothing is left of {text.name!r} after cleaning: try clean='none' (--clean none), or another text"
+        )
     vocab = Vocab(tokens)
     vocab.preparation = preparation
     return vocab.encode(tokens)[: max_tokens if max_tokens > 0 else None], vocab

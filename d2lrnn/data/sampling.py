@@ -29,7 +29,8 @@ def _check_length(corpus: Array, batch_size: int, num_steps: int) -> None:
     if len(corpus) < needed:
         raise InputError(
             f"a corpus of {corpus.size} tokens is too short for one minibatch: {batch_size} sequences of "
-            f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or num_steps"
+            f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or "
+            "num_steps (--batch-size, --num-steps)"
         )
 
 
@@ -284,11 +285,19 @@ def load_data(
     )
     text_tokens = len(corpus)
     corpus = corpus[:limit]
-    num_valid = round(len(corpus) * valid_fraction)
-    if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - (batch_size + 1) * num_steps:
+    needed = (batch_size + 1) * num_steps
+    if len(corpus) < min(needed, text_tokens):
         raise InputError(
-            f"valid_fraction={valid_fraction!r} holds out {num_valid} of {len(corpus)} tokens; at least {2 * num_steps}"
-            f" must be, and {(batch_size + 1) * num_steps} must be left; give another valid_fraction or a longer text"
+            f"max_tokens={max_tokens} (--max-tokens {max_tokens}) leaves {len(corpus):,} of the text's {text_tokens:,} "
+            f"tokens, too short for one minibatch: {batch_size} sequences of {num_steps} steps need at least {needed} "
+            "tokens; give a larger max_tokens, or a smaller batch_size or num_steps (--batch-size, --num-steps)"
+        )
+    num_valid = round(len(corpus) * valid_fraction)
+    if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - needed:
+        raise InputError(
+            f"valid_fraction={valid_fraction!r} holds out {num_valid} of "
+            f"{len(corpus)} tokens; at least {2 * num_steps} must be, and {needed} must be left; give another "
+            "valid_fraction (--valid-fraction), more tokens, or a longer text"
         )
     train_corpus, valid_corpus = corpus[: len(corpus) - num_valid], corpus[len(corpus) - num_valid :]
     train_iter = loader(batch_size, num_steps, use_random_iter, -1, corpus=train_corpus, vocab=vocab, seed=seed)
