@@ -22,13 +22,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, report, reproduce, run, show
+from d2lrnn import __version__, backends, compare, memory, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS, able
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
 from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import BackendNotInstalledError, D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
+from d2lrnn.errors import (
+    BackendNotInstalledError,
+    D2LRNNError,
+    D2LRNNWarning,
+    InputError,
+    TrainingInterrupted,
+    shortened,
+)
 from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
@@ -86,7 +93,7 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
             after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
             message += "".join(self._hyphen_advice(word) for word in after[:1])
-        super().error(f"{message} (see '{self.prog} --help')")
+        super().error(f"{shortened(message)} (see '{self.prog} --help')")
 
 
 def _whole(least: int, *also: int) -> Any:
@@ -559,7 +566,7 @@ def _show(args: argparse.Namespace) -> int:
             console.print("\n".join(f"{heading}: {cell}" for heading, cell in lines) + "\n", highlight=False)
     for row in rows:
         if row["error"] is not None:
-            console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{row['out']}: {shortened(row['error'])}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"curves: {args.png}", highlight=False, markup=False)
     return 0
 
@@ -709,7 +716,7 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     file: TextIO | None = None, line: str | None = None,
 ) -> None:  # fmt: skip
-    print(f"d2lrnn: warning: {message}", file=sys.stderr)
+    print(f"d2lrnn: warning: {shortened(str(message))}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -737,7 +744,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except D2LRNNError as error:
-            print(f"d2lrnn: error: {error}", file=sys.stderr)
+            print(f"d2lrnn: error: {shortened(str(error))}", file=sys.stderr)
+            return 2
+        except MemoryError:
+            there = memory.available()
+            has = "" if there is None else f" of {memory.say(there)}"
+            print(f"d2lrnn: error: there is no memory left{has}: {memory.SMALLER}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as error:
             how = error if isinstance(error, TrainingInterrupted) else "interrupted"

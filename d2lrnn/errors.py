@@ -4,6 +4,26 @@ Each is also the standard exception that Python programmers expect in its place,
 keeps working. The command line prints these as one line and exits with code 2; anything else is a bug.
 """
 
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+
+LONGEST = 600  # characters of an error or a warning as the command line prints it
+
+
+def shortened(message: str, most: int = LONGEST) -> str:
+    """Return a message with something left out of its middle if it is longer than ``most`` characters.
+
+    What was given stands at the beginning, and what to do at the end.
+    """
+    if len(message) <= most:
+        return message
+    half = (most - 5) // 2
+    return f"{message[:half]} ... {message[-half:]}"
+
 
 class D2LRNNError(Exception):
     """Base of the errors whose message says what was given, what was expected and what to do."""
@@ -46,6 +66,10 @@ class BackendNotInstalledError(D2LRNNError, ImportError):
     """A framework that is not installed, or cannot work on this machine."""
 
 
+class NotEnoughMemoryError(D2LRNNError, MemoryError):
+    """A model, a minibatch or a text that does not fit into the memory that there is."""
+
+
 class DivergenceError(D2LRNNError, ArithmeticError):
     """The loss or a weight became NaN or infinite during training, or the loss far worse than that of guessing.
 
@@ -78,4 +102,47 @@ def require_positive(**sizes: object) -> None:
     for name, value in sizes.items():
         # NumPy's integers have __index__ too; floats have not, not even whole ones
         if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+            raise InputError(f"{name} must be a whole number of at least 1, not {_given(value)}")
+
+
+# What float32 holds with all its digits. Beyond it MXNet's and TensorFlow's conversions raise errors of their own, and
+# the others compute with zero or with infinity.
+SMALLEST_RATE, LARGEST_RATE = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+
+
+def require_rates(**rates: object) -> None:
+    """Check that every named number, a learning rate or a radius of clipping, is positive, and that float32 holds it.
+
+    Raises:
+        InputError: If one is not, naming it and its value.
+    """
+    for name, value in rates.items():
+        try:
+            number = float(value) if isinstance(value, Real) else math.nan  # NumPy's numbers are such, too
+        except OverflowError:  # of a whole number
+            number = math.inf
+        if not (math.isfinite(number) and number > 0):
+            raise InputError(f"{name} must be a positive finite number, not {_given(value)}")
+        if not SMALLEST_RATE <= number <= LARGEST_RATE:
+            raise InputError(
+                f"{name} must be from {SMALLEST_RATE:.1e} to {LARGEST_RATE:.1e}, the numbers of float32, not {value!r}"
+            )
+
+
+def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:
+    """Check that no named size is beyond its limit; None is none.
+
+    Raises:
+        InputError: If one is, naming it and its value.
+    """
+    for name, value in sizes.items():
+        if value is not None and value > limits[name]:
+            raise InputError(f"{name} must be at most {limits[name]:,}, not {_given(value)}")
+
+
+def _given(value: object) -> str:
+    """Return a value as an error has it; of a number of many digits, how many."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        # (Python itself refuses to write out the longest ones)
+        return f"a number of about {int(abs(value).bit_length() * math.log10(2)) + 1:,} digits"
+    return shortened(repr(value), 200)
