@@ -1,4 +1,4 @@
-"""What others made is read no further than it may go: regular files, of a size that was asked for, and archives likewise.
+"""What others made is read no further than it may go: regular files of a size that is allowed, archives likewise.
 
 A run folder, a file of weights or a text that somebody was sent may be a pipe that never answers, a device that never
 ends, or an archive of two kilobytes with gigabytes in it. What is allowed is said by whoever reads; here nothing is

@@ -61,7 +61,7 @@ _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
 # words of the error in its configuration.
 STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
-# How many bytes a file may have: of some, whatever the run; of the others, what its settings and its configuration allow
+# How many bytes a file may have: of some, whatever the run; of the others, what its configuration allows
 MOST_CONFIG, MOST_VOCAB_FILE, MOST_SAMPLES, _MOST_STATE = 2**22, 12 * 2**20, 2**26, 2**16
 _ROW = 128  # bytes of a row of the history at most: four numbers of 24 digits and signs, and one of 7
 _TOKEN = 64  # bytes of a token of the vocabulary, of the longest on average
@@ -848,7 +848,8 @@ def _read_part(path: Path, name: str, expected: Mapping[str, Any], most: int) ->
                 unreadable = _unreadable(candidate, error)
             elif isinstance(error, bounded.NotRegular) or error.errno == errno.ELOOP:
                 unreadable = InputError(
-                    f"{str(candidate)!r} cannot be read ({error.strerror}): put the file itself there, as the run wrote it"
+                    f"{str(candidate)!r} cannot be read ({error.strerror}): put the file itself there, as the run "
+                    "wrote it"
                 )
             elif not isinstance(error, FileNotFoundError):
                 found.append(error.strerror or type(error).__name__)

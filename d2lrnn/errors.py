@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 
-
 LONGEST = 600  # characters of an error or a warning as the command line prints it
 
 

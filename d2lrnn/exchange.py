@@ -87,7 +87,7 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
     return kind, weights
 
 
-# How a file of each format begins: a zip archive, a pickle, PyTorch's oldest form (a tar archive, which it refuses itself)
+# How a file of each format begins: as a zip archive, or one of PyTorch's old ones as a pickle
 _BEGINNINGS = {
     "torch": (b"PK\x03\x04", b"\x80"),
     "mxnet": (ndarray_list.BEGINNING,),
@@ -115,8 +115,9 @@ def _content(path: Path, form: str) -> bytes:
             else:
                 right = begins.startswith(known)
             if not right:
-                raise InputError(f"{str(path)!r} does not begin as a {path.suffix} file does: it is damaged, or another "
-                                 "kind of file")  # fmt: skip
+                raise InputError(
+                    f"{str(path)!r} does not begin as a {path.suffix} file does: it is damaged, or another kind of file"
+                )
             # The file, its arrays, and these in our own layout
             memory.check(3 * size, f"to read {str(path)!r}", "read it on a machine that has more")
     return bounded.read_file(path, max(size, _LARGE), "when it was opened it had at most")

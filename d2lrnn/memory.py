@@ -29,10 +29,11 @@ def say(size: float) -> str:
     """Return a number of bytes as people read it: ``1.5 GB``."""
     if size >= 10**21:
         return "more than 1,000 EB"
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 1000:
-            break
+    units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"]
+    while size >= 1000:
         size /= 1000
+        units.pop(0)
+    unit = units[0]
     return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
 
 
@@ -111,7 +112,7 @@ def _of_windows() -> int | None:
 
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong),
-                    *((name, ctypes.c_ulonglong) for name in ("total", "b", "c", "d", "e", "f", "g"))]  # fmt: skip  # noqa: RUF012
+                    *((name, ctypes.c_ulonglong) for name in ("total", "b", "c", "d", "e", "f", "g"))]  # fmt: skip
 
     status = Status(length=ctypes.sizeof(Status))
     with contextlib.suppress(AttributeError, OSError):

@@ -37,8 +37,8 @@ DATA_ENV = "D2LRNN_DATA"
 BOOK_MAX_TOKENS = 10000  # of a text that is known by name: the book's number for the book's text
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
 DOWNLOAD_SLOWEST = 1000.0  # bytes in a second, on average, once that time is over
-# How many bytes a download may have, and how many seconds it may take in all. The Time Machine has 178,979 bytes, and the
-# other two, packed, some megabytes at most; what a reader's cell adds to DATA_HUB may be pictures.
+# How many bytes a download may have, and how many seconds it may take in all. The Time Machine has 178,979 bytes, and
+# the other two, packed, some megabytes at most; what a reader's cell adds to DATA_HUB may be pictures.
 DOWNLOAD_MOST = 2**26, 600.0
 DOWNLOAD_MOST_OTHERS = 2**32, 3600.0
 _KNOWN = frozenset(DATA_HUB)
@@ -361,7 +361,7 @@ def read_zip(path: str | Path, encoding: str | None = None) -> str:
             if member.file_size > most:
                 raise InputError(
                     f"{names[0]!r} in {str(path)!r} would have {member.file_size:,} bytes, unpacked from "
-                    f"{member.compress_size:,}, and no text is packed so well: unpack it yourself and give the text file"
+                    f"{member.compress_size:,}, and no text is packed so well: unpack it yourself and give the text"
                 )
             _check_memory(member.file_size, repr(str(path)))
             raw = unpack(archive, member, most)
