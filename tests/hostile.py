@@ -312,8 +312,8 @@ _CHUNK = 2**24  # numbers of a dataset that are packed together
 def _keras_config(change: Callable[[dict[str, Any]], object]) -> bytes:
     """Return Keras's description of a small model, changed."""
 
-    def layer(name: str, **options: Any) -> dict[str, Any]:
-        return {"module": "keras.layers", "class_name": name, "config": options, "registered_name": None}
+    def layer(kind: str, **options: Any) -> dict[str, Any]:
+        return {"module": "keras.layers", "class_name": kind, "config": options, "registered_name": None}
 
     recurrent = {"units": UNITS, "activation": "tanh", "use_bias": True, "return_sequences": True, "name": "rnn"}
     layers = [
@@ -470,7 +470,7 @@ FILES = (
     Hostile("a Keras layer of a billion sequences",
             _convert(".keras", _keras(lambda config: (
                 config["config"]["layers"][0]["config"].update(batch_shape=[10**9, None, UNITS]),
-                config["config"]["layers"][1]["config"].update(stateful=True)))), "stateful", "tensorflow"),
+                config["config"]["layers"][1]["config"].update(stateful=True)))), "", "tensorflow", 0),
     Hostile("a Keras layer of a million steps, unrolled",
             _convert(".keras", _keras(lambda config: (
                 config["config"]["layers"][0]["config"].update(batch_shape=[None, 10**6, UNITS]),

@@ -150,6 +150,8 @@ def _plain_config(config, inputs):
         kept = {key: plain(part) for key, part in value.items() if key not in ("build_config", "compile_config")}
         if isinstance(options := kept.get("config"), dict) and "units" in options:
             kept["config"] = {key: part for key, part in options.items() if key not in _SIZES}
+            # Which make room for sequences, or a layer for each step, and change no weight
+            kept["config"] |= {option: False for option in ("stateful", "unroll") if option in options}
         return kept
 
     layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
@@ -290,7 +292,4 @@ def _count(place, name, layer, inputs, last):
         raise InputError(f"the {name} returns its last step only: make it with return_sequences=True")
     if any(settings.get("time_major") for _, settings in parts):  # Keras 2 only
         raise InputError(f"the {name} takes the steps first: make it with time_major=False")
-    for option in ("stateful", "unroll"):  # which need the number of sequences, or of steps, in the description
-        if any(settings.get(option) for _, settings in parts):
-            raise InputError(f"the {name} is {option}, which has no canonical form: make it with {option}=False")
     return sum((inputs + settings["units"]) * settings["units"] for _, settings in parts)
