@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from d2lrnn.canonical import GATES
-from d2lrnn.errors import NotEnoughMemoryError
+from d2lrnn.errors import D2LRNNError, NotEnoughMemoryError
 
 UNKNOWN = 2**44  # bytes, 16 TiB: what is refused where a machine does not tell what it has
 _TEXT = 16  # bytes that are needed, at the peak, for each byte of a text that is cleaned and counted
@@ -193,7 +193,7 @@ def explained(what: str, advice: str = SMALLER) -> Iterator[None]:
     """
     try:
         yield
-    except NotEnoughMemoryError:
+    except D2LRNNError:
         raise
     except Exception as error:
         if not is_lack_of_memory(error):
