@@ -224,7 +224,7 @@ def _check_config(config, size):
             shape = config["config"].get("build_input_shape")
         if shape is None:
             raise InputError(f"the model has no weights yet: save {_WANTED}")
-        first_inputs = inputs = _whole(shape[-1])
+        inputs = shape[-1] or 0  # of an embedding there is none, and which layer it is says more
         for place, (name, layer) in enumerate(layers, start=1):
             numbers += _count(place, name, layer, inputs, place == len(layers))
             inputs = _whole(_width(name, layer))
@@ -235,7 +235,7 @@ def _check_config(config, size):
             raise InputError(
                 f"the file's parts have {size} bytes, and its {numbers} weights need far less: save {_WANTED}"
             )
-        return first_inputs
+        return _whole(shape[-1])
     except InputError:
         raise
     except Exception as error:  # whatever may be missing in a description that another program made
