@@ -104,28 +104,33 @@ def require_positive(**sizes: object) -> None:
             raise InputError(f"{name} must be a whole number of at least 1, not {_given(value)}")
 
 
-# What float32 holds with all its digits. Beyond it MXNet's and TensorFlow's conversions raise errors of their own, and
-# the others compute with zero or with infinity.
-SMALLEST_RATE, LARGEST_RATE = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+# The smallest number that float32 holds with all its digits: of smaller ones MXNet's conversion makes an error of its
+# own. And the largest: with a greater learning rate PyTorch's and MXNet's optimizers end in errors of theirs.
+SMALLEST_RATE, LARGEST_LR = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 
-def require_rates(**rates: object) -> None:
-    """Check that every named number, a learning rate or a radius of clipping, is positive, and that float32 holds it.
+def require_rates(*, lr: object = 1.0, theta: object = 1.0, dtype: str = "float32") -> None:
+    """Check that a learning rate and a radius of clipping are positive, and numbers that can be computed with.
+
+    Args:
+        lr: The learning rate.
+        theta: The radius.
+        dtype: What a model computes in: in ``'float64'`` a learning rate may be larger.
 
     Raises:
         InputError: If one is not, naming it and its value.
     """
-    for name, value in rates.items():
+    for name, value in (("lr", lr), ("theta", theta)):
         try:
             number = float(value) if isinstance(value, Real) else math.nan  # NumPy's numbers are such, too
         except OverflowError:  # of a whole number
             number = math.inf
         if not (math.isfinite(number) and number > 0):
             raise InputError(f"{name} must be a positive finite number, not {_given(value)}")
-        if not SMALLEST_RATE <= number <= LARGEST_RATE:
-            raise InputError(
-                f"{name} must be from {SMALLEST_RATE:.1e} to {LARGEST_RATE:.1e}, the numbers of float32, not {value!r}"
-            )
+        if number < SMALLEST_RATE:
+            raise InputError(f"{name} must be at least {SMALLEST_RATE:.1e}, not {value!r}: float32 has no smaller one")
+        if name == "lr" and number > LARGEST_LR and dtype != "float64":
+            raise InputError(f"{name} must be at most {LARGEST_LR:.1e}, not {value!r}: {dtype} has no larger one")
 
 
 def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:

@@ -239,7 +239,9 @@ def check_training(
             fewer outputs than the vocabulary has tokens.
     """
     require_positive(num_epochs=num_epochs)
-    require_rates(lr=lr, theta=theta)
+    # NumPy's nets alone keep arrays of NumPy's, and may be in float64
+    doubles = any(isinstance(param, np.ndarray) and param.dtype == np.float64 for param in getattr(net, "params", ()))
+    require_rates(lr=lr, theta=theta, dtype="float64" if doubles else "float32")
     if len(vocab) > getattr(net, "vocab_size", math.inf):
         raise InputError(
             f"the model was made for {net.vocab_size} tokens, and the vocabulary has {len(vocab)}: "

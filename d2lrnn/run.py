@@ -34,6 +34,7 @@ from d2lrnn.errors import (
     StorageError,
     TrainingInterrupted,
     require_positive,
+    require_rates,
     shortened,
 )
 from d2lrnn.generation import check_num_preds, fit_prefix, token_chooser
@@ -145,6 +146,7 @@ def train(
     require(backend)
     text = text if text is not None else read_text(settings.corpus, settings.encoding)
     settings = with_max_tokens(with_seed(settings), text.name)
+    require_rates(lr=settings.lr, dtype=backends.BACKENDS[backend].dtype)
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
@@ -240,6 +242,7 @@ def resume(
         if lr is not None:
             settings = replace(settings, lr=lr)
             settings.check()
+            require_rates(lr=lr, dtype=backends.BACKENDS[folder.backend].dtype)
         left = max(0, settings.epochs - folder.epoch)
         if folder.state is not None and epochs is None:
             begin = folder.config.get("patience_from", 0)

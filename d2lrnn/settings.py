@@ -135,7 +135,7 @@ class Settings:
         require_at_most(LIMITS, max_tokens=self.max_tokens, patience=self.patience, seed=self.seed)
         if sum(map(len, self.prefixes)) > MOST_PREFIXES:
             raise InputError(f"prefixes must have at most {MOST_PREFIXES:,} characters in all: give shorter ones")
-        require_rates(lr=self.lr, theta=self.theta)
+        require_rates(lr=self.lr, theta=self.theta, dtype="float64")  # which of them is the backend's matter
         if self.sampling not in SAMPLINGS:
             raise InputError(f"unknown sampling {self.sampling!r:.80}: use one of {', '.join(SAMPLINGS)}")
         if self.seed is not None and self.seed < 0:
