@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn import memory
-from d2lrnn.bounded import NotRegular, opened, opened_zip, unpack
+from d2lrnn.bounded import NotRegular, check_packing, opened, opened_zip, unpack
 from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
@@ -357,6 +357,7 @@ def read_zip(path: str | Path, encoding: str | None = None) -> str:
                     "unpack it and give the text file itself"
                 )
             member = archive.getinfo(names[0])
+            check_packing(member)  # the advice for it is another one
             most = max(_LARGE, _RATIO * member.compress_size)
             if member.file_size > most:
                 raise InputError(
