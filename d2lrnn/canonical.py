@@ -25,14 +25,14 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.backends import BACKENDS
-from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
 
 Weights = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
@@ -44,7 +44,11 @@ ONLY_IN = {"gru-reset-before": ("tensorflow", "numpy")}
 # What programs such as d2lrnn train let a model run; a reader gives RNNModelScratch any function
 RUNS = {kind: "rnn_fast" if kind == "rnn-scratch" else "the framework's own layer" for kind in KINDS}
 # The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
+_LISTED = 8  # names that an error lists
 SCRATCH_NAMES = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
+
+
+MOST_LAYERS = 1000  # each is Python objects by the dozen, whatever its size
 
 
 def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> str:
@@ -54,8 +58,9 @@ def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> s
         InputError: If there is no such kind, or it cannot have these layers.
     """
     if kind not in GATES:
-        raise InputError(f"unknown model {kind!r}: use one of {', '.join(KINDS)}")
+        raise InputError(f"unknown model {kind!r:.80}: use one of {', '.join(KINDS)}")
     require_positive(num_layers=num_layers)
+    require_at_most({"num_layers": MOST_LAYERS}, num_layers=num_layers)
     if kind == "rnn-scratch" and (num_layers > 1 or bidirectional):
         raise InputError("the model 'rnn-scratch' has one layer in one direction: use 'rnn' for more")
     return kind
@@ -138,6 +143,13 @@ def kinds_of(weights: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     return kinds
 
 
+def listed(names: Iterable[str]) -> str:
+    """Return names as an error lists them: the first ones, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(repr(name) for name in names[:_LISTED]) + more
+
+
 def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:
     """Check that weights have the expected names and shapes.
 
@@ -146,9 +158,9 @@ def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> 
     """
     for name in [*expected, *weights]:
         if name not in weights:
-            raise InputError(f"weight {name!r} is missing; the model has {', '.join(expected)}")
+            raise InputError(f"weight {name!r} is missing; the model has {listed(expected)}")
         if name not in expected:
-            raise InputError(f"the model has no weight {name!r}; it has {', '.join(expected)}")
+            raise InputError(f"the model has no weight {name!r}; it has {listed(expected)}")
         if tuple(weights[name].shape) != expected[name]:
             raise InputError(f"weight {name!r} has shape {tuple(weights[name].shape)}, the model's {expected[name]}")
 

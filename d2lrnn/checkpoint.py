@@ -40,7 +40,7 @@ import filelock
 import numpy as np
 import safetensors.numpy
 
-from d2lrnn import canonical
+from d2lrnn import bounded, canonical, memory
 from d2lrnn.backends import BACKENDS, check_name
 from d2lrnn.canonical import Weights
 from d2lrnn.data import Preparation, Vocab
@@ -48,7 +48,7 @@ from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
 from d2lrnn.errors import D2LRNNError, InputError, InputFileError, StorageError
 from d2lrnn.monitor import History
-from d2lrnn.settings import Settings
+from d2lrnn.settings import LIMITS, MOST_VOCAB, Settings
 
 FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
 CONFIG, VOCAB, WEIGHTS, BEST = "config.json", "vocab.json", "weights.safetensors", "best.safetensors"
@@ -62,6 +62,13 @@ _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
 STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
 _LONGEST_FACT = 200  # characters of a version, of the name of a system, of OMP_NUM_THREADS
+# How many bytes a file may have: of some, whatever the run; of the others, what its configuration allows
+MOST_CONFIG, MOST_VOCAB_FILE, MOST_SAMPLES, _MOST_STATE = 2**22, 12 * 2**20, 2**26, 2**16
+_ROW = 128  # bytes of a row of the history at most: four numbers of 24 digits and signs, and one of 7
+_TOKEN = 64  # bytes of a token of the vocabulary, of the longest on average
+_HEADER = 2**12, 2**8  # bytes of what safetensors says of a file, and of each of its arrays
+MOST_TEXT = 10_000  # characters of the words of an error, or of a name
+MOST_TENSORS_HEADER = 2**22  # of a file of which nothing else is known
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
 
@@ -110,7 +117,10 @@ def make_folder(path: Path, what: str, advice: str) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(f"{what}: {error.strerror}; {advice}") from None
+            reason = error.strerror
+            if path.is_symlink() and not path.exists():
+                reason = f"it is a link to {str(path.readlink())!r}, which is not there"
+            raise InputError(f"{what}: {reason}; {advice}") from None
 
 
 def _umask() -> int:
@@ -146,6 +156,15 @@ def _explained(what: str, advice: str) -> Iterator[None]:
 def digest(content: bytes) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file of any size."""
+    found = hashlib.sha256()
+    with bounded.opened(path) as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def _config_digest(config: Mapping[str, Any]) -> str:
@@ -200,6 +219,8 @@ def parse_vocab(content: bytes, name: str) -> Vocab:
     Raises:
         InputError: If it holds none.
     """
+    if len(content) > MOST_VOCAB_FILE:
+        raise InputError(f"{name} has {len(content):,} bytes, and a vocabulary has at most {MOST_VOCAB_FILE:,}")
     document = _parse_json(content, name)
     tokens = document.get("tokens") if isinstance(document, dict) else None
     if not (isinstance(tokens, list) and tokens[:1] == [UNKNOWN] and all(isinstance(token, str) for token in tokens)):
@@ -246,6 +267,12 @@ def parse_tensors(content: bytes, name: str) -> Weights:
     Raises:
         InputError: If it is none.
     """
+    length = int.from_bytes(content[:8], "little")
+    if 8 + length <= len(content) and length > MOST_TENSORS_HEADER:
+        raise InputError(
+            f"{name} is no safetensors file that can be read here: it describes its arrays in {length:,} bytes, and "
+            f"{MOST_TENSORS_HEADER:,} are more than enough"
+        )
     try:
         return dict(safetensors.numpy.load(content))
     except Exception as error:  # the library raises errors of many kinds for what is no such file
@@ -351,12 +378,13 @@ class RunFolder:
 
     @classmethod
     def _open(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        contents = {name: _read_part(path, name, config["files"][name]) for name in config["files"]}
         names = {name: repr(str(path / name)) for name in _HASHED}
         try:
             settings = Settings.from_dict(config.get("settings"))
         except InputError as error:
             raise InputError(f"{str(path / CONFIG)!r} has settings that cannot be used: {error}") from None
+        most = _most_bytes(config, settings)
+        contents = {name: _read_part(path, name, config["files"][name], most[name]) for name in config["files"]}
         vocab = parse_vocab(contents[VOCAB], names[VOCAB])
         if vocab.preparation is None:
             vocab.preparation = _preparation_by_settings(config, settings)
@@ -576,7 +604,7 @@ class RunFolder:
         if state.best is not None:
             parts[BEST] = dump_tensors(state.best, kind)
         if state.samples:
-            parts[SAMPLES] = state.samples.encode()
+            parts[SAMPLES] = state.samples.encode()[-MOST_SAMPLES:]
         config = {**self._with_status(status, error), **changes, "epoch": len(state.history)}
         config["settings"] = self.settings.to_dict()
         before, self.config = self.config, config
@@ -644,7 +672,7 @@ class RunFolder:
         with _explained(f"cannot write into {str(self.path)!r}", "check who owns the folder"):
             for name, expected in files.items():
                 waiting = self.path / (name + NEXT)
-                if waiting.is_file() and digest(waiting.read_bytes()) == expected["sha256"]:
+                if waiting.is_file() and _digest_of(waiting) == expected["sha256"]:
                     os.replace(waiting, self.path / name)  # noqa: PTH105
             for left in self.path.glob(f"*{NEXT}"):
                 left.unlink()
@@ -664,7 +692,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     name = repr(str(path / CONFIG))
     advice = "name a folder that 'd2lrnn train' has written"
     try:
-        content = (path / CONFIG).read_bytes()
+        content = bounded.read_file(path / CONFIG, MOST_CONFIG, "a configuration has at most")
+    except bounded.TooLarge as error:
+        raise InputError(f"{error}: {advice}") from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in _NOT_THERE:
             raise _unreadable(path / CONFIG, error) from None
@@ -673,11 +703,11 @@ def _read_config(path: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"{str(path)!r} is not a run folder: {what} ({reason}); {advice}") from None
     config = _parse_json(content, name)
-    if not (isinstance(config, dict) and _is_count(config.get("format"))):
+    if not (isinstance(config, dict) and _is_whole(config.get("format"))):
         raise InputError(f"{name} is not of a run: {advice}")
     if config["format"] > FORMAT:
         raise InputError(
-            f"{name} was written by a newer d2lrnn (it has format {config['format']}, and this one reads format "
+            f"{name} was written by a newer d2lrnn (it has format {config['format']!r:.20}, and this one reads format "
             f"{FORMAT}): upgrade d2lrnn"
         )
     if config.get("sha256") != _config_digest(config):
@@ -699,16 +729,23 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _is_count(value: Any) -> bool:
+_MOST_COUNT = 10**15  # what no count of tokens or of anything else comes near
+
+
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value <= _MOST_COUNT
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > 1e300
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= MOST_TEXT
 
 
 def _is_dict(value: Any) -> bool:
@@ -743,8 +780,10 @@ def _are_files(value: Any) -> bool:
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "backend": (lambda value: value in tuple(BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "epoch": (_is_count, "a whole number of at least 0"),
-    "vocab_size": (_is_count, "a whole number of at least 0"),
+    "epoch": (lambda value: _is_count(value) and value <= LIMITS["epochs"], "a whole number of at least 0, and at most "
+              f"{LIMITS['epochs']:,}"),
+    "vocab_size": (lambda value: _is_count(value) and value <= MOST_VOCAB, "a whole number of at least 0, and at most "
+                   f"{MOST_VOCAB:,}"),
     "files": (
         _are_files,
         f"{VOCAB}, and for a run that has trained {', '.join(_NEEDED[1:])}, each with its 'sha256', and no other file "
@@ -752,6 +791,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "corpus": (_is_dict, "names and values"),
     "corpus.name": (_is_text, "a text"),
+    "corpus.used_tokens": (_is_count, "a whole number of at least 0"),
+    "corpus.text_tokens": (_is_count, "a whole number of at least 0"),
     "versions": (are_facts, "names and versions, short texts"),
     "machine": (are_facts, "names and values, short texts and numbers"),
     "created": (_is_fact, "a time, a short text"),
@@ -778,22 +819,62 @@ def _unreadable(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _read_part(path: Path, name: str, expected: Mapping[str, Any]) -> bytes:
-    """Return the content of a file, in the version that the configuration names."""
+def _most_bytes(config: Mapping[str, Any], settings: Settings) -> dict[str, int]:
+    """Return how many bytes each file of a run may have, by what its configuration says.
+
+    Raises:
+        NotEnoughMemoryError: If this machine has no place for the weights.
+    """
+    model = (settings.model, config["vocab_size"], settings.num_hiddens, settings.num_layers)
+    numbers = memory.num_weights(*model)
+    arrays = 5 * settings.num_layers + 2
+    weights = 8 * numbers + _HEADER[0] + _HEADER[1] * arrays  # in float64 at most
+    if numbers > _LARGE:
+        what = f"a run of {settings.num_layers} x {settings.num_hiddens:,} units"
+        # Its bytes and its arrays are there at the same time
+        memory.check(2 * memory.of_weights(*model), what, "read it on a machine that has more")
+    return {
+        VOCAB: min(MOST_VOCAB_FILE, _HEADER[0] + _TOKEN * config["vocab_size"]),
+        WEIGHTS: weights,
+        BEST: weights,
+        STATE: _MOST_STATE,
+        HISTORY: _HEADER[0] + _ROW * config["epoch"],
+        SAMPLES: MOST_SAMPLES,
+    }
+
+
+_LARGE = 2**24  # weights; of fewer every machine has place
+
+
+def _read_part(path: Path, name: str, expected: Mapping[str, Any], most: int) -> bytes:
+    """Return the content of a file, in the version that the configuration names, if it has no more than ``most`` bytes.
+
+    Raises:
+        InputError: If it is missing or damaged, or there is something else in its place.
+        StorageError: If the disk does not let it be read.
+    """
     found = []
-    unreadable = None
+    unreadable: D2LRNNError | None = None
     for candidate in (path / name, path / (name + NEXT)):
         try:
-            content = candidate.read_bytes()
+            content = bounded.read_file(candidate, most, "")
+        except bounded.TooLarge as error:
+            found.append(f"{error.size:,} bytes where {CONFIG} allows {most:,} at most")
+            continue
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 unreadable = _unreadable(candidate, error)
+            elif isinstance(error, bounded.NotRegular) or error.errno == errno.ELOOP:
+                unreadable = InputError(
+                    f"{str(candidate)!r} cannot be read ({error.strerror}): put the file itself there, as the run "
+                    "wrote it"
+                )
             elif not isinstance(error, FileNotFoundError):
                 found.append(error.strerror or type(error).__name__)
             continue
         if digest(content) == expected["sha256"]:
             return content
-        found.append(f"{len(content)} bytes where {expected.get('bytes')} were written, or changed ones")
+        found.append(f"{len(content)} bytes where {expected.get('bytes')!r:.20} were written, or changed ones")
     if unreadable is not None:
         raise unreadable
     what = f"is damaged ({found[0]})" if found else "is missing"

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TextIO
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, last_door, report, reproduce, run, show
+from d2lrnn import __version__, backends, compare, last_door, memory, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS, able
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
@@ -798,6 +798,11 @@ def _main(argv: Sequence[str] | None) -> int:
             return code
         except D2LRNNError as error:
             last_door.tell(f"d2lrnn: error: {error}")
+            return 2
+        except MemoryError:
+            there = memory.available()
+            has = "" if there is None else f" of {memory.say(there)}"
+            last_door.tell(f"d2lrnn: error: there is no memory left{has}: {memory.SMALLER}")
             return 2
         except KeyboardInterrupt as error:
             last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import __version__, backends, canonical, graphics, reference
+from d2lrnn import __version__, backends, canonical, graphics, memory, reference
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
@@ -171,6 +171,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
 
     Raises:
         InputError: If a backend or a setting is unknown, or the text cannot be used.
+        NotEnoughMemoryError: If the model or its minibatches do not fit into memory.
     """
     for name in names:
         backends.check_name(name)
@@ -181,13 +182,15 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     corpus = corpus_source(text)
     train_iter, vocab = load(settings, text)
     settings = replace(settings, corpus=corpus, prefixes=choose_prefixes(settings, text, train_iter, vocab))
+    settings.check_memory(len(vocab), np.dtype(np.float64).itemsize)  # which the reference takes
     runnable = [name for name in names if backends.problem(name) is None]
     # One measurement for all, and before the machine is busy with the first
     chosen = dict.fromkeys(runnable, settings.threads)
     if settings.threads is None:
         chosen |= choose(runnable, settings.batch_size, settings.num_hiddens)
     on_event("reference", {"event": "start"})
-    expected = reference_losses(settings, text, data=(train_iter, vocab)) if runnable else []
+    with memory.explained("the reference in NumPy, which computes in float64"):
+        expected = reference_losses(settings, text, data=(train_iter, vocab)) if runnable else []
     rows = []
     for name in names:
         row: dict[str, Any] = {

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import backends, canonical, exchange
+from d2lrnn import backends, bounded, canonical, exchange
 from d2lrnn.canonical import Weights
-from d2lrnn.checkpoint import CONFIG, VOCAB, RunFolder, State, parse_vocab
+from d2lrnn.checkpoint import CONFIG, MOST_VOCAB_FILE, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.monitor import History
@@ -200,8 +200,10 @@ def _file_as_run(
 def _read_vocab(path: Path) -> Vocab:
     path = path / VOCAB if path.is_dir() else path
     try:
-        content = path.read_bytes()
+        content = bounded.read_file(path, MOST_VOCAB_FILE, "a vocabulary has at most")
     except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{error}: name a run folder") from None
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"cannot read the vocabulary {str(path)!r} ({reason}): name a run folder") from None
     vocab = parse_vocab(content, repr(str(path)))

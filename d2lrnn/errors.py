@@ -4,6 +4,24 @@ Each is also the standard exception that Python programmers expect in its place,
 keeps working. The command line prints these as one line and exits with code 2; anything else is a bug.
 """
 
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+LONGEST = 4000  # characters of an error, a warning or a name as the command line prints it: as long as the longest path
+
+
+def shortened(message: str, most: int = LONGEST) -> str:
+    """Return a message, its middle left out if it is longer than ``most`` characters (in about as many).
+
+    What was given stands at the beginning, and what to do at the end.
+    """
+    if (more := len(message) - most) <= 0:
+        return message
+    return f"{message[: most // 2]} [... {more:,} characters more ...] {message[-most // 2 :]}"
+
 
 class D2LRNNError(Exception):
     """Base of the errors whose message says what was given, what was expected and what to do."""
@@ -46,6 +64,10 @@ class BackendNotInstalledError(D2LRNNError, ImportError):
     """A framework that is not installed, or cannot work on this machine."""
 
 
+class NotEnoughMemoryError(D2LRNNError, MemoryError):
+    """A model, a minibatch or a text that does not fit into the memory that there is."""
+
+
 class DivergenceError(D2LRNNError, ArithmeticError):
     """The loss or a weight became NaN or infinite during training, or the loss far worse than that of guessing.
 
@@ -78,4 +100,52 @@ def require_positive(**sizes: object) -> None:
     for name, value in sizes.items():
         # NumPy's integers have __index__ too; floats have not, not even whole ones
         if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+            raise InputError(f"{name} must be a whole number of at least 1, not {_given(value)}")
+
+
+# The smallest number that float32 holds with all its digits: of smaller ones MXNet's conversion makes an error of its
+# own. And the largest: with a greater learning rate PyTorch's and MXNet's optimizers end in errors of theirs.
+SMALLEST_RATE, LARGEST_LR = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+
+
+def require_rates(*, lr: object = 1.0, theta: object = 1.0, dtype: str = "float32") -> None:
+    """Check that a learning rate and a radius of clipping are positive, and numbers that can be computed with.
+
+    Args:
+        lr: The learning rate.
+        theta: The radius.
+        dtype: What a model computes in: in ``'float64'`` a learning rate may be larger.
+
+    Raises:
+        InputError: If one is not, naming it and its value.
+    """
+    for name, value in (("lr", lr), ("theta", theta)):
+        try:
+            number = float(value) if isinstance(value, Real) else math.nan  # NumPy's numbers are such, too
+        except OverflowError:  # of a whole number
+            number = math.inf
+        if not (math.isfinite(number) and number > 0):
+            raise InputError(f"{name} must be a positive finite number, not {_given(value)}")
+        if number < SMALLEST_RATE:
+            raise InputError(f"{name} must be at least {SMALLEST_RATE:.1e}, not {value!r}: float32 has no smaller one")
+        if name == "lr" and number > LARGEST_LR and dtype != "float64":
+            raise InputError(f"{name} must be at most {LARGEST_LR:.1e}, not {value!r}: {dtype} has no larger one")
+
+
+def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:
+    """Check that no named size is beyond its limit; None is none.
+
+    Raises:
+        InputError: If one is, naming it and its value.
+    """
+    for name, value in sizes.items():
+        if value is not None and value > limits[name]:
+            raise InputError(f"{name} must be at most {limits[name]:,}, not {_given(value)}")
+
+
+def _given(value: object) -> str:
+    """Return a value as an error has it; of a number of many digits, how many."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        # (Python itself refuses to write out the longest ones)
+        return f"a number of about {int(abs(value).bit_length() * math.log10(2)) + 1:,} digits"
+    return shortened(repr(value), 200)

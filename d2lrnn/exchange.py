@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
 
-from d2lrnn import backends, canonical, layouts, ndarray_list
+from d2lrnn import backends, bounded, canonical, layouts, memory, ndarray_list
 from d2lrnn.canonical import Weights
-from d2lrnn.checkpoint import parse_tensors, write_atomically
+from d2lrnn.checkpoint import MOST_TENSORS_HEADER, parse_tensors, write_atomically
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.layouts import Tensors
 
@@ -59,6 +60,7 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
         InputFileError: If the file is not there or cannot be read.
         InputError: If it is no such file, is damaged, holds something that has no canonical form, cannot tell its
             kind, or is not of the given kind.
+        NotEnoughMemoryError: If the weights do not fit into memory.
         BackendNotInstalledError: If the framework that it needs is not installed.
     """
     path = Path(path)
@@ -70,18 +72,55 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
         if not path.is_file():
             what = "is no file" if path.exists() else "does not exist"
             raise InputFileError(f"{str(path)!r} {what}: give the path of a file of weights")
-        content = path.read_bytes()
+        content = _content(path, form)
     except (OSError, ValueError) as error:
-        if isinstance(error, InputFileError):
+        if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputFileError(f"cannot read {str(path)!r} ({reason}): give a file of weights") from None
     decode = {"canonical": _decode, "mxnet": _decode_params}.get(form) or _backend(form).decode
     try:
-        kind, weights = decode(content, kind)
+        with memory.explained(f"the weights in {str(path)!r}", "read it on a machine that has more"):
+            kind, weights = decode(content, kind)
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from None
     return kind, weights
+
+
+# How a file of each format begins: as a zip archive, or one of PyTorch's old ones as a pickle
+_BEGINNINGS = {
+    "torch": (b"PK\x03\x04", b"\x80"),
+    "mxnet": (ndarray_list.BEGINNING,),
+    "tensorflow": (b"PK\x03\x04",),
+    "numpy": (b"PK\x03\x04",),
+}
+_LARGE = 2**26  # bytes; a smaller file is read whatever it is
+
+
+def _content(path: Path, form: str) -> bytes:
+    """Return the bytes of a file; a large one must begin as such a file does, and fit into memory some times over.
+
+    Raises:
+        InputError: If it does not begin so.
+        NotEnoughMemoryError: If it is too large.
+        OSError: If it cannot be read.
+    """
+    with bounded.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGE:
+            begins = file.read(16)
+            known = _BEGINNINGS.get(form)
+            if known is None:  # safetensors
+                right = int.from_bytes(begins[:8], "little") <= MOST_TENSORS_HEADER and begins[8:9] == b"{"
+            else:
+                right = begins.startswith(known)
+            if not right:
+                raise InputError(
+                    f"{str(path)!r} does not begin as a {path.suffix} file does: it is damaged, or another kind of file"
+                )
+            # The file, its arrays, and these in our own layout
+            memory.check(3 * size, f"to read {str(path)!r}", "read it on a machine that has more")
+    return bounded.read_file(path, max(size, _LARGE), "when it was opened it had at most")
 
 
 def write_file(path: str | Path, kind: str, weights: Tensors) -> None:

@@ -11,9 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.data.text import Preparation, Vocab
-from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
+
+
+MOST_PREDS = 10**6  # tokens that are added to a prefix at once; TensorFlow has a place for each before it begins
+
+
+def check_num_preds(num_preds: Any) -> None:
+    """Check how many tokens are to be added.
+
+    Raises:
+        InputError: If that is no whole number from 0 to :data:`MOST_PREDS`.
+    """
+    if not hasattr(num_preds, "__index__") or num_preds < 0:
+        raise InputError(f"num_preds must be a whole number of at least 0, not {num_preds!r}")
+    require_at_most({"num_preds": MOST_PREDS}, num_preds=num_preds)
 
 
 def most_probable(logits: npt.NDArray[Any]) -> int:
@@ -151,10 +165,9 @@ def generate(
         vocabulary lacks reads ``<unk>``.
 
     Raises:
-        InputError: If num_preds is negative.
+        InputError: If num_preds is negative, or more than :data:`MOST_PREDS`.
     """
-    if not hasattr(num_preds, "__index__") or num_preds < 0:
-        raise InputError(f"num_preds must be a whole number of at least 0, not {num_preds!r}")
+    check_num_preds(num_preds)
     tokens, join = read_prefix(prefix, vocab)
     outputs = [vocab[token] for token in tokens]
     before = outputs or [vocab[" "] or min(1, len(vocab) - 1)]

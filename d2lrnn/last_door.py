@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from d2lrnn import __version__
+from d2lrnn.errors import shortened
 from d2lrnn.terminal import one_line
 
 __all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "quitting", "tell"]
@@ -131,8 +132,7 @@ def unexpected(error: BaseException) -> int:
 
 def _in_words(error: BaseException) -> str:
     """Return what an error says, in one line."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    text = shortened(" ".join(str(error).split()), _LONGEST)
     if isinstance(error, MemoryError):
         return f"there is not enough memory for this{f' ({text})' if text else ''}: use smaller settings"
     if isinstance(error, RecursionError):

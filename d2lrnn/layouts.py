@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn import canonical
-from d2lrnn.canonical import GATES, Weights
+from d2lrnn.canonical import GATES, Weights, listed
 from d2lrnn.errors import InputError
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -37,6 +37,7 @@ _PATTERNS = (
 )
 # Models that the book writes from scratch (sections 8.5, 9.1, 9.2): of each canonical matrix, the book's names of its
 # gates. Its LSTM calls the candidate c, and its GRU the candidate h.
+_MOST_BESIDE_ZERO = 2**20  # the other sizes of an array that is empty
 SCRATCH = {"rnn-scratch": ("h",), "gru-reset-before": ("r", "z", "h"), "lstm": ("i", "f", "c", "o")}
 
 
@@ -135,6 +136,10 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
     """
     if not tensors:
         raise InputError("there are no weights: save the parameters of the whole model")
+    for name, value in tensors.items():
+        # (What is made beside it, such as a bias of zeros, would not be empty)
+        if 0 in np.shape(value) and max(np.shape(value)) > _MOST_BESIDE_ZERO:
+            raise InputError(f"weight {name!r} has shape {np.shape(value)}: it is empty")
     arrays = {name: exact_float32(name, value) for name, value in tensors.items()}
     for scratch in SCRATCH:
         if set(arrays) == {name for names in scratch_names(scratch).values() for name in names}:
@@ -168,7 +173,7 @@ def _from_layers(
     families = sorted({family for family, _ in matches.values()})
     if not families:
         raise InputError(
-            f"no recurrent layer of PyTorch or MXNet is among the tensors {_listed(arrays)}: its tensors are called "
+            f"no recurrent layer of PyTorch or MXNet is among the tensors {listed(arrays)}: its tensors are called "
             "weight_ih_l0, or l0_i2h_weight, after any prefix"
         )
     if len(families) > 1:
@@ -244,20 +249,15 @@ def _output_layer(rest: Tensors) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if len(weights) != 1:
         raise InputError(
             f"beside the recurrent layer there must be one dense output layer, a weight of two dimensions and its "
-            f"bias; the tensors are {_listed(rest) or 'none'}"
+            f"bias; the tensors are {listed(rest) or 'none'}"
         )
     (name,) = weights
     bias = name[: -len("weight")] + "bias"
     extra = [other for other in rest if other not in (name, bias)]
     if extra:
-        raise InputError(f"the tensors {_listed(extra)} have no place in a recurrent and a dense layer: remove them")
+        raise InputError(f"the tensors {listed(extra)} have no place in a recurrent and a dense layer: remove them")
     W_hq = np.ascontiguousarray(rest[name].T)
     return W_hq, rest.get(bias, np.zeros(W_hq.shape[1], np.float32))
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:6])) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def scratch_names(kind: str) -> dict[str, list[str]]:
@@ -282,7 +282,7 @@ def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
     weights = {}
     for name, parts in names.items():
         if len({(arrays[part].shape, arrays[part].ndim) for part in parts}) > 1 or arrays[parts[0]].ndim == 0:
-            raise InputError(f"the tensors {_listed(parts)} have shapes {[arrays[part].shape for part in parts]}")
+            raise InputError(f"the tensors {listed(parts)} have shapes {[arrays[part].shape for part in parts]}")
         weights[name] = np.concatenate([arrays[part] for part in parts], axis=-1)
     return kind, complete(kind, weights)[0]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.errors import D2LRNNWarning, DivergenceError, InputError, require_positive
+from d2lrnn.errors import D2LRNNWarning, DivergenceError, InputError, require_positive, require_rates
 from d2lrnn.helpers import Animator, in_notebook
 from d2lrnn.terminal import close_behind_a_bar, console, visible
 
@@ -240,9 +240,9 @@ def check_training(
             fewer outputs than the vocabulary has tokens.
     """
     require_positive(num_epochs=num_epochs)
-    for name, value in (("lr", lr), ("theta", theta)):
-        if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be a positive finite number, not {value!r}")
+    # NumPy's nets alone keep arrays of NumPy's, and may be in float64
+    doubles = any(isinstance(param, np.ndarray) and param.dtype == np.float64 for param in getattr(net, "params", ()))
+    require_rates(lr=lr, theta=theta, dtype="float64" if doubles else "float32")
     if len(vocab) > getattr(net, "vocab_size", math.inf):
         raise InputError(
             f"the model was made for {net.vocab_size} tokens, and the vocabulary has {len(vocab)}: "

@@ -23,8 +23,10 @@ from d2lrnn.canonical import Weights
 from d2lrnn.errors import InputError
 
 _LIST = 0x112
+BEGINNING = struct.pack("<QQ", _LIST, 0)
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _MAX_DIMENSIONS = 32  # as in NumPy 1
+_MOST_NUMBERS = 2**48
 _FLOATS = {0: "<f4", 1: "<f8", 2: "<f2"}
 _OTHERS = {3: "uint8", 4: "int32", 5: "int8", 6: "int64", 7: "bool", 8: "int16", 12: "bfloat16"}
 
@@ -71,6 +73,9 @@ def _shape(reader: _Reader) -> tuple[int, ...]:
     shape = reader.numbers(f"{ndim}{dimension}")
     if any(size < 0 for size in shape):
         raise InputError(f"an array of the file has shape {shape}: it is damaged")
+    # One of no numbers may say any sizes beside its zero, and NumPy cannot hold them all
+    if 0 in shape and prod(size or 1 for size in shape) > _MOST_NUMBERS:
+        raise InputError(f"an array of the file has shape {shape}, more than there can be: it is damaged")
     if magic != _V3 and ndim == 0:
         raise InputError("an array of the file has no shape: save the parameters after the first forward pass")
     return shape

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 import d2lrnn
-from d2lrnn import backends
+from d2lrnn import backends, memory
 from d2lrnn.canonical import RUNS
-from d2lrnn.checkpoint import CURVE, RunFolder, State, best_epoch, write_atomically
+from d2lrnn.checkpoint import CURVE, MOST_TEXT, RunFolder, State, best_epoch, write_atomically
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
@@ -34,8 +34,10 @@ from d2lrnn.errors import (
     StorageError,
     TrainingInterrupted,
     require_positive,
+    require_rates,
+    shortened,
 )
-from d2lrnn.generation import fit_prefix, token_chooser
+from d2lrnn.generation import check_num_preds, fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character, format_perplexity
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
@@ -144,9 +146,11 @@ def train(
     require(backend)
     text = text if text is not None else read_text(settings.corpus, settings.encoding)
     settings = with_max_tokens(with_seed(settings), text.name)
+    require_rates(lr=settings.lr, dtype=backends.BACKENDS[backend].dtype)
     # Whatever is wrong with the text should be said before seconds go into an import
     numpy_iter, vocab = load(settings, text)
     settings = replace(settings, prefixes=choose_prefixes(settings, text, numpy_iter, vocab))
+    _check_memory(settings, backend, len(vocab))
     data, every = (numpy_iter, vocab), checkpoint_every
     threads = settle(backend, settings.threads, settings.batch_size, settings.num_hiddens)
     settings = replace(settings, threads=threads)
@@ -172,6 +176,12 @@ def train(
         # Only its import could show it. A folder in which nothing was trained would be in the way of another try.
         RunFolder.discard(out)
         raise
+
+
+def _check_memory(settings: Settings, backend: str, vocab_size: int, device: str | None = None) -> None:
+    """Check that a training fits into memory; of one whose device is not known yet, what it takes on any of them."""
+    device = device or ("cpu" if backend == "numpy" else settings.device)
+    settings.check_memory(vocab_size, np.dtype(backends.BACKENDS[backend].dtype).itemsize, device == "cpu")
 
 
 def default_folder(backend: str, settings: Settings) -> Path:
@@ -232,6 +242,7 @@ def resume(
         if lr is not None:
             settings = replace(settings, lr=lr)
             settings.check()
+            require_rates(lr=lr, dtype=backends.BACKENDS[folder.backend].dtype)
         left = max(0, settings.epochs - folder.epoch)
         if folder.state is not None and epochs is None:
             begin = folder.config.get("patience_from", 0)
@@ -241,6 +252,7 @@ def resume(
                     folder.mark("stopped early")
         if epochs is not None:
             settings, left = replace(settings, epochs=folder.epoch + epochs), epochs
+            settings.check()
             # Patience begins anew: it may have just run out, and these are asked for
             folder.config = {**folder.config, "patience_from": folder.epoch}
         _check_lr(folder, settings, left, given=lr is not None)
@@ -302,7 +314,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
 
 def _in_words(error: BaseException) -> str:
     """Return an error as a line of text that can be kept: its kind where it is none of ours, and what it says."""
-    said = " ".join(str(error).split()).encode("utf-8", "replace").decode()
+    said = shortened(" ".join(str(error).split()), MOST_TEXT // 2).encode("utf-8", "replace").decode()
     return (
         said if isinstance(error, D2LRNNError) else f"{type(error).__name__}: {said}" if said else type(error).__name__
     )
@@ -421,14 +433,16 @@ def _train(
     """
     interop = backends.interop(backend)
     train_iter, vocab = data[0].read_as(interop.SeqDataLoader), data[1]
-    net, device = interop.build_model(
-        settings.model,
-        len(vocab),
-        settings.num_hiddens,
-        settings.num_layers,
-        device=settings.device,
-        seed=settings.seed,
-    )
+    _check_memory(settings, backend, len(vocab), interop.device_name(interop.get_device(settings.device)))
+    with memory.explained(f"{settings.num_layers} x {settings.num_hiddens:,} units"):
+        net, device = interop.build_model(
+            settings.model,
+            len(vocab),
+            settings.num_hiddens,
+            settings.num_layers,
+            device=settings.device,
+            seed=settings.seed,
+        )
     history = History()
     if folder is not None and folder.vocab.idx_to_token != vocab.idx_to_token:
         raise InputError(
@@ -450,7 +464,8 @@ def _train(
         weights=lambda: interop.get_weights(net), random_state=lambda: train_iter.random_state, predict=predict,
     )  # fmt: skip
     if num_epochs > 0:
-        with recorder:
+        minibatch = f"a minibatch of {settings.batch_size:,} x {settings.num_steps:,} tokens"
+        with recorder, memory.explained(f"{settings.num_layers} x {settings.num_hiddens:,} units and {minibatch}"):
             history = interop.train(
                 net,
                 train_iter,
@@ -678,10 +693,11 @@ def load_model(
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     weights, settings = folder.weights(best), folder.settings
     interop = backends.interop(_usable(folder, backend))
-    net, place = interop.build_model(
-        settings.model, len(folder.vocab), settings.num_hiddens, settings.num_layers, device=device, seed=0
-    )
-    interop.set_weights(net, weights)
+    with memory.explained(f"the model of the run in {str(folder.path)!r}", "use it on a machine that has more"):
+        net, place = interop.build_model(
+            settings.model, len(folder.vocab), settings.num_hiddens, settings.num_layers, device=device, seed=0
+        )
+        interop.set_weights(net, weights)
     return net, folder.vocab, place
 
 
@@ -722,6 +738,7 @@ def predict(
         D2LRNNError: If the folder is not that of a run or is damaged, the backend cannot work here, or an argument
             cannot be used.
     """
+    check_num_preds(num_preds)
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     wanted = prefixes or folder.settings.prefixes
     if not wanted:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from d2lrnn.canonical import check_kind
+from d2lrnn import memory
+from d2lrnn.canonical import MOST_LAYERS, check_kind
 from d2lrnn.data.corpora import check_encoding, default_max_tokens
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError, require_at_most, require_positive, require_rates
 from d2lrnn.threads import check_number
 
 SAMPLINGS = ("sequential", "random")
+
+# The largest values of settings. A run folder that somebody was sent says such numbers too, and what is read of it and
+# how much is decided by them: a file of weights has as many bytes as its shapes need, and a history a row an epoch.
+LIMITS = {
+    "num_hiddens": 10**6,  # the weights of one such layer take 4 TB
+    "num_layers": MOST_LAYERS,
+    "batch_size": 10**9,
+    "num_steps": 10**9,
+    "epochs": 10**6,  # 10 years at a minute each; a history of so many is 100 MB
+    "max_tokens": 10**12,
+    "patience": 10**6,
+    "seed": 2**128 - 1,  # which is what NumPy's generator makes of it
+}
+MOST_PREFIXES = 2**16  # characters of all the prefixes together
+MOST_VOCAB = 2**21  # tokens of a vocabulary: twice as many as Unicode has characters
 
 
 def _is_whole(value: Any) -> bool:
@@ -102,7 +117,7 @@ class Settings:
         """Check what can be checked without a text and without a framework.
 
         Raises:
-            InputError: If a setting cannot be used.
+            InputError: If a setting cannot be used, or is beyond :data:`LIMITS`.
         """
         check_kind(self.model, self.num_layers)
         for text in (self.corpus, *self.prefixes):
@@ -111,11 +126,18 @@ class Settings:
             check_encoding(self.encoding)
         require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
         require_positive(num_steps=self.num_steps, epochs=self.epochs)
-        for name, value in (("lr", self.lr), ("theta", self.theta)):
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} must be a positive finite number, not {value!r}")
+        try:
+            require_at_most(LIMITS, num_hiddens=self.num_hiddens)
+        except InputError as error:
+            size = memory.say(memory.of_weights(self.model, 1, self.num_hiddens))
+            raise InputError(f"{error}, of which the weights of one layer take {size}: give fewer units") from None
+        require_at_most(LIMITS, batch_size=self.batch_size, num_steps=self.num_steps, epochs=self.epochs)
+        require_at_most(LIMITS, max_tokens=self.max_tokens, patience=self.patience, seed=self.seed)
+        if sum(map(len, self.prefixes)) > MOST_PREFIXES:
+            raise InputError(f"prefixes must have at most {MOST_PREFIXES:,} characters in all: give shorter ones")
+        require_rates(lr=self.lr, theta=self.theta, dtype="float64")  # which of them is the backend's matter
         if self.sampling not in SAMPLINGS:
-            raise InputError(f"unknown sampling {self.sampling!r}: use one of {', '.join(SAMPLINGS)}")
+            raise InputError(f"unknown sampling {self.sampling!r:.80}: use one of {', '.join(SAMPLINGS)}")
         if self.seed is not None and self.seed < 0:
             raise InputError(f"seed must be at least 0, not {self.seed!r}")
         if self.threads is not None:
@@ -140,7 +162,7 @@ class Settings:
         known = {field.name: field for field in fields(cls)}
         for name, value in values.items():
             if name not in known:
-                raise InputError(f"there is no setting {name!r}")
+                raise InputError(f"there is no setting {name!r:.80}")
             if not _TYPES[str(known[name].type)](value):
                 raise InputError(f"the setting {name!r} must be of type {known[name].type}, not {value!r:.50}")
         kept = dict(values)
@@ -149,6 +171,26 @@ class Settings:
         settings = cls(**kept)
         settings.check()
         return settings
+
+    def check_memory(self, vocab_size: int, itemsize: int, on_cpu: bool = True) -> None:
+        """Check that what is to be trained fits into the memory of this machine, before anything is allocated.
+
+        Args:
+            vocab_size: Tokens of the vocabulary.
+            itemsize: Bytes of a number in the backend.
+            on_cpu: Whether it is trained in that memory. Of a training on another device only the first weights, in
+                float32, are there.
+
+        Raises:
+            NotEnoughMemoryError: If it does not fit.
+        """
+        model = (self.model, vocab_size, self.num_hiddens, self.num_layers)
+        what = f"a training of {self.num_layers} x {self.num_hiddens:,} units (num_hiddens)"
+        needed = memory.of_weights(*model)
+        if on_cpu:
+            what += f" on minibatches of {self.batch_size:,} x {self.num_steps:,} tokens"
+            needed = memory.of_training(*model, batch_size=self.batch_size, num_steps=self.num_steps, itemsize=itemsize)
+        memory.check(needed, what, memory.SMALLER)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings ready for JSON."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, StorageError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
 from d2lrnn.monitor import History
 from d2lrnn.terminal import spelled
 
@@ -32,7 +32,7 @@ def show(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     for run in [run for path in paths for run in _runs(Path(path))]:
         try:
             rows.append(_row(RunFolder.open(run)))
-        except (InputError, StorageError) as error:
+        except D2LRNNError as error:
             problems.append(error)
     if not rows:
         raise problems[0] if problems else InputError("no run folder is named: name one")

@@ -26,6 +26,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from d2lrnn.errors import shortened
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -35,7 +37,6 @@ _ACTS = re.compile(
     "\u2028\u2029\ufff9-\ufffb\ud800-\udfff]"
     "|\r(?!\n)"
 )
-_LONGEST = 4000  # characters of an error, a warning or a name; more than two of the longest paths have no use
 
 
 def _symbol(found: re.Match[str]) -> str:
@@ -54,10 +55,7 @@ def visible(text: object) -> str:
 
 def one_line(text: object) -> str:
     """Return a name or a message as one line that can be shown, the middle of a very long one left out."""
-    line = str(text)
-    if (more := len(line) - _LONGEST) > 0:
-        line = f"{line[: _LONGEST // 2]} [... {more:,} characters more ...] {line[-_LONGEST // 2 :]}"
-    return visible(line.replace("\r", "\u240d").replace("\n", "\u240a"))
+    return visible(shortened(str(text)).replace("\r", "\u240d").replace("\n", "\u240a"))
 
 
 def spelled(text: object) -> str:

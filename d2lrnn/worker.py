@@ -34,7 +34,7 @@ from d2lrnn import backends, run
 from d2lrnn.checkpoint import CONFIG
 from d2lrnn.data import read_text
 from d2lrnn.data.corpora import remembering_failures
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError, shortened
 from d2lrnn.monitor import Epoch, read_perplexity
 from d2lrnn.settings import Settings
 from d2lrnn.threads import computing_with, settle
@@ -190,7 +190,7 @@ def main() -> int:
             else:
                 {"train": _train, "keep": _keep, "first edition": _first_edition}[job["task"]](job, answer)
         except D2LRNNError as error:
-            answer("error", message=str(error))
+            answer("error", message=shortened(str(error)))
     return 0
 
 

@@ -289,14 +289,14 @@ def test_a_storage_error_is_the_systems_and_no_wrong_value(tmp_path, monkeypatch
 @pytest.mark.parametrize("name", ["config.json", "weights.safetensors"])
 def test_a_file_that_the_disk_does_not_give_is_not_called_damaged(tmp_path, monkeypatch, name):
     path = make_run(tmp_path / "run", 2)
-    original = pathlib.Path.read_bytes
+    original = os.open
 
-    def read_bytes(self):
-        if self.name == name:
-            raise PermissionError(errno.EACCES, "Permission denied", str(self))
-        return original(self)
+    def refuse(file, *args, **options):
+        if pathlib.Path(file).name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return original(file, *args, **options)
 
-    monkeypatch.setattr(pathlib.Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StorageError, match=f"cannot read '.*{name}': Permission denied; check who owns it"):
         RunFolder.open(path)
 
@@ -375,12 +375,12 @@ def test_a_reader_waits_for_a_commit_that_comes_in_between(tmp_path, monkeypatch
     original = checkpoint._read_part
     commits = []
 
-    def read_part(folder, name, expected):
+    def read_part(folder, name, *others):
         if name == "state.safetensors" and not commits:
             commits.append(name)
             with RunFolder.reopen(path) as other:
                 other.save(make_state(5), "unfinished")
-        return original(folder, name, expected)
+        return original(folder, name, *others)
 
     monkeypatch.setattr(checkpoint, "_read_part", read_part)
     folder = RunFolder.open(path)

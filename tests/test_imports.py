@@ -36,6 +36,7 @@ def test_the_package_imports_nothing_heavy():
 @pytest.mark.parametrize(
     "module",
     [
+        "bounded",
         "canonical",
         "checkpoint",
         "cli",
@@ -50,6 +51,7 @@ def test_the_package_imports_nothing_heavy():
         "last_door",
         "layouts",
         "libraries",
+        "memory",
         "monitor",
         "ndarray_list",
         "numpy_for_mxnet",

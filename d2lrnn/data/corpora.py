@@ -6,7 +6,10 @@ import codecs
 import contextlib
 import hashlib
 import os
+import queue
 import re
+import threading
+import time
 import warnings
 import zipfile
 import zlib
@@ -18,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn import memory
+from d2lrnn.bounded import NotRegular, check_packing, opened, opened_zip, unpack
 from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
@@ -31,6 +36,16 @@ DATA_HUB: dict[str, tuple[str, str]] = {
 DATA_ENV = "D2LRNN_DATA"
 BOOK_MAX_TOKENS = 10000  # of a text that is known by name: the book's number for the book's text
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+DOWNLOAD_SLOWEST = 1000.0  # bytes in a second, on average, once that time is over
+# How many bytes a download may have, and how many seconds it may take in all. The Time Machine has 178,979 bytes, and
+# the other two, packed, some megabytes at most; what a reader's cell adds to DATA_HUB may be pictures.
+DOWNLOAD_MOST = 2**26, 600.0
+DOWNLOAD_MOST_OTHERS = 2**32, 3600.0
+_KNOWN = frozenset(DATA_HUB)
+_PIECE = 2**14  # bytes that are taken off a connection at once
+_LARGE = 2**24  # bytes of a text; a shorter one is read whatever it is
+# How many times smaller a packed text may be, at most: those of people are 3 to 5 times
+_RATIO = 20
 # Addresses from which read_text could not get a text, and why: within remembering_failures it does not wait for them
 # once more. (download itself, which somebody calls on purpose, always tries.)
 _failed: dict[str, str] | None = None
@@ -132,11 +147,9 @@ def read_file(path: str | Path, encoding: str | None = None) -> str:
     path = Path(path)
     try:
         path = path.expanduser()
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise InputFileError(f"{str(path)!r} is no file but a device or a pipe: give a readable text file")
-        raw = path.read_bytes()
-    except InputFileError:
-        raise
+        raw = _raw(path)
+    except NotRegular:
+        raise InputFileError(f"{str(path)!r} is no file but a device or a pipe: give a readable text file") from None
     except (FileNotFoundError, RuntimeError):  # a RuntimeError where ~name names nobody
         names = ", ".join(CORPORA)
         raise InputFileError(
@@ -147,6 +160,26 @@ def read_file(path: str | Path, encoding: str | None = None) -> str:
             f"cannot read {str(path)!r}: {error.strerror or error}; give a readable text file"
         ) from None
     return _decode(raw, repr(str(path)), encoding)
+
+
+def _raw(path: Path) -> bytes:
+    """Return the bytes of a regular file, if what is made of a text of so many fits into memory.
+
+    Raises:
+        NotEnoughMemoryError: If it does not fit.
+        NotRegular: If it is no file but a pipe or a device.
+        OSError: If it cannot be read.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        _check_memory(size, repr(str(path)))
+        return file.read(size)
+
+
+def _check_memory(size: int, what: str) -> None:
+    if size > _LARGE:
+        advice = "give a shorter text; of a long one the beginning is often enough"
+        memory.check(memory.of_text(size), f"{what}, a text of {size:,} bytes,", advice)
 
 
 def check_encoding(encoding: str) -> str:
@@ -313,20 +346,33 @@ def read_zip(path: str | Path, encoding: str | None = None) -> str:
     path = Path(path)
     try:
         path = path.expanduser()
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as file, opened_zip(file, os.fstat(file.fileno()).st_size) as archive:
             # macOS packs its own notes on each file beside it, under the same extension
             names = [n for n in archive.namelist() if n.lower().endswith(".txt") and not n.startswith("__MACOSX/")]
             if len(names) != 1:
-                found = f"{len(names)} ({', '.join(names)})" if names else "none"
+                listed = ", ".join(name[:80] for name in names[:8]) + (", ..." if len(names) > 8 else "")
+                found = f"{len(names)} ({listed})" if names else "none"
                 raise InputError(
                     f"{str(path)!r} must hold one text, a file called .txt, but it holds {found}: "
                     "unpack it and give the text file itself"
                 )
-            raw = archive.read(names[0])
+            member = archive.getinfo(names[0])
+            check_packing(member)  # the advice for it is another one
+            most = max(_LARGE, _RATIO * member.compress_size)
+            if member.file_size > most:
+                raise InputError(
+                    f"{names[0]!r} in {str(path)!r} would have {member.file_size:,} bytes, unpacked from "
+                    f"{member.compress_size:,}, and no text is packed so well: unpack it yourself and give the text"
+                )
+            _check_memory(member.file_size, repr(str(path)))
+            raw = unpack(archive, member, most)
     # NotImplementedError is an unknown compression and a RuntimeError; so are a password, and a ~name of nobody
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        if isinstance(error, zipfile.BadZipFile) and not (raw := path.read_bytes()).startswith(b"PK"):
-            _refuse_no_text(raw, repr(str(path)))
+        if isinstance(error, zipfile.BadZipFile):
+            with opened(path) as file:
+                begins = file.read(4096)
+            if not begins.startswith(b"PK"):
+                _refuse_no_text(begins, repr(str(path)))
         raise InputError(
             f"cannot unpack {str(path)!r}: {error}; give a zip archive that is whole and has no password, "
             "or the text file itself"
@@ -345,11 +391,83 @@ def _own(file_name: str) -> Path | None:
     return Path(folder).expanduser() / file_name if folder else None
 
 
+def _sha1(path: Path) -> str:
+    found = hashlib.sha1()
+    with opened(path) as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _fetch(url: str, path: str, most: int, seconds: float) -> None:
+    """Download a file, if it is not too long and does not take too long, whatever the server does.
+
+    Args:
+        url: Its address.
+        path: Where to write it.
+        most: How many bytes it may have.
+        seconds: How long it may take in all.
+
+    Raises:
+        requests.RequestException: If the server cannot be reached, or answers with an error.
+        OSError: If it is too long or takes too long, or cannot be written.
+    """
+    import requests
+
+    pieces: queue.Queue[bytes | Exception | None] = queue.Queue(16)
+    left = threading.Event()
+
+    def hand_over(piece: bytes | Exception | None) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                pieces.put(piece, timeout=1)
+                return
+
+    def receive() -> None:
+        try:
+            with requests.get(url, timeout=DOWNLOAD_TIMEOUT, stream=True) as response:
+                response.raise_for_status()
+                for piece in response.iter_content(_PIECE):
+                    hand_over(piece)
+                    if left.is_set():
+                        return
+            hand_over(None)
+        except Exception as error:
+            hand_over(error)
+
+    # The time that a connection waits for begins anew with every byte; so somebody else looks at the clock
+    threading.Thread(target=receive, daemon=True).start()
+    begin, received = time.monotonic(), 0
+    try:
+        with Path(path).open("wb") as file:
+            while True:
+                patience = min(seconds, DOWNLOAD_TIMEOUT + (received + _PIECE) / DOWNLOAD_SLOWEST)
+                try:
+                    piece = pieces.get(timeout=max(0.0, begin + patience - time.monotonic()))
+                except queue.Empty:
+                    if patience == seconds:
+                        raise OSError(f"it takes more than {seconds:g} seconds") from None
+                    raise OSError(f"it comes with less than {DOWNLOAD_SLOWEST:g} bytes in a second") from None
+                if piece is None:
+                    return
+                if isinstance(piece, Exception):
+                    raise piece
+                received += len(piece)
+                if received > most:
+                    raise OSError(f"it has more than {most:,} bytes")
+                if time.monotonic() > begin + seconds:
+                    raise OSError(f"it takes more than {seconds:g} seconds")
+                file.write(piece)
+    finally:
+        left.set()
+
+
 def download(name: str, cache_dir: str | Path | None = None) -> str:
     """Return the path of a file of :data:`DATA_HUB`, which is downloaded unless it is already there.
 
     The folder that the environment variable D2LRNN_DATA names is looked in first. What arrives goes to a
-    temporary file, is verified by its SHA-1, and only then takes its place.
+    temporary file, is verified by its SHA-1, and only then takes its place. What comes too slowly, or does not end
+    (:data:`DOWNLOAD_MOST`), is given up.
 
     Args:
         name: A key of :data:`DATA_HUB`.
@@ -371,7 +489,7 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         if not own.is_file():
             missing = f" (there is none in {os.environ[DATA_ENV]!r}, which it names)"
         else:
-            if hashlib.sha1(own.read_bytes()).hexdigest() != sha1:
+            if _sha1(own) != sha1:
                 raise DownloadError(f"{str(own)!r} is not the expected file (SHA-1 {sha1}): replace or remove it")
             return str(own)
     try:
@@ -381,7 +499,9 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
                 known_hash=f"sha1:{sha1}",
                 fname=file_name,
                 path=cache_dir or pooch.os_cache("d2lrnn"),
-                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT),
+                downloader=lambda url, file, _: _fetch(
+                    url, file, *(DOWNLOAD_MOST if name in _KNOWN else DOWNLOAD_MOST_OTHERS)
+                ),
             )
         )
     except (requests.RequestException, ValueError, OSError) as error:

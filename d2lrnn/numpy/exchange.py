@@ -4,17 +4,17 @@ Each backend has these functions with these arguments. Weights are those of :mod
 """
 
 import io
-import zipfile
 
 import numpy as np
 
-from d2lrnn import canonical, layouts
+from d2lrnn import bounded, canonical, layouts
 from d2lrnn.errors import InputError
 
 __all__ = ["decode", "encode"]
 
 _KIND = "kind"  # the name under which a file says what its model is
-_RATIO = 100  # how many times larger than its file a file of weights, which compress little, may say to be
+# How many times larger than its file a file of weights, which compress little, may say to be; zeros compress well
+_RATIO, _SMALL = 4, 2**26
 
 
 def encode(kind, weights):
@@ -47,9 +47,11 @@ def decode(content, kind=None):
         InputError: If it is no such file, is damaged, or its model has no canonical form.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with bounded.opened_zip(io.BytesIO(content), len(content)) as archive:
+            for member in archive.infolist():
+                bounded.check_packing(member)
             size = sum(member.file_size for member in archive.infolist())
-        if size > _RATIO * len(content):
+        if size > _RATIO * len(content) + _SMALL:
             raise InputError(f"the file of {len(content)} bytes says that it holds {size}: it is no file of weights")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

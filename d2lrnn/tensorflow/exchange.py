@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from d2lrnn import layouts
+from d2lrnn import bounded, layouts
 from d2lrnn.errors import InputError
 from d2lrnn.tensorflow import interop
 from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
@@ -25,6 +25,9 @@ _WANTED = (
     "a keras.Sequential of Input((None, vocab_size)), recurrent layers with return_sequences=True, "
     "and a Dense(vocab_size)"
 )
+_WEIGHTS = "model.weights.h5"
+# What says sizes beside those of the layers: Keras would make room for them
+_SIZES = ("batch_shape", "batch_input_shape", "input_shape", "input_dim", "input_length", "batch_size")
 _MAX_CONFIG = 1 << 20  # bytes of the description of a model; those of our models have a few thousand
 
 
@@ -68,7 +71,7 @@ def decode(content, kind=None):
     Raises:
         InputError: If it is no such file, is damaged, or its model has no canonical form.
     """
-    _check_config(*_read_config(content))
+    content = _checked(content)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
@@ -101,14 +104,32 @@ def _net(layers, dense):
     return net
 
 
-def _read_config(content):
-    """Return Keras's description of the model in a file, and how many bytes the file's parts have."""
+def _checked(content):
+    """Return a file of the same model in which nothing takes more memory than the weights that are in it.
+
+    It has the description of the layers, without what else Keras would do with sizes that stand there, and the weights.
+
+    Raises:
+        InputError: If the file is no such model, or something in it takes more.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with bounded.opened_zip(io.BytesIO(content), len(content)) as archive:
+            for part in archive.infolist():
+                bounded.check_packing(part)
             size = sum(part.file_size for part in archive.infolist())
             if archive.getinfo("config.json").file_size > _MAX_CONFIG:
                 raise InputError(f"the description of the model is too long: save {_WANTED}")
-            return json.loads(archive.read("config.json")), size
+            config = json.loads(bounded.unpack(archive, "config.json", _MAX_CONFIG))
+            inputs = _check_config(config, size)
+            weights = bounded.unpack(archive, _WEIGHTS, size)
+            metadata = bounded.unpack(archive, "metadata.json", _MAX_CONFIG)
+        _check_weights(weights)
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr("metadata.json", metadata)
+            archive.writestr("config.json", json.dumps(_plain_config(config, inputs)))
+            archive.writestr(_WEIGHTS, weights)
+        return made.getvalue()
     except InputError:
         raise
     except Exception as error:  # a damaged archive makes zipfile raise many kinds
@@ -118,8 +139,74 @@ def _read_config(content):
         ) from None
 
 
+def _plain_config(config, inputs):
+    """Return a description with nothing but its layers and their options, for vectors of so many inputs."""
+
+    def plain(value):
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        kept = {key: plain(part) for key, part in value.items() if key not in ("build_config", "compile_config")}
+        if isinstance(options := kept.get("config"), dict) and "units" in options:
+            kept["config"] = {key: part for key, part in options.items() if key not in _SIZES}
+            # Which make room for sequences, or a layer for each step, and change no weight
+            kept["config"] |= {option: False for option in ("stateful", "unroll") if option in options}
+        return kept
+
+    layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
+    first = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None}
+    shape = "batch_shape" if tf.keras.layers.Layer.__module__.startswith("keras.") else "batch_input_shape"
+    first["config"] = {shape: [None, None, inputs], "dtype": "float32", "name": "input_layer"}
+    options = {key: part for key, part in config["config"].items() if key in ("name", "trainable")}
+    return plain({**config, "config": {**options, "layers": [first, *layers]}})
+
+
+def _check_weights(content):
+    """Check that a file of HDF5 holds plain arrays and no more numbers than it has bytes.
+
+    One that is compressed, or was never written, takes the memory that its shape says, and one may lie in another file.
+
+    Raises:
+        InputError: If it does not.
+    """
+    import h5py  # which comes with Keras
+
+    seen, total = set(), 0
+
+    def walk(group):
+        nonlocal total
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(f"{name!r} among the weights is a link to somewhere else: save {_WANTED}")
+            item = group[name]
+            place = h5py.h5o.get_info(item.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if isinstance(item, h5py.Group):
+                walk(item)
+            elif not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiubV" or item.is_virtual:
+                raise InputError(f"{name!r} among the weights is no plain array: save {_WANTED}")
+            elif item.chunks is not None or item.external is not None:
+                raise InputError(f"{name!r} among the weights is compressed, or in pieces, as Keras keeps none: "
+                                 f"save {_WANTED}")  # fmt: skip
+            else:
+                total += item.size * item.dtype.itemsize
+                if total > len(content):
+                    raise InputError(
+                        f"the weights have more than {total} bytes, and their file {len(content)}: save {_WANTED}"
+                    )
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        walk(file)
+
+
 def _check_config(config, size):
     """Check that a description is that of layers we know, whose weights a file of this size can hold.
+
+    Returns:
+        How many inputs the first layer has.
 
     Raises:
         InputError: If it is not.
@@ -129,13 +216,18 @@ def _check_config(config, size):
             raise InputError(f"the model is a {config['class_name']}: save {_WANTED}")
         _check_modules(config["config"])
         layers = [(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
-        inputs, numbers = 0, 0
+        numbers = 0
         if layers and layers[0][0] == "InputLayer":
             _, first = layers.pop(0)
-            inputs = (first.get("batch_shape") or first["batch_input_shape"])[-1]
+            shape = first.get("batch_shape") or first["batch_input_shape"]
+        else:  # a model that was built by its first call
+            shape = config["config"].get("build_input_shape")
+        if shape is None:
+            raise InputError(f"the model has no weights yet: save {_WANTED}")
+        inputs = shape[-1] or 0  # of an embedding there is none, and which layer it is says more
         for place, (name, layer) in enumerate(layers, start=1):
             numbers += _count(place, name, layer, inputs, place == len(layers))
-            inputs = _width(name, layer)
+            inputs = _whole(_width(name, layer))
         if len(layers) < 2 or 4 * numbers > size:
             raise InputError(f"the file does not hold the weights of a recurrent and a dense layer: save {_WANTED}")
         # An optimizer may have a few numbers for each weight; what is far more would only fill the memory
@@ -143,12 +235,20 @@ def _check_config(config, size):
             raise InputError(
                 f"the file's parts have {size} bytes, and its {numbers} weights need far less: save {_WANTED}"
             )
+        return _whole(shape[-1])
     except InputError:
         raise
     except Exception as error:  # whatever may be missing in a description that another program made
         raise InputError(
             f"the description of the model is not Keras's ({type(error).__name__}): save {_WANTED}"
         ) from None
+
+
+def _whole(size):
+    """Return a size as given; the least one is 1."""
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InputError(f"the description of the model has the size {size!r:.50}: save {_WANTED}")
+    return size
 
 
 def _check_modules(value):

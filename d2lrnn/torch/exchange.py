@@ -4,11 +4,14 @@ Each backend has these functions with these arguments. Weights are those of :mod
 """
 
 import io
+import pickletools
+import re
 import warnings
+import zipfile
 
 import torch
 
-from d2lrnn import layouts
+from d2lrnn import bounded, layouts
 from d2lrnn.errors import InputError
 from d2lrnn.torch import interop
 
@@ -56,7 +59,9 @@ def decode(content, kind=None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old forms, which are read all the same
-            tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            tensors = torch.load(_checked(content), map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # PyTorch raises many kinds for files that are not its own
         raise InputError(
             f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
@@ -64,7 +69,75 @@ def decode(content, kind=None):
         ) from None
     if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"the file holds a {type(tensors).__name__}, no dict of tensors: save net.state_dict()")
-    return layouts.from_tensors({name: _array(name, value, len(content)) for name, value in tensors.items()}, kind)
+    arrays = {name: _array(name, value, len(content)) for name, value in tensors.items()}
+    if sum(array.nbytes for array in arrays.values()) > 2 * len(content):  # bfloat16 has grown
+        raise InputError("the tensors have more numbers than the file: save copies of them, made by clone()")
+    return layouts.from_tensors(arrays, kind)
+
+
+def _checked(content):
+    """Return a file of ``torch.save`` to read, in which nothing takes more memory than it takes in the file.
+
+    PyTorch unpacks what is compressed, whatever it becomes, and calls what a pickle names, with the sizes that it says.
+
+    Raises:
+        InputError: If something does.
+    """
+    if not content.startswith(b"PK"):
+        file = io.BytesIO(content)
+        for _ in range(_OLD_PICKLES):
+            _check_pickle(file)
+        file.seek(0)
+        return file
+    # Written anew, for another program may find other files in the same archive
+    made = io.BytesIO()
+    with bounded.opened_zip(io.BytesIO(content), len(content)) as archive, zipfile.ZipFile(made, "w") as copy:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise InputError("parts of the file are compressed, and torch.save compresses nothing: save it again")
+        if sum(member.file_size for member in members) > len(content):
+            raise InputError("the parts of the file have more bytes than the file: it is damaged")
+        for member in members:
+            part = bounded.unpack(archive, member, len(content))
+            if member.filename.rpartition("/")[2] == "data.pkl":
+                _check_pickle(io.BytesIO(part))
+            copy.writestr(member.filename, part)
+    made.seek(0)
+    return made
+
+
+# What a pickle of tensors may call with the sizes that stand in it: what only looks at a storage. (Parameters and other
+# tensors are met by a message of their own.)
+_CALLED = re.compile(
+    r"collections OrderedDict|torch Size|torch device|torch\._utils _rebuild_(tensor(_v2)?|parameter|sparse_tensor)|"
+    r"torch\.serialization _get_layout|torch(\.storage)? \w+Storage|torch (u?int|float|bfloat|complex)\w+|torch bool"
+)
+_MOST_PICKLE = 2**24  # bytes, which is more than 50,000 tensors
+_OLD_PICKLES = 5  # with which a file of before PyTorch 1.6 begins; after them come the numbers
+
+
+def _check_pickle(file):
+    """Check what the pickle at a place in a file calls, before it does, and leave the file after it.
+
+    Raises:
+        InputError: If it is damaged, or calls something that could take memory.
+    """
+    try:
+        for opcode, argument, position in pickletools.genops(file):
+            if position > _MOST_PICKLE:
+                raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
+            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(argument):
+                raise InputError(
+                    f"PyTorch finds no plain tensors in the file, but {argument.replace(' ', '.')}: save "
+                    "net.state_dict() with torch.save"
+                )
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds, for what is no pickle
+        raise InputError(
+            f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
+            "save net.state_dict() with torch.save, and copy the file completely"
+        ) from None
 
 
 def _array(name, tensor, size):
