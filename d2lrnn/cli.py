@@ -421,6 +421,7 @@ def _trained(args: argparse.Namespace, backend: str, settings: Settings) -> dict
             backend,
             settings,
             out=out,
+            numbered=args.out is None,
             checkpoint_every=args.checkpoint_every,
             quiet=args.json,
             callback=None if args.json else TextCurve(max(1, settings.epochs // 10)),
