@@ -284,15 +284,24 @@ def parse_tensors(content: bytes, name: str) -> Weights:
         raise InputError(f"{name} is no safetensors file that can be read here: {error}") from None
 
 
-def _dump_history(history: History) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+def _dump_history(history: History, known: tuple[History, bytes] | None = None) -> bytes:
+    """Return a history as the content of its file.
+
+    Args:
+        history: The history.
+        known: An earlier one, and what was made of it. If the history goes on from there, so does its content: a long
+            training that is kept in every epoch would else spend its time on those before.
+    """
+    done, content = 0, (",".join(_COLUMNS) + "\n").encode()
+    if known is not None and history.begins_with(known[0]):
+        done, content = len(known[0]), known[1]
     valid: Sequence[float | None] = history.valid_perplexity or [None] * len(history)
     columns = (history.epoch, history.perplexity, valid, history.tokens_per_second, history.gradient_norm)
-    for row in zip(*columns, strict=True):
-        writer.writerow(["" if value is None else repr(value) for value in row])  # repr gives every digit back
-    return text.getvalue().encode()
+    return content + "".join(map(_dump_row, zip(*(column[done:] for column in columns), strict=True))).encode()
+
+
+def _dump_row(row: Sequence[float | None]) -> str:
+    return ",".join("" if value is None else repr(value) for value in row) + "\n"  # repr gives every digit back
 
 
 def _parse_history(content: bytes, name: str) -> History:
@@ -359,6 +368,7 @@ class RunFolder:
     state: State | None
     _lock: filelock.BaseFileLock | None = field(default=None, repr=False)
     _place: list[tuple[int, int]] = field(default_factory=list, repr=False)  # what was locked: folder and file
+    _history: tuple[History, bytes] | None = field(default=None, repr=False)  # the last one, and its file's content
     _written: tuple[Any, ...] = field(default=(), repr=False)  # the hashes that config.json may have, once it is there
 
     # Reading
@@ -453,9 +463,10 @@ class RunFolder:
             why = "diverged in its first epoch" if diverged else "ended before its first checkpoint"
             option = " --lr RATE', with a smaller learning rate" if diverged else "'"
             if self.status == "failed":
+                reason = self.config.get("error", "nobody knows why")
                 raise InputError(
-                    f"the run in {str(self.path)!r} has no weights: it failed before its first checkpoint "
-                    f"({self.config.get('error', 'nobody knows why')}); train anew, with --out {shlex.quote(str(self.path))} if you like"
+                    f"the run in {str(self.path)!r} has no weights, for it failed before its first checkpoint "
+                    f"({reason}): train anew, with '--out {shlex.quote(str(self.path))}' if you like"
                 )
             raise InputError(
                 f"the run in {str(self.path)!r} has no weights yet: it {why}; "
@@ -683,7 +694,8 @@ class RunFolder:
         """Return the content of the files that a state is in."""
         kind = self.settings.model
         parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: _dump_state(state)}
-        parts[HISTORY] = _dump_history(state.history)
+        parts[HISTORY] = _dump_history(state.history, self._history)
+        self._history = (state.history.copy(), parts[HISTORY])
         if state.best is not None:
             parts[BEST] = dump_tensors(state.best, kind)
         if state.samples:

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, NoReturn, TextIO
@@ -506,14 +506,23 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _reproduce(args: argparse.Namespace) -> int:
     names = args.backends or list(backends.FRAMEWORKS)
+
+    def tell(document: dict[str, Any]) -> None:
+        if args.json:
+            _print_json(document)
+        else:
+            print(reproduce.table(document), flush=True)
+
     with _terminated_like_interrupted():
         document = reproduce.reproduce(
-            names, quick=args.quick, out=args.out, results=args.results, on_event=_tell_of_trainings
+            names,
+            quick=args.quick,
+            out=args.out,
+            results=args.results,
+            on_event=_tell_of_trainings,
+            on_document=tell,
         )
-    if args.json:
-        _print_json(document)
-    else:
-        print(reproduce.table(document))
+    if not args.json:
         print(f"\nwritten to {document['results']}")
     return 0
 
@@ -529,10 +538,16 @@ def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
 def _show(args: argparse.Namespace) -> int:
     compare.check_picture(args.png)
     rows = show.show(args.run_folders)
-    show.draw(rows, args.png)
+    _each(lambda: _print_runs(rows, args), lambda: show.draw(rows, args.png))
+    if not args.json:
+        Console().print(f"curves: {args.png}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _print_runs(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
     if args.json:
         _print_json({"runs": rows, "png": args.png})
-        return 0
+        return
     table = _table("run", "backend", "model", "corpus", "epochs", "status", "perplexity", "held out", "tokens/s")
     for row in rows:
         settings = row["settings"]
@@ -561,8 +576,25 @@ def _show(args: argparse.Namespace) -> int:
     for row in rows:
         if row["error"] is not None:
             console.print(f"{row['out']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"curves: {args.png}", highlight=False, markup=False)
-    return 0
+
+
+def _each(*steps: Callable[[], None]) -> None:
+    """Do each of several steps, those after one that fails too, and raise then what the first one that failed raised.
+
+    What took hours is printed and written wherever it can be.
+    """
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+            sys.stdout.flush()  # what cannot be printed is known now
+        except Exception as error:
+            errors.append(error)
+    for other in errors[1:]:
+        said = _explain(other) if isinstance(other, OSError) and not isinstance(other, D2LRNNError) else str(other)
+        print(f"d2lrnn: error: {said}", file=sys.stderr)
+    if errors:
+        raise errors[0]
 
 
 def _table(*headings: str) -> Table:
@@ -585,15 +617,16 @@ def _compare(args: argparse.Namespace) -> int:
     with _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
-    if done:
-        compare.draw(document, args.png)
-        document["png"] = args.png
-    report.write(document, args.html)
-    document["html"] = args.html
-    if args.json:
-        _print_json(document)
-    else:
-        _print_comparison(document)
+    draw = [lambda: compare.draw(document, args.png)] if done else []
+    files = {"report": args.html, **({"curves": args.png} if done else {})}
+    document |= {"html": args.html, **({"png": args.png} if done else {})}
+    tell = _print_json if args.json else _print_comparison
+    _each(lambda: tell(document), *draw, lambda: report.write(document, args.html))
+    if not args.json:
+        lines = "\n".join(f"{name}: {file}" for name, file in files.items())
+        Console().print(lines, highlight=False, markup=False, soft_wrap=True)
+    if document["interrupted"]:
+        raise KeyboardInterrupt
     absent = [name for name in names if backends.problem(name) is not None]
     if not done:
         print("d2lrnn: error: no backend could run; see the reasons above", file=sys.stderr)
@@ -684,8 +717,6 @@ def _print_comparison(document: dict[str, Any]) -> None:
     numbers = {row["backend"]: row["settings"]["threads"] for row in document["backends"] if row["problem"] is None}
     if numbers:
         console.print(f"threads: {say(numbers)}", highlight=False, markup=False)
-    files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
-    console.print("\n".join(f"{name}: {file}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
         f"{settings['model']} ran {RUNS[settings['model']]}. "
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"

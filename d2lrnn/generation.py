@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.text import Preparation, Vocab
+from d2lrnn.data.text import Preparation, Vocab, normal_form
 from d2lrnn.errors import D2LRNNWarning, InputError, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
@@ -84,7 +83,7 @@ def read_prefix(prefix: str | Sequence[Any], vocab: Any) -> tuple[list[Any], Cal
     tokens = preparation.prepare(prefix)
     if preparation.clean == "none" and (known := getattr(vocab, "token_to_idx", None)) is not None:
         # A text that is not cleaned has the normal form that it has: of the spellings of the prefix, take the known one
-        forms = [prefix, *(unicodedata.normalize(form, prefix) for form in ("NFC", "NFD"))]
+        forms = [prefix, *(normal_form(form, prefix) for form in ("NFC", "NFD"))]
         tokens = min(map(preparation.prepare, forms), key=lambda read: sum(token not in known for token in read))
     return tokens, preparation.join
 

@@ -509,6 +509,7 @@ class _Kept:
     weights: Any
     random_state: dict[str, Any]
     best: Any
+    best_epoch: int | None
     samples: str
 
 
@@ -540,7 +541,9 @@ class _Recorder:
         self.kept: _Kept | None = None
         self.best_weights = None if state is None else state.best
         if state is not None:
-            self.kept = _Kept(len(state.history), state.weights, state.random_state, state.best, state.samples)
+            self.kept = _Kept(
+                len(state.history), state.weights, state.random_state, state.best, self.best, state.samples
+            )
         self.stopped_early = False
         self.seconds_before: float = folder.config.get("seconds", 0.0) if folder is not None else 0.0
         self.begin = self.curve_drawn = time.perf_counter()
@@ -587,7 +590,7 @@ class _Recorder:
         if number % every == 0 or number == self.settings.epochs:
             lines = [f"epoch {number}, perplexity {format_perplexity(self.history.perplexity[-1])}"]
             samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
-        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, samples)
+        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, self.best, samples)
 
     def _state(self) -> State | None:
         """Return the state of the last whole epoch, or None before the first one."""
@@ -610,7 +613,8 @@ class _Recorder:
         if (state := self._state()) is None:
             self.folder.mark(status, error)
         else:
-            best = best_epoch(state.history)
+            assert self.kept is not None  # of which the state is made
+            best = self.kept.best_epoch
             self.folder.save(state, status, error, best_epoch=best, seconds=round(self.seconds, 3))
 
     def _draw(self) -> None:
