@@ -355,7 +355,7 @@ def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
     job = {"task": "keep", "backend": run.backend, "settings": run.wanted(), "out": str(run.path)}
     answer = ask(job, _follower(run, on_event))
     if answer["event"] == "result":
-        if (where := answer["out"]) != str(run.path):
+        if (where := answer.get("out", str(run.path))) != str(run.path):
             return f"its folder was removed or replaced while it trained, and it is kept in {where!r}: move that back"
         return None
     kept = _kept(run)
