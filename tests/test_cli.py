@@ -829,7 +829,8 @@ def test_what_is_finished_is_kept_whatever_becomes_of_the_other_processes(monkey
         compare.compare(["numpy"], replace(settings, threads=1))
 
 
-def test_an_interrupted_comparison_prints_what_was_finished(run, finished):
+def test_an_interrupted_comparison_prints_what_was_finished(run, finished, monkeypatch):
+    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: None)
     finished["interrupted"] = True
     code, out, err = run("compare", *STORY, "--json")
     assert (code, err) == (130, "d2lrnn: interrupted\n")

@@ -254,8 +254,7 @@ def test_a_link_to_nowhere_is_somebodys_file_too(tmp_path):
     with pytest.raises(InputError, match="is there already: name another file, or replace it with --force"):
         convert(make_run(tmp_path / "run", backend="numpy"), link)
     assert link.is_symlink()
-    with pytest.warns(D2LRNNWarning, match="rounded"):
-        convert(tmp_path / "run", link, force=True)
+    convert(tmp_path / "run", link, force=True)
     assert link.is_file()
     (tmp_path / "folder").symlink_to("nowhere")
     with pytest.raises(InputError, match="it is a link to what is not there"):
