@@ -409,15 +409,3 @@ def test_python_never_sees_a_long_row_of_marks_that_is_out_of_order(monkeypatch)
     assert clean_text(text) == original("NFC", text)
     assert sum(exchanges) == 0
     assert len(exchanges) <= 10  # and not one for each mark
-
-
-@pytest.mark.parametrize("options", [{}, {"keep_punctuation": True}, {"keep_case": True}])
-def test_the_books_cleaning_takes_an_accent_apart_from_its_letter_for_one_on_it(options):
-    text = "Le café, à Ålesund; q\u0301 and <\u0338"
-    apart = unicodedata.normalize("NFD", text)
-    assert apart != text
-    preparation = Preparation(clean="book", **options)
-    for prepared in (preparation.tokens_of, preparation.clean_piece):
-        assert prepared(apart) == prepared(unicodedata.normalize("NFC", text))
-    assert clean_lines(["cafe\u0301s"]) == ["caf s"]
-    assert clean_lines(["\u212a"]) == [""]  # what is no accent stays what the book makes of it

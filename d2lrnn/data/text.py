@@ -20,7 +20,7 @@ UNKNOWN = "<unk>"
 CLEANINGS = ("letters", "book", "none")
 TOKENS = ("char", "word")
 _LINE_BREAK = "\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"  # where str.splitlines parts lines
-_WITH_ACCENT = re.compile("[!-~][\u0300-\u036f]+")
+_WITH_ACCENT = re.compile("[!-~][\\u0300-\\u036f]+")
 _LONG_ROW = 16  # of marks, which are put into their order by sorting; no letter of a language has so many
 _WORD_JOINERS = "\u200c\u200d"  # invisible, and part of the spelling in Persian and in Indic scripts
 
@@ -43,13 +43,13 @@ def _spaced_lines(lines: Iterable[str], keep_punctuation: bool, keep_case: bool)
     """Clean as the book does, but leave a space at an end of a line where one is due."""
     # With punctuation, everything from '!' to '~': the visible part of ASCII.
     other = re.compile("[^!-~]+" if keep_punctuation else "[^A-Za-z]+")
-    spaced = (other.sub(" ", _without_accents_apart(line)) for line in lines)
+    spaced = (other.sub(" ", line) for line in lines)
     return list(spaced) if keep_case else [line.lower() for line in spaced]
 
 
-def _without_accents_apart(line: str) -> str:
-    """Put an accent that stands behind its letter, as e and ´ may, onto it: they are one letter, and no ASCII one."""
-    return line if line.isascii() else _WITH_ACCENT.sub(lambda found: normal_form("NFC", found[0]), line)
+def with_accents_on(text: str) -> str:
+    """Put each accent that stands behind an ASCII letter onto it, and change nothing else in a text."""
+    return text if text.isascii() else _WITH_ACCENT.sub(lambda found: normal_form("NFC", found[0]), text)
 
 
 def normal_form(form: Literal["NFC", "NFD"], text: str) -> str:
