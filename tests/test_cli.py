@@ -156,7 +156,13 @@ def test_a_prefix_with_a_hyphen_is_taken_as_the_advice_says():
 @pytest.mark.parametrize("option", ["--backends", "--backend"])
 def test_several_backends_are_reproduced(run, monkeypatch, option):
     asked = []
-    monkeypatch.setattr(reproduce, "reproduce", lambda names, **options: asked.extend(names) or {})
+
+    def reproduced(names, on_document, **options):
+        asked.extend(names)
+        on_document({})
+        return {}
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
     assert run("reproduce", option, "mxnet,torch", "--json")[:2] == (0, "{}\n")
     assert asked == ["mxnet", "torch"]
     assert "--backend " not in run("reproduce", "--help")[1]
