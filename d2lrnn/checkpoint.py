@@ -25,12 +25,14 @@ import csv
 import errno
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
 import shlex
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +48,7 @@ from d2lrnn.canonical import Weights
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
-from d2lrnn.errors import D2LRNNError, InputError, InputFileError, StorageError
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError
 from d2lrnn.monitor import History
 from d2lrnn.settings import LIMITS, MOST_VOCAB, Settings
 
@@ -84,7 +86,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise InputError(
                 f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}; make it, or name another one"
             )
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # Not its whole name, which with more behind it may be longer than the disk takes
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         temporary = Path(name)
         try:
             with open(handle, "wb") as file:  # noqa: PTH123 (a descriptor)
@@ -117,10 +120,37 @@ def make_folder(path: Path, what: str, advice: str) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            reason = error.strerror
-            if path.is_symlink() and not path.exists():
-                reason = f"it is a link to {str(path.readlink())!r}, which is not there"
+            reason = "it is a link to what is not there" if _dangles(path) else error.strerror
             raise InputError(f"{what}: {reason}; {advice}") from None
+
+
+def make_new_folder(path: Path, what: str, advice: str, begin: int = 1) -> Path:
+    """Make a folder that was not there, and return it: the named one, or one with the next number behind its name.
+
+    Of several processes that ask at once each gets a folder of its own.
+
+    Args:
+        path: The folder; those above it are made too.
+        what: How an error begins that says that it could not be made.
+        advice: What to do then.
+        begin: The number to begin with; 1 is the name without a number.
+
+    Raises:
+        InputError: If there is a file in the place of a folder above it.
+        StorageError: If the disk does not take it.
+    """
+    make_folder(path.parent, what, advice)
+    for number in itertools.count(begin):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with _explained(what, advice), contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there are more numbers than folders")
+
+
+def _dangles(path: Path) -> bool:
+    """Tell whether a path, or one above it, is a link to what is not there."""
+    return any(part.is_symlink() and not part.exists() for part in (path, *path.parents))
 
 
 def _umask() -> int:
@@ -279,15 +309,24 @@ def parse_tensors(content: bytes, name: str) -> Weights:
         raise InputError(f"{name} is no safetensors file that can be read here: {error}") from None
 
 
-def _dump_history(history: History) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+def _dump_history(history: History, known: tuple[History, bytes] | None = None) -> bytes:
+    """Return a history as the content of its file.
+
+    Args:
+        history: The history.
+        known: An earlier one, and what was made of it. If the history goes on from there, so does its content: a long
+            training that is kept in every epoch would else spend its time on those before.
+    """
+    done, content = 0, (",".join(_COLUMNS) + "\n").encode()
+    if known is not None and history.begins_with(known[0]):
+        done, content = len(known[0]), known[1]
     valid: Sequence[float | None] = history.valid_perplexity or [None] * len(history)
     columns = (history.epoch, history.perplexity, valid, history.tokens_per_second, history.gradient_norm)
-    for row in zip(*columns, strict=True):
-        writer.writerow(["" if value is None else repr(value) for value in row])  # repr gives every digit back
-    return text.getvalue().encode()
+    return content + "".join(map(_dump_row, zip(*(column[done:] for column in columns), strict=True))).encode()
+
+
+def _dump_row(row: Sequence[float | None]) -> str:
+    return ",".join("" if value is None else repr(value) for value in row) + "\n"  # repr gives every digit back
 
 
 def _parse_history(content: bytes, name: str) -> History:
@@ -353,6 +392,9 @@ class RunFolder:
     vocab: Vocab
     state: State | None
     _lock: filelock.BaseFileLock | None = field(default=None, repr=False)
+    _place: list[tuple[int, int]] = field(default_factory=list, repr=False)  # what was locked: folder and file
+    _history: tuple[History, bytes] | None = field(default=None, repr=False)  # the last one, and its file's content
+    _written: tuple[Any, ...] = field(default=(), repr=False)  # the hashes that config.json may have, once it is there
 
     # Reading
 
@@ -446,6 +488,12 @@ class RunFolder:
             diverged = self.status == "diverged"
             why = "diverged in its first epoch" if diverged else "ended before its first checkpoint"
             option = " --lr RATE', with a smaller learning rate" if diverged else "'"
+            if self.status == "failed":
+                reason = self.config.get("error", "nobody knows why")
+                raise InputError(
+                    f"the run in {str(self.path)!r} has no weights, for it failed before its first checkpoint "
+                    f"({reason}): train anew, with '--out {shlex.quote(str(self.path))}' if you like"
+                )
             raise InputError(
                 f"the run in {str(self.path)!r} has no weights yet: it {why}; "
                 f"go on with 'd2lrnn resume {shlex.quote(str(self.path))}{option}"
@@ -492,7 +540,7 @@ class RunFolder:
         self.lock()
         try:
             now = self if _read_config(self.path) == self.config else type(self).open(self.path)
-            now._lock = self._lock
+            now._lock, now._place, now._written = self._lock, self._place, (now.config.get("sha256"),)
             now.finish()
         except BaseException:
             self.close()
@@ -500,14 +548,20 @@ class RunFolder:
         return now
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any], settings: Settings, vocab: Vocab) -> RunFolder:
+    def create(
+        cls, path: str | Path, config: Mapping[str, Any], settings: Settings, vocab: Vocab, *, numbered: bool = False
+    ) -> RunFolder:
         """Make a run folder, with no state yet, and lock it until :meth:`close`.
 
+        A run that has no weights yet, because it failed or was killed before its first checkpoint, has nothing to lose:
+        the new one takes its folder over.
+
         Args:
-            path: Where; the folder must be empty, or not be there.
+            path: Where; the folder must be empty, have such a run in it, or not be there.
             config: What to record beside the settings: the backend, versions, the corpus.
             settings: The settings of the run.
             vocab: Its vocabulary.
+            numbered: Make a folder that was not there, with a number behind its name if the name is taken.
 
         Raises:
             InputError: If the folder holds something already, or is in use by another process.
@@ -515,21 +569,16 @@ class RunFolder:
         """
         path = Path(path)
         what, advice = f"cannot make the run folder {str(path)!r}", "name another one with --out"
-        make_folder(path, what, advice)
-        with _explained(what, advice):
-            found = sorted(entry.name for entry in path.iterdir())
-        if CONFIG in found:
-            raise InputError(
-                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {shlex.quote(str(path))}', "
-                "or name another folder"
-            )
-        if foreign := [name for name in found if name != LOCK and not name.endswith(NEXT)]:
-            raise InputError(
-                f"the folder {str(path)!r} is not empty (there is {foreign[0]!r} in it): name another one with --out"
-            )
+        made = numbered or not os.path.lexists(path)
+        if numbered:
+            path = make_new_folder(path, what, advice)
+        else:
+            make_folder(path, what, advice)
+        cls._check_free(path, what, advice)  # before the lock makes a file in a folder that is somebody else's
         folder = cls(path, {}, settings, vocab, None)
         folder.lock()
         try:
+            cls._check_free(path, what, advice)  # another process may have been before this one
             folder.config = {
                 "format": FORMAT,
                 **config,
@@ -540,18 +589,51 @@ class RunFolder:
                 "files": {},
             }
             folder._commit({VOCAB: _dump_vocab(vocab)})
+        except InputError:
+            folder.close()
+            raise
         except BaseException:
+            if made:
+                folder.discard()
             folder.close()
             raise
         return folder
 
+    @classmethod
+    def _check_free(cls, path: Path, what: str, advice: str) -> None:
+        """Check that there is nothing in a folder but, perhaps, a run that has no weights yet."""
+        with _explained(what, advice):
+            found = sorted(entry.name for entry in path.iterdir())
+        if CONFIG in found and not cls._has_nothing_to_lose(path):
+            raise InputError(
+                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {shlex.quote(str(path))}', "
+                "or name another folder"
+            )
+        own = (LOCK, CONFIG, VOCAB, CURVE) if CONFIG in found else (LOCK,)
+        if foreign := [name for name in found if name not in own and not name.endswith(NEXT)]:
+            raise InputError(
+                f"the folder {str(path)!r} is not empty (there is {foreign[0]!r} in it): name another one with --out"
+            )
+
     @staticmethod
-    def discard(path: str | Path) -> None:
+    def _has_nothing_to_lose(path: Path) -> bool:
+        try:
+            return set(_read_config(path)["files"]) == {VOCAB}
+        except InputError:  # damaged, or written by a newer version: whose it is cannot be told
+            return False
+
+    def discard(self) -> None:
         """Remove what :meth:`create` has made of a folder, in which nothing was trained, and the folder with it."""
-        for name in (CONFIG, VOCAB, LOCK):
-            Path(path, name).unlink(missing_ok=True)
+        if os.name == "nt":  # where what is open cannot be removed
+            self.close()
+        elif not self._is_held():
+            return
         with contextlib.suppress(OSError):  # whoever put something else into it keeps it
-            Path(path).rmdir()
+            for left in self.path.glob(f"*{NEXT}"):
+                left.unlink()
+            for name in (CONFIG, VOCAB, LOCK):
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
 
     def lock(self) -> None:
         """Keep other processes from writing into the folder, until :meth:`close` or the end of this process.
@@ -571,7 +653,40 @@ class RunFolder:
                 ) from None
             except NotImplementedError:
                 raise InputError(f"the disk of {str(self.path)!r} cannot lock files: use another one") from None
-        self._lock = lock
+            self._lock = lock
+            self._place = self._identity()
+
+    def _identity(self) -> list[tuple[int, int]]:
+        """Return by which numbers the system knows the folder at the path, and the lock in it."""
+        found = (os.stat(path) for path in (self.path, self.path / LOCK))  # noqa: PTH116 (one call for both)
+        return [(entry.st_dev, entry.st_ino) for entry in found]
+
+    def _is_held(self) -> bool:
+        """Tell whether what is at the path is still the folder that was locked, with the run that was written into it.
+
+        A lock is on a file, whatever its name. If somebody removes the folder and makes a new one of the same name, the
+        old lock keeps nobody out of it. (Some disks have no numbers for files: there they are all 0, and the hash of
+        the configuration alone tells.)
+        """
+        if self._lock is None:
+            return False
+        with _explained(f"cannot read {str(self.path)!r}", "check who owns it"):
+            try:
+                same = self._identity() == self._place
+                content = (
+                    bounded.read_file(self.path / CONFIG, MOST_CONFIG, "a configuration has at most")
+                    if same and self._written
+                    else b""
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        if not same or not self._written:
+            return same
+        try:
+            config = json.loads(content)
+        except (ValueError, RecursionError):
+            return True  # damaged, which reading it will say
+        return not isinstance(config, dict) or "sha256" not in config or config["sha256"] in self._written
 
     def close(self) -> None:
         """Let other processes write into the folder again."""
@@ -598,22 +713,27 @@ class RunFolder:
             StorageError: If it cannot be written; the folder then holds the state before it.
             InputError: If the folder was damaged meanwhile.
         """
+        config = {**self._with_status(status, error), **changes, "epoch": len(state.history)}
+        config["settings"] = self.settings.to_dict()
+        before, self.config = self.config, config
+        state_before, self.state = self.state, state
+        try:
+            self._commit(self._parts(state))
+        except BaseException:
+            self.config, self.state = before, state_before
+            raise
+
+    def _parts(self, state: State) -> dict[str, bytes]:
+        """Return the content of the files that a state is in."""
         kind = self.settings.model
         parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: _dump_state(state)}
-        parts[HISTORY] = _dump_history(state.history)
+        parts[HISTORY] = _dump_history(state.history, self._history)
+        self._history = (state.history.copy(), parts[HISTORY])
         if state.best is not None:
             parts[BEST] = dump_tensors(state.best, kind)
         if state.samples:
             parts[SAMPLES] = state.samples.encode()[-MOST_SAMPLES:]
-        config = {**self._with_status(status, error), **changes, "epoch": len(state.history)}
-        config["settings"] = self.settings.to_dict()
-        before, self.config = self.config, config
-        try:
-            self._commit(parts)
-        except BaseException:
-            self.config = before
-            raise
-        self.state = state
+        return parts
 
     def mark(self, status: str, error: str | None = None) -> None:
         """Commit another status, and the words of the error that led to it, and nothing else.
@@ -629,7 +749,46 @@ class RunFolder:
         config = {name: value for name, value in self.config.items() if name != "error"}
         return {**config, "status": status, **({} if error is None else {"error": error})}
 
+    def draw(self, picture: bytes) -> None:
+        """Write the picture of the run's curve, which is no part of its state.
+
+        Raises:
+            StorageError: If it cannot be written.
+            InputError: If the folder is not there any more.
+        """
+        if self._is_held():
+            write_atomically(self.path / CURVE, picture)
+
+    def _move(self) -> None:
+        """Take another folder, with a number behind the name, because this one was removed, moved or replaced.
+
+        What is at the old path is somebody else's now.
+        """
+        gone, self.path = self.path, make_new_folder(
+            self.path, f"the run folder {str(self.path)!r} is gone, and no other one can be made beside it",
+            "make the folder above it anew, or check who owns it", begin=2,
+        )  # fmt: skip
+        self.close()
+        self.lock()
+        self._written = ()
+        warnings.warn(
+            f"the folder {str(gone)!r} was removed, moved or replaced while this run was at work in it: the run is "
+            f"kept in {str(self.path)!r} from here on",
+            D2LRNNWarning,
+            stacklevel=2,
+        )
+
     def _commit(self, parts: Mapping[str, bytes]) -> None:
+        while not self._try_commit(parts):
+            self._move()
+            # All of the run, and not only what has changed
+            state = {} if self.state is None else self._parts(self.state)
+            parts = {VOCAB: _dump_vocab(self.vocab), **state, **parts}
+
+    def _try_commit(self, parts: Mapping[str, bytes]) -> bool:
+        """Commit, unless the folder is not the one that was locked any more; return whether it was."""
+        if not self._is_held():
+            return False
         before = self.finish()
         files = dict(before)
         for name, content in parts.items():
@@ -645,15 +804,22 @@ class RunFolder:
                     _write_flushed(self.path / (name + NEXT), parts[name])
                 _write_flushed(self.path / (CONFIG + NEXT), content)
                 _flush_folder(self.path)
+                if not self._is_held():  # it took a while to write all that
+                    return False
+                # Both may be there until it is done, after Ctrl-C too
+                self._written = (*self._written, config["sha256"])
                 os.replace(self.path / (CONFIG + NEXT), self.path / CONFIG)  # noqa: PTH105 (this is the commit)
-            except OSError:
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and not self._is_held():
+                    return False
                 # A full disk. (After Ctrl-C nobody knows whether the commit came to pass: the files must stay.)
                 for name in [*changed, CONFIG]:
                     with contextlib.suppress(OSError):
                         (self.path / (name + NEXT)).unlink()
                 raise
-        self.config = config
+        self.config, self._written = config, (config["sha256"],)
         self.finish()
+        return True
 
     def finish(self) -> dict[str, Any]:
         """Move the files of the last commit to their names, and remove those of one that did not come to pass.

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, NoReturn, TextIO
@@ -445,6 +445,7 @@ def _trained(args: argparse.Namespace, backend: str, settings: Settings) -> dict
             backend,
             settings,
             out=out,
+            numbered=args.out is None,
             checkpoint_every=args.checkpoint_every,
             quiet=args.json,
             callback=None if args.json else TextCurve(max(1, settings.epochs // 10)),
@@ -540,14 +541,23 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _reproduce(args: argparse.Namespace) -> int:
     names = args.backends or list(backends.FRAMEWORKS)
+
+    def tell(document: dict[str, Any]) -> None:
+        if args.json:
+            _print_json(document)
+        else:
+            print(reproduce.table(document), flush=True)
+
     with _terminated_like_interrupted():
         document = reproduce.reproduce(
-            names, quick=args.quick, out=args.out, results=args.results, on_event=_tell_of_trainings
+            names,
+            quick=args.quick,
+            out=args.out,
+            results=args.results,
+            on_event=_tell_of_trainings,
+            on_document=tell,
         )
-    if args.json:
-        _print_json(document)
-    else:
-        print(reproduce.table(document))
+    if not args.json:
         print(f"\nwritten to {one_line(document['results'])}")
     rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
     done = [row for row in rows if row["status"] in reproduce.FINAL]
@@ -570,10 +580,19 @@ def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
 def _show(args: argparse.Namespace) -> int:
     compare.check_picture(args.png)
     rows = show.show(args.run_folders)
-    show.draw(rows, args.png)
+    _each(lambda: _print_runs(rows, args), lambda: show.draw(rows, args.png))
+    if not args.json:
+        named, part = len(show.by_name(rows)), ""
+        if named < len(rows):
+            part = f" ({named} of {len(rows)} runs by name, those with the lowest perplexities; the others in grey)"
+        make_console().print(f"curves: {one_line(args.png)}{part}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _print_runs(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
     if args.json:
         _print_json({"runs": rows, "png": args.png})
-        return 0
+        return
     table = _table("run", "backend", "model", "corpus", "epochs", "status", "perplexity", "held out", "tokens/s")
     for row in rows:
         settings = row["settings"]
@@ -603,11 +622,39 @@ def _show(args: argparse.Namespace) -> int:
         if row["error"] is not None:
             problem = f"{one_line(row['out'])}: {one_line(row['error'])}"
             console.print(problem, highlight=False, markup=False, soft_wrap=True)
-    named, part = len(show.by_name(rows)), ""
-    if named < len(rows):
-        part = f" ({named} of {len(rows)} runs by name, those with the lowest perplexities; the others in grey)"
-    console.print(f"curves: {one_line(args.png)}{part}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+
+
+def _tell_of(error: Exception) -> int:
+    """Tell of an error in one line, and return the exit code."""
+    if isinstance(error, D2LRNNError):
+        said = str(error)
+    elif isinstance(error, MemoryError):
+        there = memory.available()
+        said = f"there is no memory left{'' if there is None else f' of {memory.say(there)}'}: {memory.SMALLER}"
+    elif isinstance(error, OSError):
+        said = _explain(error)
+    else:
+        return last_door.unexpected(error)
+    last_door.tell(f"d2lrnn: error: {said}")
+    return 2
+
+
+def _each(*steps: Callable[[], None]) -> None:
+    """Do each of several steps, those after one that fails too, and raise then what the first one that failed raised.
+
+    What took hours is printed and written wherever it can be.
+    """
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+            sys.stdout.flush()  # what cannot be printed is known now
+        except Exception as error:
+            errors.append(error)
+    for other in errors[1:]:
+        _tell_of(other)
+    if errors:
+        raise errors[0]
 
 
 def _table(*headings: str) -> Table:
@@ -630,15 +677,16 @@ def _compare(args: argparse.Namespace) -> int:
     with _terminated_like_interrupted(), _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
-    if done:
-        compare.draw(document, args.png)
-        document["png"] = args.png
-    report.write(document, args.html)
-    document["html"] = args.html
-    if args.json:
-        _print_json(document)
-    else:
-        _print_comparison(document)
+    draw = [lambda: compare.draw(document, args.png)] if done else []
+    files = {"report": args.html, **({"curves": args.png} if done else {})}
+    document |= {"html": args.html, **({"png": args.png} if done else {})}
+    tell = _print_json if args.json else _print_comparison
+    _each(lambda: tell(document), *draw, lambda: report.write(document, args.html))
+    if not args.json:
+        lines = "\n".join(f"{name}: {one_line(file)}" for name, file in files.items())
+        make_console().print(lines, highlight=False, markup=False, soft_wrap=True)
+    if document["interrupted"]:
+        raise KeyboardInterrupt
     absent = [name for name in names if backends.problem(name) is not None]
     if not done:
         last_door.tell("d2lrnn: error: no backend could run; see the reasons above")
@@ -796,22 +844,13 @@ def _main(argv: Sequence[str] | None) -> int:
             code = int(args.run(args))
             sys.stdout.flush()
             return code
-        except D2LRNNError as error:
-            last_door.tell(f"d2lrnn: error: {error}")
-            return 2
-        except MemoryError:
-            there = memory.available()
-            has = "" if there is None else f" of {memory.say(there)}"
-            last_door.tell(f"d2lrnn: error: there is no memory left{has}: {memory.SMALLER}")
-            return 2
         except KeyboardInterrupt as error:
             last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
             return last_door.INTERRUPTED
         except BrokenPipeError:  # whoever read our output has gone, as in 'd2lrnn backends | head -1'
             raise
-        except OSError as error:
-            last_door.tell(f"d2lrnn: error: {_explain(error)}")
-            return 2
+        except (D2LRNNError, MemoryError, OSError) as error:
+            return _tell_of(error)
 
 
 if __name__ == "__main__":

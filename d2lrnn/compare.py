@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import platform
@@ -24,9 +23,11 @@ from d2lrnn.checkpoint import write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
+from d2lrnn.pictures import add_legend, check_kind, drawing, image, new_figure
 from d2lrnn.processes import python
 from d2lrnn.run import choose_prefixes, corpus_source, load
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
+from d2lrnn.terminal import spelled
 from d2lrnn.threads import choose, usable_cpus
 
 REFERENCE_STEPS = 50
@@ -75,8 +76,15 @@ def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda
             return last
         errors.seek(0)
         said = [line.strip() for line in errors.read().splitlines() if line.strip()]
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     return {"event": "error", "message": f"its process {how}" + (f": {said[-1][:200]}" if said else "")}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # those for a system's own use have none
+        return f"signal {number}"
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -167,7 +175,8 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.run.train` returns, with
         ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
         ``step_losses``, and ``max_loss_difference``, the largest distance of these from the reference's
-        (``..._at_first``: over the first ten steps).
+        (``..._at_first``: over the first ten steps). After Ctrl-C, ``interrupted`` is true, and the rows that were
+        finished are there; if there is none, Ctrl-C ends it.
 
     Raises:
         InputError: If a backend or a setting is unknown, or the text cannot be used.
@@ -191,15 +200,23 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     on_event("reference", {"event": "start"})
     with memory.explained("the reference in NumPy, which computes in float64"):
         expected = reference_losses(settings, text, data=(train_iter, vocab)) if runnable else []
-    rows = []
+    rows: list[dict[str, Any]] = []
+    interrupted = False
     for name in names:
         row: dict[str, Any] = {
             "backend": name,
             "version": backends.version(name),
             "problem": backends.problem(name),
         }
-        if row["problem"] is None:
-            row |= _run(name, replace(settings, threads=chosen[name]), expected, on_event)
+        if row["problem"] is None and interrupted:
+            row["problem"] = "not run: the comparison was interrupted"
+        elif row["problem"] is None:
+            try:
+                row |= _run(name, replace(settings, threads=chosen[name]), expected, on_event)
+            except KeyboardInterrupt:
+                if not any(done["problem"] is None for done in rows):  # nothing would be lost
+                    raise
+                interrupted, row["problem"] = True, "interrupted"
         on_event(name, {"event": "end", **row})
         rows.append(row)
     return {
@@ -207,6 +224,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
         "reference_losses": expected,
         "environment": environment(),
         "backends": rows,
+        "interrupted": interrupted,
     }
 
 
@@ -220,7 +238,10 @@ def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Pro
 
     on_event(name, {"event": "start"})
     job = {"task": "train", "backend": name, "settings": asdict(settings), "step_losses": len(expected)}
-    answer = ask(job, follow)
+    try:
+        answer = ask(job, follow)
+    except OSError as error:  # no memory for its process, say: what the others came to is kept
+        return {"problem": f"its process could not work: {error.strerror or error}"}
     if answer.pop("event") == "error":
         return {"problem": answer["message"]}
     differences = np.abs(np.subtract(answer["step_losses"], expected))
@@ -232,13 +253,13 @@ def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Pro
     }
 
 
-def check_output(path: str | Path, what: str, endings: Sequence[str], option: str) -> None:
+def check_output(path: str | Path, what: str, endings: Sequence[str] | None, option: str) -> None:
     """Check that a file can be written, before hours go into what it shows.
 
     Args:
         path: The file.
         what: What it holds, for the message.
-        endings: Those that it may have, in small letters and without their dot.
+        endings: Those that it may have, in small letters and without their dot; None for any.
         option: The option that names another file.
 
     Raises:
@@ -246,14 +267,19 @@ def check_output(path: str | Path, what: str, endings: Sequence[str], option: st
     """
     path = Path(path)
     try:
-        if path.suffix.lower().lstrip(".") not in endings:
+        if endings is not None and path.suffix.lower().lstrip(".") not in endings:
             reason = f"its ending must be one of {', '.join(endings)}"
         elif not path.parent.is_dir():
             reason = f"there is no folder {str(path.parent)!r}"
-        elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        elif path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
             reason = "it is not writable"
+        elif not os.access(path.parent, os.W_OK):  # a file that is there is replaced, which takes more than writing it
+            reason = f"the folder {str(path.parent)!r} is not writable"
         else:
-            return
+            with contextlib.suppress(FileNotFoundError):
+                path.lstat()  # what the disk says against the name
+            with tempfile.TemporaryFile(dir=path.parent):  # and against another file
+                return
     except OSError as error:  # a name that is too long, for one
         reason = error.strerror or str(error)
     raise InputError(f"cannot write {what} to {str(path)!r}: {reason}; name another file with {option}")
@@ -263,28 +289,34 @@ def check_picture(path: str | Path) -> None:
     """Check that a picture can be written to a path, before hours go into what it shows.
 
     Raises:
-        InputError: If its folder is not there or not writable, or its ending is not one that matplotlib draws.
+        InputError: If its folder is not there or not writable, or Matplotlib cannot draw what its ending says.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     check_output(path, "the curves", sorted(FigureCanvasAgg.get_supported_filetypes()), "--png")
+    path = Path(path)
+    check_kind(path.suffix.lower().lstrip("."), f"cannot write the curves to {str(path)!r} (name another with --png)")
 
 
 def draw(document: dict[str, Any], path: str | Path) -> None:
     """Draw the perplexity curves, and the distance of each loss curve from the reference, to an image file.
 
     Raises:
-        InputError: If its folder is not there, or its ending is not one that matplotlib draws.
+        InputError: If its folder is not there, or Matplotlib cannot draw it.
         StorageError: If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    path = Path(path)
+    with drawing(f"cannot write the curves to {str(path)!r} (name another file with --png)"):
+        content = image(_figure(document), path.suffix.lower().lstrip("."))
+    write_atomically(path, content)
+
+
+def _figure(document: dict[str, Any]) -> Any:
     from matplotlib.ticker import FuncFormatter
 
     rows = [row for row in document["backends"] if row["problem"] is None]
     settings = document["settings"]
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 4.2)
     curves, differences = figure.subplots(1, 2)
     # The curves lie over each other where the backends agree: the later ones are thinner, and dashed.
     styles = ("-", "--", ":", "-.")
@@ -296,10 +328,11 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
         distance = np.abs(np.subtract(row["step_losses"], document["reference_losses"]))
         # A distance of exactly zero has no place on a logarithmic axis
         differences.plot(range(1, len(distance) + 1), np.maximum(distance, 1e-12), **look)
-    corpus = Path(settings["corpus"]).name
+    corpus = spelled(Path(settings["corpus"]).name)
     if rows and (part := part_of_text(rows[0].get("corpus", {}))):
         corpus = f"{part} of {corpus}"
-    figure.suptitle(f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}")
+    title = f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}"
+    figure.suptitle(title, parse_math=False)  # a file's name may have dollar signs in it
     curves.set(xlabel="epoch", ylabel="perplexity", yscale="log", title="training perplexity")
     for which in (curves.yaxis.set_major_formatter, curves.yaxis.set_minor_formatter):
         which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
@@ -308,10 +341,5 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
     differences.axvline(FIRST_STEPS, color="grey", linewidth=0.8)  # the table tells the largest up to here, and in all
     for axes in (curves, differences):
         axes.grid(alpha=0.3)
-        axes.legend()
-    path, content = Path(path), io.BytesIO()
-    try:
-        figure.savefig(content, dpi=150, format=path.suffix.lower().lstrip("."))
-    except ValueError as error:
-        raise InputError(f"cannot write the curves to {str(path)!r}: {error}; name another file with --png") from None
-    write_atomically(path, content.getvalue())
+        add_legend(axes)
+    return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def convert(
         backends.check_name(backend)
     if to_file and (target.parent / CONFIG).exists():
         raise InputError(f"{str(target.parent)!r} is a run folder, which holds what its run wrote: name another place")
-    if to_file and not force and target.exists():
+    if to_file and not force and os.path.lexists(target):  # a link to nowhere is somebody's too
         raise InputError(f"{str(target)!r} is there already: name another file, or replace it with --force")
     if source.is_dir():
         folder = RunFolder.open(source)

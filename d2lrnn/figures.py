@@ -13,6 +13,7 @@ import numpy as np
 from d2lrnn.data.sampling import seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError, require_positive
 from d2lrnn.helpers import as_array, use_svg_display
+from d2lrnn.pictures import add_legend
 
 BLUE, ORANGE, GREEN, GREY = "#3569b8", "#e0812c", "#1f7a4a", "#666b73"
 PALE = {BLUE: "#dce7f7", ORANGE: "#fbe6d2", GREEN: "#d9efe2", GREY: "#eceef1"}
@@ -43,8 +44,9 @@ def _box(axes: Any, x: float, y: float, text: str, color: str, width: float = 0.
     axes.add_patch(
         FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", fc=PALE[color], ec=color)
     )
-    # a token may be a dollar sign; what is a formula here begins with \\mathbf
-    axes.text(x, y, text, ha="center", va="center", fontsize=11, parse_math="mathbf" in text)
+    # a token may be a dollar sign; what is a formula here begins with \\mathbf, between two of them
+    formula = text.startswith(r"$\mathbf{") and text.endswith("$")
+    axes.text(x, y, text, ha="center", va="center", fontsize=11, parse_math=formula)
 
 
 def _arrow(
@@ -204,13 +206,15 @@ def curves(
             axes.plot(steps, held_out, "--", color=drawn.get_color(), label=f"{name}, held out")
     if best is not None:
         axes.axhline(best, color=GREY, ls=":")
-    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    axes.set(yscale="log" if log else "linear")
+    axes.set_xlabel(xlabel, parse_math=False)
+    axes.set_ylabel(ylabel, parse_math=False)
     low, high = axes.get_ylim()
     if log and high / low < 100:
         for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             which("{x:g}")  # 6, 8, 10 rather than powers of ten
     axes.grid(alpha=0.3)
-    axes.legend()
+    add_legend(axes)
     return figure
 
 
@@ -226,7 +230,9 @@ def bars(values: Mapping[str, float], xlabel: str) -> Any:
     figure, axes = _figure(5.6, 0.5 + 0.42 * len(values))
     drawn = axes.barh(list(values), list(values.values()), color=BLUE, height=0.6)
     axes.bar_label(drawn, [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values.values()], padding=4)
-    axes.set_xlabel(xlabel)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_xlabel(xlabel, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.spines[["top", "right"]].set_visible(False)
@@ -253,7 +259,7 @@ def heatmap(values: Any, xlabels: Sequence[str], ylabel: str, *, limit: float = 
     figure, axes = _figure(7.2, 2.6)
     image = axes.imshow(array, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_xticks(range(len(xlabels)), [_visible(token) for token in xlabels], fontsize=8, parse_math=False)
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel(ylabel, parse_math=False)
     axes.set_yticks([])
     figure.colorbar(image, ax=axes)
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.text import Preparation, Vocab
+from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
 from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
 
 Chooser = Callable[[npt.NDArray[Any]], int]
@@ -95,10 +94,14 @@ def read_prefix(prefix: str | Sequence[Any], vocab: Any) -> tuple[list[Any], Cal
         preparation = Preparation("word" if words else "char", clean="none")
     if not isinstance(prefix, str):
         return list(prefix), preparation.join
+    if preparation.clean == "book":
+        # Which drops a letter with an accent, and of a letter with the accent behind it drops the accent alone. A text
+        # has such letters composed, as good as always, and whoever types a prefix does not see which form it is in
+        prefix = with_accents_on(prefix)
     tokens = preparation.prepare(prefix)
     if preparation.clean == "none" and (known := getattr(vocab, "token_to_idx", None)) is not None:
         # A text that is not cleaned has the normal form that it has: of the spellings of the prefix, take the known one
-        forms = [prefix, *(unicodedata.normalize(form, prefix) for form in ("NFC", "NFD"))]
+        forms = [prefix, *(normal_form(form, prefix) for form in ("NFC", "NFD"))]
         tokens = min(map(preparation.prepare, forms), key=lambda read: sum(token not in known for token in read))
     return tokens, preparation.join
 

@@ -108,13 +108,29 @@ def set_axes(axes: Any, xlabel: Any, ylabel: Any, xlim: Any, ylim: Any, xscale: 
     """Set the labels, limits, scales and legend of matplotlib axes (book section 2.4)."""
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    _draw_as_it_is(axes.xaxis.label, axes.yaxis.label)
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
     axes.set_xlim(xlim)
     axes.set_ylim(ylim)
     if legend:
-        axes.legend(legend)
+        _draw_as_it_is(*axes.legend(legend).get_texts())
     axes.grid()
+
+
+def _draw_as_it_is(*labels: Any) -> None:
+    r"""Let a label with dollar signs be what it is, unless it is a formula, as $\theta$ in a reader's own cell is.
+
+    Matplotlib would raise an error for it, and not before the figure is drawn.
+    """
+    from matplotlib.mathtext import MathTextParser
+
+    for label in labels:
+        if label.get_text().count("$") > 1:
+            try:
+                MathTextParser("path").parse(label.get_text())
+            except ValueError:
+                label.set_parse_math(False)
 
 
 def as_array(values: Any) -> Any:

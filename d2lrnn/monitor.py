@@ -208,6 +208,10 @@ class History:
         """Return a record of its own of the first epochs."""
         return History(**{part.name: getattr(self, part.name)[:num_epochs] for part in fields(self)})
 
+    def begins_with(self, other: History) -> bool:
+        """Tell whether this record goes on from another one, whose values it has in the same places."""
+        return all(getattr(self, part.name)[: len(other)] == getattr(other, part.name) for part in fields(self))
+
     @property
     def bits_per_character(self) -> list[float]:
         """The training perplexities as bits per token."""

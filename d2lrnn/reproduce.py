@@ -22,7 +22,7 @@ from typing import Any
 
 from d2lrnn import backends
 from d2lrnn.checkpoint import CONFIG, RunFolder, are_facts, make_folder, write_atomically
-from d2lrnn.compare import ask, environment
+from d2lrnn.compare import ask, check_output, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
@@ -271,6 +271,7 @@ def reproduce(
     out: str | Path = OUT,
     results: str | Path | None = None,
     on_event: OnEvent = lambda name, event: None,
+    on_document: Callable[[dict[str, Any]], None] = lambda document: None,
 ) -> dict[str, Any]:
     """Train what the book prints perplexities of, and put ours beside them.
 
@@ -288,6 +289,7 @@ def reproduce(
         on_event: Called with the name of a training and an event: ``start`` (with its ``number`` of ``total``, and the
             ``epochs`` it has), ``epoch`` (``epoch`` and ``perplexity``; a first edition reports as often as it
             prints), and ``end`` (with a ``problem``, or None).
+        on_document: Called with what is returned before the table is written, which a disk may refuse.
 
     Returns:
         The document that :func:`collect` returns, with ``results``, the path of the file that has the table.
@@ -303,6 +305,7 @@ def reproduce(
     make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     _split(target)
+    check_output(target, "the table", None, "--results")
     problems: dict[str, str] = {}
     try:
         for number, run in enumerate(plan.runs, 1):
@@ -317,9 +320,12 @@ def reproduce(
         raise TrainingInterrupted(
             f"interrupted; what was trained is kept in {str(plan.out)!r}: the same command goes on from there"
         ) from None
-    document = _collect(plan, problems)
-    write(document, target)
-    return {**document, "results": str(target)}
+    document = {**_collect(plan, problems), "results": str(target)}
+    try:
+        on_document(document)
+    finally:  # whatever became of what it wrote to
+        write(document, target)
+    return document
 
 
 def _train(run: _Run, on_event: OnEvent) -> str | None:
@@ -333,6 +339,8 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
         )
     except (InputError, StorageError) as error:  # a full disk, for one: the others may still be trained
         return str(error)
+    except OSError as error:  # no memory for its process, say
+        return f"its process could not work: {error.strerror or error}"
 
 
 def _follower(run: _Run, on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
@@ -347,6 +355,8 @@ def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
     job = {"task": "keep", "backend": run.backend, "settings": run.wanted(), "out": str(run.path)}
     answer = ask(job, _follower(run, on_event))
     if answer["event"] == "result":
+        if (where := answer.get("out", str(run.path))) != str(run.path):
+            return f"its folder was removed or replaced while it trained, and it is kept in {where!r}: move that back"
         return None
     kept = _kept(run)
     return None if kept is not None and kept["status"] == "diverged" else str(answer["message"])

@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import shlex
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 import d2lrnn
 from d2lrnn import backends, memory
 from d2lrnn.canonical import RUNS
-from d2lrnn.checkpoint import CURVE, MOST_TEXT, RunFolder, State, best_epoch, write_atomically
+from d2lrnn.checkpoint import MOST_TEXT, RunFolder, State, best_epoch
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
@@ -120,6 +119,7 @@ def train(
     *,
     text: Text | None = None,
     out: str | Path | None = None,
+    numbered: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
     callback: Callable[[int, Epoch], None] | None = None,
@@ -131,7 +131,10 @@ def train(
         backend: One of :data:`d2lrnn.backends.BACKENDS`.
         settings: What to do.
         text: The corpus, if it has been read already.
-        out: A run folder to keep it in (:mod:`d2lrnn.checkpoint`); it must be new or empty. None keeps nothing.
+        out: A run folder to keep it in (:mod:`d2lrnn.checkpoint`); it must be new or empty, or have a run in it that
+            came to no weights, which is replaced. None keeps nothing. If the folder is removed or replaced while it
+            trains, the run is kept beside it, under the same name with a number behind it, and a warning says so.
+        numbered: Where the folder is there already, make one with a number behind its name.
         checkpoint_every: Write the state into it every so many epochs, and at the end.
         quiet: Show and print nothing.
         callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`.
@@ -165,17 +168,14 @@ def train(
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))
-    try:
-        with (
-            RunFolder.create(out, config, kept, vocab) as folder,
-            _telling_how_to_go_on(folder),
-            computing_with(backend, threads),
-        ):
-            return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
-    except BackendNotInstalledError:
-        # Only its import could show it. A folder in which nothing was trained would be in the way of another try.
-        RunFolder.discard(out)
-        raise
+    with RunFolder.create(out, config, kept, vocab, numbered=numbered) as folder:
+        try:
+            with _telling_how_to_go_on(folder), computing_with(backend, threads):
+                return _train(backend, settings, text, data, settings.epochs, folder, every, quiet, callback, ready)
+        except BackendNotInstalledError:
+            # Only its import could show it, and the same command may take another backend
+            folder.discard()
+            raise
 
 
 def _check_memory(settings: Settings, backend: str, vocab_size: int, device: str | None = None) -> None:
@@ -185,10 +185,8 @@ def _check_memory(settings: Settings, backend: str, vocab_size: int, device: str
 
 
 def default_folder(backend: str, settings: Settings) -> Path:
-    """Return ``runs/<time>-<backend>-<model>``, in the current folder, with a number behind it if that is taken."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{backend}-{settings.model}"
-    folders = (Path("runs") / (name + (f"-{number}" if number > 1 else "")) for number in range(1, sys.maxsize))
-    return next(folder for folder in folders if not folder.exists())
+    """Return ``runs/<time>-<backend>-<model>``, in the current folder; it may be taken (``numbered``)."""
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{backend}-{settings.model}"
 
 
 def resume(
@@ -289,17 +287,20 @@ def _smaller_lr(settings: Settings) -> str:
 @contextlib.contextmanager
 def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     """Say with the error that ends a training what is saved and how to go on, and keep what it was."""
-    command = f"d2lrnn resume {shlex.quote(str(folder.path))}"
+
+    def command() -> str:  # with the folder in which the run is now
+        return f"d2lrnn resume {shlex.quote(str(folder.path))}"
+
     try:
         yield
     except KeyboardInterrupt:
         raise TrainingInterrupted(
-            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with '{command}'"
+            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with '{command()}'"
         ) from None
     except DivergenceError as error:
         how = "go on from them" if folder.state is not None else "they are the first ones, so begin again"
         raise DivergenceError(
-            f"{error}: {how} with '{command} {_smaller_lr(folder.settings)}'",
+            f"{error}: {how} with '{command()} {_smaller_lr(folder.settings)}'",
             error.epoch,
             error.step,
             error.history,
@@ -523,6 +524,7 @@ class _Kept:
     weights: Any
     random_state: dict[str, Any]
     best: Any
+    best_epoch: int | None
     samples: str
 
 
@@ -554,7 +556,9 @@ class _Recorder:
         self.kept: _Kept | None = None
         self.best_weights = None if state is None else state.best
         if state is not None:
-            self.kept = _Kept(len(state.history), state.weights, state.random_state, state.best, state.samples)
+            self.kept = _Kept(
+                len(state.history), state.weights, state.random_state, state.best, self.best, state.samples
+            )
         self.stopped_early = False
         self.seconds_before: float = folder.config.get("seconds", 0.0) if folder is not None else 0.0
         self.begin = self.curve_drawn = time.perf_counter()
@@ -601,7 +605,7 @@ class _Recorder:
         if number % every == 0 or number == self.settings.epochs:
             lines = [f"epoch {number}, perplexity {format_perplexity(self.history.perplexity[-1])}"]
             samples += "\n".join([*lines, *map(self.predict, self.settings.prefixes), "", ""])
-        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, samples)
+        self.kept = _Kept(number, weights, dict(self.random_state()), self.best_weights, self.best, samples)
 
     def _state(self) -> State | None:
         """Return the state of the last whole epoch, or None before the first one."""
@@ -624,16 +628,17 @@ class _Recorder:
         if (state := self._state()) is None:
             self.folder.mark(status, error)
         else:
-            best = best_epoch(state.history)
+            assert self.kept is not None  # of which the state is made
+            best = self.kept.best_epoch
             self.folder.save(state, status, error, best_epoch=best, seconds=round(self.seconds, 3))
 
     def _draw(self) -> None:
         if self.folder is None or (state := self._state()) is None:
             return
         try:
-            write_atomically(self.folder.path / CURVE, draw_history(state.history))
-        except (StorageError, InputError) as error:
-            warnings.warn(str(error), D2LRNNWarning, stacklevel=2)
+            self.folder.draw(draw_history(state.history))
+        except Exception as error:  # of whatever kind: a picture is not worth a run
+            warnings.warn(f"the curve is not drawn: {_in_words(error)}", D2LRNNWarning, stacklevel=2)
         self.curve_drawn = time.perf_counter()
 
     def __enter__(self) -> _Recorder:

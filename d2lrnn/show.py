@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from d2lrnn.checkpoint import CONFIG, RunFolder, best_epoch, write_atomically
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
 from d2lrnn.monitor import History
+from d2lrnn.pictures import add_legend, drawing, image, new_figure
 from d2lrnn.terminal import spelled
 
 _TOLD_APART = 10  # curves: matplotlib has so many colours
@@ -92,16 +92,6 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}"
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    return figure, axes
-
-
 def _finish(figure: Any, axes: Any, kind: str) -> bytes:
     from matplotlib.ticker import FuncFormatter
 
@@ -109,11 +99,8 @@ def _finish(figure: Any, axes: Any, kind: str) -> bytes:
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="small")
-    content = io.BytesIO()
-    figure.savefig(content, dpi=150, format=kind)
-    return content.getvalue()
+    add_legend(axes, fontsize="small")
+    return image(figure, kind)
 
 
 def _drawable(values: Sequence[float]) -> list[float]:
@@ -122,14 +109,20 @@ def _drawable(values: Sequence[float]) -> list[float]:
 
 
 def draw_history(history: History) -> bytes:
-    """Draw the curves of one run and return the PNG."""
-    figure, axes = _figure(6, 3.6)
-    axes.plot(history.epoch, _drawable(history.perplexity), label="train")
-    if history.valid_perplexity:
-        axes.plot(history.epoch, _drawable(history.valid_perplexity), "--", label="held out")
-        if best := best_epoch(history):
-            axes.plot([best], _drawable([history.valid_perplexity[best - 1]]), "o", label=f"best (epoch {best})")
-    return _finish(figure, axes, "png")
+    """Draw the curves of one run and return the PNG.
+
+    Raises:
+        InputError: If Matplotlib cannot draw it.
+    """
+    with drawing("cannot draw the curve"):
+        figure = new_figure(6, 3.6)
+        axes = figure.subplots()
+        axes.plot(history.epoch, _drawable(history.perplexity), label="train")
+        if history.valid_perplexity:
+            axes.plot(history.epoch, _drawable(history.valid_perplexity), "--", label="held out")
+            if best := best_epoch(history):
+                axes.plot([best], _drawable([history.valid_perplexity[best - 1]]), "o", label=f"best (epoch {best})")
+        return _finish(figure, axes, "png")
 
 
 def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
@@ -142,18 +135,21 @@ def draw(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
         path: The file.
 
     Raises:
-        InputError: If its folder is not there.
+        InputError: If its folder is not there, or Matplotlib cannot draw it.
         StorageError: If the file cannot be written.
     """
-    figure, axes = _figure(9, 4.5)
-    named = by_name(rows)
-    for row in (others := [row for row in rows if not any(row is one for one in named)]):
-        look = {"color": "0.8", "linewidth": 0.6, "label": f"{len(others)} others" if row is others[0] else None}
-        axes.plot(row["history"]["epoch"], _drawable(row["history"]["perplexity"]), **look)
-    for row in named:
-        history, name = row["history"], _short(row["out"])
-        (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=name)
-        if valid := history["valid_perplexity"]:
-            axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{name}, held out")
     path = Path(path)
-    write_atomically(path, _finish(figure, axes, path.suffix.lower().lstrip(".")))
+    with drawing(f"cannot draw the curves to {str(path)!r}"):
+        figure = new_figure(9, 4.5)
+        axes = figure.subplots()
+        named = by_name(rows)
+        for row in (others := [row for row in rows if not any(row is one for one in named)]):
+            look = {"color": "0.8", "linewidth": 0.6, "label": f"{len(others)} others" if row is others[0] else None}
+            axes.plot(row["history"]["epoch"], _drawable(row["history"]["perplexity"]), **look)
+        for row in named:
+            history, name = row["history"], _short(row["out"])
+            (line,) = axes.plot(history["epoch"], _drawable(history["perplexity"]), label=name)
+            if valid := history["valid_perplexity"]:
+                axes.plot(history["epoch"], _drawable(valid), "--", color=line.get_color(), label=f"{name}, held out")
+        content = _finish(figure, axes, path.suffix.lower().lstrip("."))
+    write_atomically(path, content)

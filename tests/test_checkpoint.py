@@ -570,3 +570,148 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     path = make_run(tmp_path / "run", 2)
     monkeypatch.setattr(builtins, "__import__", guarded)
     RunFolder.open(path)
+
+
+# A folder that somebody removes, moves or replaces
+
+
+def remove(path):
+    shutil.rmtree(path)
+
+
+def move(path):
+    path.rename(path.with_name("elsewhere"))
+
+
+def empty(path):
+    for entry in path.iterdir():
+        entry.unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder in which a file is open")
+@pytest.mark.parametrize("take_away", [remove, move, empty])
+@pytest.mark.parametrize("replace_it", [True, False], ids=["replaced", "gone"])
+def test_a_run_whose_folder_is_taken_away_goes_on_beside_it_and_mixes_with_no_other(tmp_path, take_away, replace_it):
+    path = tmp_path / "run"
+    with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
+        folder.save(make_state(2), "unfinished")
+        take_away(path)
+        if replace_it:
+            make_run(path, 3)
+            other = content(path)
+        with pytest.warns(UserWarning, match="'.*run' was removed, moved or replaced .* the run is kept in '.*run-2'"):
+            folder.save(make_state(4), "unfinished")
+        assert folder.path == tmp_path / "run-2"
+        folder.save(make_state(5), "unfinished")  # which is said once
+        with pytest.raises(InputError, match="another process is at work in"):
+            RunFolder.reopen(tmp_path / "run-2")
+        folder.mark("complete")
+    if replace_it:
+        assert content(path) == other
+        assert RunFolder.open(path).epoch == 3
+    kept = RunFolder.open(tmp_path / "run-2")
+    assert kept.status == "complete"
+    assert_same_state(kept.state, make_state(5))
+    assert kept.vocab.idx_to_token == VOCAB.idx_to_token
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder in which a file is open")
+def test_where_files_have_no_numbers_the_configuration_tells_whose_a_folder_is(tmp_path, monkeypatch):
+    """As on some disks that Windows reads from a network."""
+    monkeypatch.setattr(RunFolder, "_identity", lambda self: [(0, 0) for path in (self.path, self.path / ".lock")
+                                                              if path.stat()])  # fmt: skip
+    path = tmp_path / "run"
+    with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
+        folder.save(make_state(2), "unfinished")
+        shutil.rmtree(path)
+        make_run(path, 3)
+        with pytest.warns(UserWarning, match="was removed, moved or replaced"):
+            folder.save(make_state(4), "unfinished")
+    assert (RunFolder.open(path).epoch, RunFolder.open(tmp_path / "run-2").epoch) == (3, 4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder in which a file is open")
+def test_a_status_alone_takes_all_of_the_run_with_it(tmp_path):
+    with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
+        folder.save(make_state(2), "unfinished")
+        shutil.rmtree(tmp_path / "run")
+        with pytest.warns(UserWarning, match="was removed, moved or replaced"):
+            folder.mark("complete")
+    assert_same_state(RunFolder.open(tmp_path / "run-2").state, make_state(2))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder in which a file is open")
+def test_a_folder_that_is_replaced_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    path, original, times = tmp_path / "run", checkpoint._flush_folder, []
+    with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
+
+        def swap(where):
+            times.append(where)
+            if len(times) == 2:  # after what was to be committed was written, and before the commit
+                shutil.rmtree(path)
+                make_run(path, 3)
+            original(where)
+
+        monkeypatch.setattr(checkpoint, "_flush_folder", swap)
+        with pytest.warns(UserWarning, match="was removed, moved or replaced"):
+            folder.save(make_state(4), "unfinished")
+    assert (RunFolder.open(path).epoch, RunFolder.open(tmp_path / "run-2").epoch) == (3, 4)
+
+
+# A folder that can be used again
+
+
+@pytest.mark.parametrize("status", ["failed", "unfinished", "interrupted", "diverged"])
+def test_a_run_without_weights_gives_its_folder_to_the_next_one(tmp_path, status):
+    path = tmp_path / "run"
+    with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
+        folder.mark(status, "no device 'tpu'")
+        with pytest.raises(InputError, match="another process is at work in"):
+            RunFolder.create(path, CONFIG, SETTINGS, VOCAB)
+    with RunFolder.create(path, CONFIG, replace(SETTINGS, lr=0.25), Vocab("another text")) as folder:
+        assert "error" not in folder.config
+    opened = RunFolder.open(path)
+    assert (opened.status, opened.settings.lr, len(opened.vocab)) == ("unfinished", 0.25, len(Vocab("another text")))
+    (path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"is not empty \(there is 'notes.txt' in it\)"):
+        RunFolder.create(path, CONFIG, SETTINGS, VOCAB)
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path):
+    made = []
+    for _ in range(3):
+        with RunFolder.create(tmp_path / "runs" / "now", CONFIG, SETTINGS, VOCAB, numbered=True) as folder:
+            made.append(folder.path.name)
+    assert made == ["now", "now-2", "now-3"]
+
+
+def test_a_folder_in_the_place_of_a_link_to_nowhere(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    for path, numbered in (("link", False), ("link/run", False), ("link/run", True)):
+        with pytest.raises(InputError, match="it is a link to what is not there; name another one with --out"):
+            RunFolder.create(tmp_path / path, CONFIG, SETTINGS, VOCAB, numbered=numbered)
+
+
+def test_a_name_as_long_as_the_disk_takes_is_written_too(tmp_path):
+    write_atomically(tmp_path / ("n" * 251 + ".png"), b"picture")
+    assert (tmp_path / ("n" * 251 + ".png")).read_bytes() == b"picture"
+
+
+# A long training
+
+
+def test_a_history_that_is_kept_in_every_epoch_is_written_out_once(tmp_path, monkeypatch):
+    rows, original = [], checkpoint._dump_row
+    monkeypatch.setattr(checkpoint, "_dump_row", lambda row: rows.append(row) or original(row))
+    values = [float(number) for number in range(1, 101)]
+    with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
+        for epochs in range(1, 101):
+            few = values[:epochs]
+            history = History(list(range(1, epochs + 1)), few, few, few, few)
+            folder.save(replace(make_state(1), history=history), "unfinished")
+    assert len(rows) == 100
+    assert RunFolder.open(tmp_path / "run").state.history == history
+    with RunFolder.reopen(tmp_path / "run") as folder:  # and one that is another is written as it is
+        folder.save(make_state(3), "unfinished")
+        folder.save(make_state(4), "unfinished")
+    assert RunFolder.open(tmp_path / "run").state.history == make_state(4).history

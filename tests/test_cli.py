@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from conftest import count_texts
 from matplotlib.axes import Axes
 
 from d2lrnn import backends, canonical, cli, compare, reproduce, show, threads
+from d2lrnn import run as trainings
 from d2lrnn.data import corpora
 from d2lrnn.errors import D2LRNNWarning, InputError, StorageError
+from d2lrnn.monitor import History
 from d2lrnn.settings import Settings
 
 STORY = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "16", "--batch-size", "8", "--num-steps", "20"]
@@ -231,8 +234,14 @@ def test_a_prefix_with_a_hyphen_is_taken_as_the_advice_says():
 @pytest.mark.parametrize("option", ["--backends", "--backend"])
 def test_several_backends_are_reproduced(run, monkeypatch, option):
     asked = []
-    monkeypatch.setattr(reproduce, "reproduce", lambda names, **options: asked.extend(names) or {"configurations": ()})
-    assert run("reproduce", option, "mxnet,torch", "--json")[0] == 0
+
+    def reproduced(names, on_document, **options):
+        asked.extend(names)
+        on_document({})
+        return {"configurations": ()}
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
+    assert run("reproduce", option, "mxnet,torch", "--json")[:2] == (0, "{}\n")
     assert asked == ["mxnet", "torch"]
     assert "--backend " not in run("reproduce", "--help")[1]
 
@@ -792,6 +801,170 @@ def test_the_picture_of_a_comparison_is_written_in_one_piece(tmp_path, monkeypat
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="cannot write the curves to .*a.xyz"):
         compare.draw(document, tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("name", [r"a$\frac$.txt", "$x$", "50 $ or $_", r"\alpha$$"])
+def test_a_name_is_drawn_as_it_is_and_not_as_mathematics(tmp_path, name):
+    import matplotlib
+
+    settings = {"model": "rnn", "num_hiddens": 4, "corpus": name, "seed": 1}
+    document = {"settings": settings, "reference_losses": [3.0, 2.1], "backends": rows_of("torch")}
+    history = {**rows_of("torch")[0]["history"], "valid_perplexity": [9.5, 9.0]}
+    with matplotlib.rc_context({"text.usetex": True}):  # a user's own setting, which needs LaTeX
+        compare.draw(document, tmp_path / "compare.png")
+        show.draw([{"out": name, "history": history}], tmp_path / "runs.png")
+        show.draw_history(History([1, 2], [9.0, 8.0], [1.0, 1.0], [9.5, 9.0], [1.0, 1.0]))
+    assert all((tmp_path / file).read_bytes().startswith(b"\x89PNG") for file in ("compare.png", "runs.png"))
+
+
+@pytest.fixture
+def finished(monkeypatch):
+    """Let a comparison be finished at once."""
+    settings = {**Settings(corpus="story", seed=1).to_dict(), "threads": 1}
+    corpus = {"name": "story", "used_tokens": 10, "text_tokens": 10}
+    row = {"backend": "numpy", "version": "1", "device": "cpu", "parameters": 9, "perplexity": 8.125,
+           "valid_perplexity": None, "tokens_per_second": 7.0, "peak_memory": None, "startup_seconds": 1.0,
+           "max_loss_difference_at_first": 0.0, "max_loss_difference": 0.0, "predictions": {"a": "ab"},
+           "corpus": corpus, "settings": settings}  # fmt: skip
+    document = {"settings": settings, "reference_losses": [3.0, 2.1], "backends": [{**rows_of("numpy")[0], **row}],
+                "environment": {}, "interrupted": False}  # fmt: skip
+    monkeypatch.setattr(compare, "compare", lambda *ignored: document)
+    return document
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_cannot_be_written_is_told_after_what_came_out(run, finished, monkeypatch, as_json):
+    def full(*ignored):
+        raise StorageError("cannot write it: no space left")
+
+    def odd(*ignored):
+        raise RuntimeError("out of ink")
+
+    monkeypatch.setattr(compare, "draw", full)
+    monkeypatch.setattr("d2lrnn.report.write", odd)
+    code, out, err = run("compare", *STORY, *(["--json"] if as_json else []))
+    assert code == 2
+    assert (json.loads(out)["backends"][0]["perplexity"] == 8.125) if as_json else "8.125" in out
+    assert "report: " not in out
+    assert err.splitlines() == ["d2lrnn: error: out of ink", "d2lrnn: error: cannot write it: no space left"]
+
+
+def test_what_cannot_be_printed_is_written_all_the_same(run, finished, monkeypatch, tmp_path):
+    def closed(*ignored):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "_print_comparison", closed)
+    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: Path(path).write_text("the report"))
+    code, _, err = run("compare", *STORY)
+    assert (code, err) == (2, "d2lrnn: error: No space left on device; is the disk full?\n")
+    assert (tmp_path / "report.html").read_text() == "the report"
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_kind_of_picture_that_cannot_be_drawn_here_is_refused_before_anything_is_trained(run, monkeypatch):
+    from matplotlib.figure import Figure
+
+    original = Figure.savefig
+
+    def savefig(self, *args, **options):
+        if options["format"] == "pgf":
+            raise RuntimeError("'xelatex' not found;\ninstall it")
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    monkeypatch.setattr(compare, "compare", lambda *ignored: pytest.fail("trained"))
+    code, out, err = run("compare", *STORY, "--png", "c.pgf")
+    assert (code, out) == (2, "")
+    assert err == (
+        "d2lrnn: error: cannot write the curves to 'c.pgf' (name another with --png): 'xelatex' not found; install it\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--png", "--html"])
+def test_a_name_that_the_disk_does_not_take_is_refused_before_anything_is_trained(run, monkeypatch, option):
+    monkeypatch.setattr(compare, "compare", lambda *ignored: pytest.fail("trained"))
+    ending = {"--png": ".png", "--html": ".html"}[option]
+    code, out, err = run("compare", *STORY, option, "n" * 300 + ending)
+    assert (code, out) == (2, "")
+    assert "name too long" in err
+
+
+def test_what_is_finished_is_kept_whatever_becomes_of_the_other_processes(monkeypatch):
+    answers = iter([None, OSError(errno.ENOMEM, "Cannot allocate memory"), KeyboardInterrupt()])
+
+    def ask(job, on_event):
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        on_event({"event": "ready", "startup_seconds": 1.0})
+        return {"event": "result", "step_losses": [3.0] * job["step_losses"]}
+
+    monkeypatch.setattr(backends, "problem", lambda name: None)
+    monkeypatch.setattr(compare, "ask", ask)
+    settings = Settings(corpus="story", max_tokens=2000, num_hiddens=4, batch_size=8, num_steps=20, epochs=1, seed=1)
+    document = compare.compare(["numpy", "torch", "mxnet", "tensorflow"], replace(settings, threads=1))
+    assert document["interrupted"]
+    assert [row["problem"] for row in document["backends"]] == [
+        None, "its process could not work: Cannot allocate memory", "interrupted",
+        "not run: the comparison was interrupted",
+    ]  # fmt: skip
+    answers = iter([KeyboardInterrupt()])  # with nothing to keep
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare(["numpy"], replace(settings, threads=1))
+
+
+def test_an_interrupted_comparison_prints_what_was_finished(run, finished, monkeypatch):
+    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: None)
+    finished["interrupted"] = True
+    code, out, err = run("compare", *STORY, "--json")
+    assert (code, err) == (130, "d2lrnn: interrupted\n")
+    assert json.loads(out)["backends"][0]["perplexity"] == 8.125
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_a_process_that_is_killed_by_a_signal_without_a_name_is_answered_for(monkeypatch, tmp_path):
+    (tmp_path / "numpy_ends.py").write_text("import os; os.kill(os.getpid(), 35)")
+    original = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda args, **options: original([sys.executable, tmp_path / "numpy_ends.py"], **options)
+    )
+    assert compare.ask({"task": "devices"})["message"] == "its process was killed by signal 35"
+
+
+def test_a_table_of_runs_is_printed_though_its_curves_cannot_be_drawn(run, monkeypatch):
+    def odd(*ignored):
+        raise InputError("cannot draw the curves")
+
+    monkeypatch.setattr(show, "show", lambda paths: [])
+    monkeypatch.setattr(show, "draw", odd)
+    code, out, err = run("show", "runs", "--json")
+    assert (code, json.loads(out), err) == (
+        2,
+        {"runs": [], "png": "runs.png"},
+        "d2lrnn: error: cannot draw the curves\n",
+    )
+
+
+def test_trainings_that_begin_in_one_second_get_a_folder_each(run, monkeypatch, tmp_path):
+    """Also where the name was free when it was looked for."""
+    monkeypatch.setattr(trainings, "default_folder", lambda backend, settings: tmp_path / "runs" / "now")
+    kept = []
+    for _ in range(3):
+        code, out, _ = run("train", "--backend", "numpy", *STORY, "--epochs", 1, "--seed", 1, "--threads", 1, "--json")
+        assert code == 0
+        kept.append(Path(json.loads(out)["out"]).name)
+    assert kept == ["now", "now-2", "now-3"]
+
+
+def test_the_corrected_command_takes_the_folder_of_one_that_failed(run):
+    args = ["train", "--backend", "numpy", *STORY, "--epochs", 1, "--seed", 1, "--threads", 1, "--out", "dev"]
+    code, _, err = run(*args, "--device", "gpu")
+    assert (code, last_line(err)) == (2, "d2lrnn: error: no device 'gpu' for NumPy here: use one of cpu, or auto")
+    code, _, err = run("predict", "dev")
+    assert "it failed before its first checkpoint (no device 'gpu'" in err
+    code, out, _ = run(*args)
+    assert code == 0
+    assert "kept in dev" in out
 
 
 def test_a_comparison_reads_and_tokenizes_its_text_once(monkeypatch):

@@ -269,3 +269,16 @@ def test_another_framework_goes_on_with_the_training(tmp_path):
     run.resume(tmp_path / "mxnet", quiet=True)
     whole, cut = (RunFolder.open(tmp_path / name).state.history for name in ("whole", "mxnet"))
     np.testing.assert_allclose(cut.perplexity, whole.perplexity, rtol=1e-3)
+
+
+def test_a_link_to_nowhere_is_somebodys_file_too(tmp_path):
+    link = tmp_path / "weights.npz"
+    link.symlink_to("nowhere")
+    with pytest.raises(InputError, match="is there already: name another file, or replace it with --force"):
+        convert(make_run(tmp_path / "run", backend="numpy"), link)
+    assert link.is_symlink()
+    convert(tmp_path / "run", link, force=True)
+    assert link.is_file()
+    (tmp_path / "folder").symlink_to("nowhere")
+    with pytest.raises(InputError, match="it is a link to what is not there"):
+        convert(tmp_path / "run", tmp_path / "folder", backend="numpy")

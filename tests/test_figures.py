@@ -130,3 +130,28 @@ def test_figures_are_not_shown_a_second_time():
     plt.close("all")
     figures.curves({"a": [1, 2]})
     assert plt.get_fignums() == []
+
+
+NOT_MATHEMATICS = [r"a$\frac$.txt", "$_$", r"$\mathbf$"]
+
+
+@pytest.mark.parametrize("name", NOT_MATHEMATICS)
+def test_names_are_drawn_as_they_are(name):
+    drawn = [
+        figures.curves({name: [2.0, 1.0], "b": [3.0, 2.0]}, name, name),
+        figures.bars({name: 1.0}, name),
+        figures.heatmap(np.zeros((2, 1)), [name], name),
+        figures.unrolled_rnn([name], [name]),
+    ]
+    for figure in drawn:
+        figure.savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize("name", NOT_MATHEMATICS)
+def test_a_readers_own_label_is_a_formula_only_if_it_is_one(name):
+    animator = helpers.Animator(xlabel=name, ylabel=r"$\theta$", legend=[name])
+    animator.add(1, 2.0)
+    animator.fig.savefig(io.BytesIO(), format="png")
+    axes = animator.axes[0, 0]
+    labels = (axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts())
+    assert [label.get_parse_math() for label in labels] == [False, True, False]

@@ -1,9 +1,11 @@
 """Choosing the next token, and continuing a prefix, without a framework."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
-from d2lrnn.data import Text, Vocab, load_corpus
+from d2lrnn.data import Preparation, Text, Vocab, load_corpus
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.generation import fit_prefix, generate, token_chooser
 
@@ -172,3 +174,16 @@ def test_no_predictions_return_the_prefix_as_the_vocabulary_knows_it():
 def test_a_negative_number_of_predictions_is_an_error():
     with pytest.raises(InputError, match="num_preds must be a whole number of at least 0, not -1"):
         generate("a", -1, VOCAB, Counter(5), token_chooser())
+
+
+@pytest.mark.parametrize("token", ["char", "word"])
+@pytest.mark.parametrize("keep_punctuation", [True, False])
+def test_an_accent_apart_from_its_letter_is_read_as_one_on_it(token, keep_punctuation):
+    text = unicodedata.normalize("NFC", "the café; à q\u0301 <\u0338 the caf q ")
+    preparation = Preparation(token, "book", keep_punctuation)
+    vocab = Vocab(preparation.tokens_of(text))
+    vocab.preparation = preparation
+    whole = preparation.join(preparation.prepare(text))
+    for form in ("NFC", "NFD"):
+        assert fit_prefix(unicodedata.normalize(form, text), vocab, "error") == whole
+    assert fit_prefix("the\u212acaf", vocab, "error") == preparation.join(preparation.prepare("the\u212acaf"))

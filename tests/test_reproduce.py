@@ -337,6 +337,26 @@ def test_a_disk_that_is_full_costs_only_the_run_that_met_it(tmp_path, monkeypatc
     assert [event["problem"] for _, event in events if event["event"] == "end"] == [None, "cannot write: no space left"]
 
 
+def test_the_table_is_given_before_it_is_written(tmp_path, monkeypatch):
+    answers(monkeypatch)
+
+    def full(path, content):
+        raise StorageError("cannot write: no space left")
+
+    monkeypatch.setattr(reproduce, "put_between", full)
+    given = []
+    with pytest.raises(StorageError, match="no space left"):
+        reproduce.reproduce(["torch"], seeds=(0,), out=tmp_path, on_document=given.append)
+    assert lines(reproduce.table(given[0]))[0][3] == "2.000 (1)"
+
+
+def test_a_process_that_cannot_be_started_costs_only_its_own_cell(tmp_path, monkeypatch):
+    answers(monkeypatch, OSError(12, "Cannot allocate memory"))
+    document = reproduce.reproduce(["torch"], seeds=(0, 1), out=tmp_path)
+    said = lines(reproduce.table(document))[0][3]
+    assert said == "2.000 (1); seed 0: its process could not work: Cannot allocate memory"
+
+
 def test_a_first_edition_that_diverges_says_at_which_epoch(tmp_path, monkeypatch):
     def ask(job, on_event):
         corpus = job["settings"]["corpus"]

@@ -1,5 +1,6 @@
 """From a text to tokens to indices."""
 
+import itertools
 import unicodedata
 from collections import Counter
 
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from d2lrnn.data import Preparation, Vocab, clean_lines, clean_text, count_corpus, tokenize
+from d2lrnn.data.text import normal_form
 from d2lrnn.errors import InputError
 
 # Every code point, halves of surrogate pairs too, with a good chance of those beyond 16 bits.
@@ -378,3 +380,32 @@ def test_encoding_a_string_equals_encoding_its_characters(known, asked):
 def test_encoding_a_string_knows_no_token_of_several_characters():
     vocab = Vocab(["th", "t", ("h",)])
     assert vocab.encode("th").tolist() == [2, 0]
+
+
+# Accents that stand behind their letters
+
+
+@given(any_text)
+@example("a" + "\u0301\u0327" * 40)
+@example("á" + "\u0f73\u0344\u0327" * 40 + "b")
+@example("\u3099\u0301\u0327" * 40)
+def test_a_normal_form_is_pythons(text):
+    for form in ("NFC", "NFD"):
+        assert normal_form(form, text) == unicodedata.normalize(form, text)
+
+
+def test_python_never_sees_a_long_row_of_marks_that_is_out_of_order(monkeypatch):
+    """It would take the square of their number to put them into order: seconds for a text of 160 kB."""
+    exchanges, original = [], unicodedata.normalize
+
+    def normalize(form, text):
+        parts = "".join(original("NFD", c) for c in text)  # each by itself, and so in the order in which they come
+        classes = [unicodedata.combining(c) for c in parts] if len(text) > 1 else []
+        exchanges.append(sum(0 < after < before for before, after in itertools.pairwise(classes)))
+        return original(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    text = ("e" + "\u0301\u0327\u0f73" * 500) * 3
+    assert clean_text(text) == original("NFC", text)
+    assert sum(exchanges) == 0
+    assert len(exchanges) <= 10  # and not one for each mark

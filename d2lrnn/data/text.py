@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ UNKNOWN = "<unk>"
 CLEANINGS = ("letters", "book", "none")
 TOKENS = ("char", "word")
 _LINE_BREAK = "\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"  # where str.splitlines parts lines
+_WITH_ACCENT = re.compile("[!-~][\\u0300-\\u036f]+")
+_LONG_ROW = 16  # of marks, which are put into their order by sorting; no letter of a language has so many
 _WORD_JOINERS = "\u200c\u200d"  # invisible, and part of the spelling in Persian and in Indic scripts
 
 
@@ -43,6 +45,27 @@ def _spaced_lines(lines: Iterable[str], keep_punctuation: bool, keep_case: bool)
     other = re.compile("[^!-~]+" if keep_punctuation else "[^A-Za-z]+")
     spaced = (other.sub(" ", line) for line in lines)
     return list(spaced) if keep_case else [line.lower() for line in spaced]
+
+
+def with_accents_on(text: str) -> str:
+    """Put each accent that stands behind an ASCII letter onto it, and change nothing else in a text."""
+    return text if text.isascii() else _WITH_ACCENT.sub(lambda found: normal_form("NFC", found[0]), text)
+
+
+def normal_form(form: Literal["NFC", "NFD"], text: str) -> str:
+    """Return a text in a normal form of Unicode, ``'NFC'`` or ``'NFD'``, in a time that is linear in its length.
+
+    Python puts the marks on a letter into their order by exchanging neighbours, which takes the square of their number.
+    Here a long row of marks is brought into that order before.
+    """
+    parts = {c: unicodedata.normalize("NFD", c) for c in set(text) if not c.isascii()}
+    marks = {c: part for c, part in parts.items() if all(map(unicodedata.combining, part))}
+    if marks:
+        rows = re.compile(f"[{re.escape(''.join(marks))}]{{{_LONG_ROW},}}")
+        text = rows.sub(
+            lambda row: "".join(sorted("".join(map(marks.__getitem__, row[0])), key=unicodedata.combining)), text
+        )
+    return unicodedata.normalize(form, text)
 
 
 def clean_text(text: str, *, keep_punctuation: bool = False, keep_case: bool = False) -> str:
@@ -69,7 +92,7 @@ def _gaps_and_words(text: str, keep_punctuation: bool, keep_case: bool, *, is_pi
         is_piece: An accent at the very beginning stands on a letter before it, and stays.
     """
     # In this order: some capital letters with an accent have a composed form as small letters only.
-    text = unicodedata.normalize("NFC", text if keep_case else text.lower())
+    text = normal_form("NFC", text if keep_case else text.lower())
     # One decision for each distinct character; the text itself is walked in C. Marks (M) are vowel signs and accents.
     kept = "LMNPS" if keep_punctuation else "LM"
     distinct = set(text)
