@@ -1,5 +1,6 @@
 """The tab in NumPy: gradients that are written by hand, and what happens where there are none."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,15 +118,116 @@ def parts(tab):
     return {
         "the model": (tab.scratch(V, H), np.zeros((1, V))),
         "the layer": (concise.LSTM(V, H), np.zeros((1, 1, H))),
+        "the dense layer": (concise.Dense(H, V), np.zeros((1, V))),
         "the loss": (SimpleNamespace(backward=lambda _: training.CrossEntropyLoss().backward()), None),
     }
 
 
-@pytest.mark.parametrize("name", ["the model", "the layer", "the loss"])
+@pytest.mark.parametrize("name", ["the model", "the layer", "the dense layer", "the loss"])
 def test_what_has_not_been_called_has_nothing_to_go_back_through(tab, name):
     part, gradient = parts(tab)[name]
-    with pytest.raises(InputError, match=f"{name} has not been called"):
+    what = name.replace("dense ", "")
+    with pytest.raises(InputError, match=f"^{what} has not been called, so there is nothing to go back through$"):
         part.backward(gradient)
+
+
+def test_a_forward_object_without_a_gradient_is_called_by_its_class(tab):
+    class Mine:
+        def __call__(self, inputs, state, params):
+            return tab.d2l.rnn(inputs, state, params)
+
+    net = tab.scratch(V, H)
+    net.forward_fn = Mine()
+    net(np.zeros((1, 1), int), net.begin_state(1, "cpu"))
+    with pytest.raises(InputError, match=r"Mine does not say what its gradient is: .* and set Mine.backward to it$"):
+        net.backward(np.zeros((1, V)))
+
+
+def test_a_model_from_scratch_hands_on_what_it_was_given(tab):
+    """To the reader's own functions: the sizes, the device, and the seed if there is one."""
+    calls = []
+
+    def get_params(*args, **options):
+        calls.append((args, options))
+        return tab.d2l.get_params(*args, **options)
+
+    def init_state(*args):
+        calls.append((args, {}))
+        return tab.d2l.init_rnn_state(*args)
+
+    net = tab.d2l.RNNModelScratch(V, H, "here", get_params, init_state, tab.d2l.rnn)
+    net.begin_state(3, "there")
+    tab.d2l.RNNModelScratch(V, H, "here", get_params, init_state, tab.d2l.rnn, seed=0)
+    assert calls == [((V, H, "here"), {}), ((3, H, "there"), {}), ((V, H, "here"), {"seed": 0})]
+
+
+def test_a_model_from_scratch_begins_with_the_weights_of_its_seed(tab):
+    expected = canonical.initial_weights("rnn-scratch", V, H, seed=3)
+    for params in (
+        tab.d2l.get_params(V, H, tab.d2l.cpu(), seed=3),
+        tab.d2l.RNNModelScratch(
+            V, H, tab.d2l.cpu(), tab.d2l.get_params, tab.d2l.init_rnn_state, tab.d2l.rnn, seed=3
+        ).params,
+    ):
+        for param, value in zip(params, expected.values(), strict=True):
+            assert param.dtype == np.float64
+            np.testing.assert_array_equal(param, value)
+
+
+LAYERS = {
+    "rnn": concise.RNN,
+    "rnn-relu": partial(concise.RNN, nonlinearity="relu"),
+    "gru": concise.GRU,
+    "gru-reset-before": partial(concise.GRU, reset_after=False),
+    "lstm": concise.LSTM,
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_begins_with_the_weights_of_its_seed(kind):
+    layer = LAYERS[kind](V, H, 2, bidirectional=True, seed=3)
+    expected = canonical.initial_weights(kind, V, H, 2, True, seed=3)
+    assert list(layer.params) == [name for name in expected if name.startswith("layers.")]
+    for name, param in layer.params.items():
+        assert param.dtype == np.float64
+        np.testing.assert_array_equal(param, expected[name])
+    alone = LAYERS[kind](V, H)
+    assert (alone.kind, alone.num_layers, alone.bidirectional) == (kind, 1, False)
+
+
+def test_a_dense_layer_begins_within_the_bound_with_the_weights_of_its_seed():
+    layer, same, other = (concise.Dense(100, 400, seed=seed) for seed in (1, 1, 2))
+    for name, shape in {"output.W_hq": (100, 400), "output.b_q": (400,)}.items():
+        param = layer.params[name]
+        assert param.shape == shape
+        assert -0.1 <= param.min() < -0.095
+        assert 0.095 < param.max() <= 0.1
+        np.testing.assert_array_equal(param, same.params[name])
+        assert not np.array_equal(param, other.params[name])
+
+
+def test_a_step_goes_against_the_gradient(tab):
+    params = [np.array([1.0, 2.0]), np.array([3.0]), np.array([[4.0]])]
+    tab.d2l.sgd(params, [np.array([8.0, -4.0]), None, np.array([[2.0]])], 0.5, 4)
+    for param, expected in zip(params, ([0.0, 2.5], [3.0], [[3.75]]), strict=True):
+        np.testing.assert_array_equal(param, expected)
+
+
+@pytest.mark.parametrize(("theta", "scale"), [(1.0, 0.2), (5.0, 1.0), (10.0, 1.0)])
+def test_clipping_is_that_of_the_norm_of_all_gradients(tab, theta, scale):
+    first, last = np.array([3.0, 0.0]), np.array([[4.0]])
+    net = SimpleNamespace(grads=[first, None, last])
+    assert tab.d2l.grad_clipping(net, theta) == 5.0
+    np.testing.assert_allclose(first, [3 * scale, 0])
+    np.testing.assert_allclose(last, [[4 * scale]])
+
+
+def test_the_loss_over_a_dataset_counts_every_number_the_same(tab):
+    """Labels of one dimension are read in the shape of the outputs, and a short last minibatch counts for less."""
+    batches = [(np.array([[1.0], [2.0]]), np.array([0.0, 0.0])), (np.array([[5.0]]), np.array([1.0]))]
+    mean = tab.d2l.evaluate_loss(lambda X: 2 * X, batches, lambda y_hat, y: (y_hat - y) ** 2)
+    assert isinstance(mean, float)
+    assert mean == pytest.approx((2**2 + 4**2 + 9**2) / 3)
 
 
 @pytest.mark.parametrize("kind", ["rnn-scratch", "lstm"])
