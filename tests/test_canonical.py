@@ -43,12 +43,27 @@ def test_first_weights_follow_the_seed(kind):
 def test_the_scratch_model_begins_as_in_the_book():
     weights = canonical.initial_weights("rnn-scratch", 100, 300, seed=0)
     assert weights["layers.0.W_hh"].std() == pytest.approx(0.01, rel=0.02)
+    assert weights["layers.0.W_hh"].mean() == pytest.approx(0, abs=2e-4)
     np.testing.assert_array_equal(weights["layers.0.b_h"], np.zeros(300))
 
 
 def test_the_concise_models_begin_within_the_bound():
-    weights = canonical.initial_weights("lstm", 28, 100, seed=0)
-    assert 0.099 < max(abs(value).max() for value in weights.values()) <= 0.1
+    """As wide as the product that a weight is part of: the recurrent one, or the output's, of both directions."""
+    weights = canonical.initial_weights("lstm", 28, 100, bidirectional=True, seed=0)
+    for name, value in weights.items():
+        bound = 200**-0.5 if name == "output.W_hq" or name == "output.b_q" else 0.1
+        assert -bound <= value.min() < -0.85 * bound, name
+        assert 0.85 * bound < value.max() <= bound, name
+
+
+def test_weights_in_another_type_are_rounded_or_the_same():
+    weights = canonical.initial_weights("gru", 5, 4, seed=0)
+    doubles = canonical.in_dtype(weights, "float64")
+    assert list(doubles) == list(weights)
+    for name, value in doubles.items():
+        assert value.dtype == np.float64
+        np.testing.assert_array_equal(value, weights[name])
+        assert canonical.in_dtype(doubles, "float64")[name] is value  # not copied for nothing
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,17 @@ def test_tokens_are_drawn_with_their_probabilities(options, expected):
     np.testing.assert_allclose(frequencies(token_chooser(**options)), expected, atol=0.032)
 
 
+def test_of_equals_the_first_are_drawn_among():
+    choose = token_chooser(top_k=2, seed=0)
+    assert {choose(np.array([0.0, 1.0, 1.0, 1.0])) for _ in range(50)} == {1, 2}
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"temperature": 1}, {"seed": 1}], ids=lambda options: str(*options))
+def test_each_option_alone_draws(options):
+    choose = token_chooser(**options)
+    assert {choose(np.zeros(3, np.float32)) for _ in range(100)} == {0, 1, 2}
+
+
 def test_the_same_seed_draws_the_same_tokens():
     draws = [[choose(LOGITS) for _ in range(50)] for choose in (token_chooser(seed=seed) for seed in (1, 1, 2))]
     assert draws[0] == draws[1] != draws[2]

@@ -246,6 +246,132 @@ def test_a_model_in_float32_stays_in_float32(tab, kind):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
+def test_a_state_is_read_in_the_type_of_the_model(tab):
+    """What comes from the oracle is in float64; a model in float32 computes on in float32."""
+    for kind in ("rnn-scratch", "gru", "lstm"):
+        net, _ = tab.interop.build_model(kind, V, H, device="cpu", seed=0)
+        _, state = tab.interop.forward(net, [[1, 2], [3, 4]])
+        assert {part.dtype for part in state} == {np.dtype("float64")}
+        logits, new_state = tab.interop.forward(net.float(), [[1, 2], [3, 4]], state)
+        assert {array.dtype for array in (logits, *new_state)} == {np.dtype("float32")}
+
+
+def test_the_device_reaches_the_readers_own_functions(tab):
+    """In training, in the held-out part, and in what is predicted at the end and afterwards."""
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, valid_fraction=0.2, seed=0)
+    net, seen = tab.scratch(len(vocab), 8), []
+
+    def init_state(batch_size, num_hiddens, device):
+        seen.append((batch_size, device))
+        return tab.d2l.init_rnn_state(batch_size, num_hiddens, device)
+
+    net.init_state = init_state
+    held_out = train_iter.valid_iter
+    tab.d2l.train_ch8(net, train_iter, vocab, 1, 1, "here", quiet=True, valid_iter=held_out)
+    assert seen == [(8, "here"), (held_out.batch_size, "here")]
+    seen.clear()
+    tab.interop.predict("the", 1, net, vocab, "here")
+    assert seen == [(1, "here")]
+
+
+def test_the_uniform_door_trains_and_predicts_as_the_tab_does(tab):
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, True, 2000, seed=0)
+    results = []
+    for train, predict in ((tab.interop.train, tab.interop.predict), (tab.d2l.train_ch8, tab.d2l.predict_ch8)):
+        train_iter, vocab = tab.d2l.load_data("story", 8, 20, True, 2000, seed=0)
+        net = tab.scratch(len(vocab), 8)
+        history = train(net, train_iter, vocab, 2, 2, tab.d2l.cpu(), True, theta=0.5, quiet=True)
+        results.append((history.perplexity, predict("the", 9, net, vocab, tab.d2l.cpu(), temperature=2, seed=1)))
+    assert results[0] == results[1]
+
+
+def own_epoch(tab, net, train_iter, use_random_iter, **options):
+    updater = lambda batch_size: tab.d2l.sgd(net.params, net.grads, 1, batch_size)  # noqa: E731 (the book's form)
+    loss = training.CrossEntropyLoss()
+    return tab.d2l.train_epoch_ch8(net, train_iter, loss, updater, tab.d2l.cpu(), use_random_iter, **options)
+
+
+def test_an_epoch_by_hand_is_one_of_train_ch8(tab):
+    """With the book's radius of clipping, 1, unless another is given."""
+    perplexities = []
+    for options in ({}, {"theta": 1.0}, {"theta": 0.01}):
+        train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)
+        nets = [tab.scratch(len(vocab), 8) for _ in range(2)]
+        for net in nets:  # so that gradients are longer than the radius
+            for param in net.params:
+                param *= 60
+        by_hand, _ = own_epoch(tab, nets[0], train_iter, False, **options)
+        train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)
+        assert tab.train(nets[1], train_iter, vocab, 1, 1, **options).perplexity == [by_hand]
+        perplexities.append(by_hand)
+    assert perplexities[0] == perplexities[1] != perplexities[2]
+
+
+def test_an_epoch_by_hand_checks_what_it_is_given(tab):
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, True, 2000, seed=0)
+    net = tab.scratch(len(vocab), 8)
+    with pytest.raises(InputError, match="use_random_iter"):
+        own_epoch(tab, net, train_iter, False)
+    with pytest.raises(InputError, match="theta must be"):
+        own_epoch(tab, net, train_iter, True, theta=-1)
+
+
+def test_an_epoch_is_told_with_what_was_measured_in_it(tab):
+    """Of each minibatch the loss before its step, its tokens, and the norm of its gradient before clipping."""
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)
+    net, epochs = tab.scratch(len(vocab), 8), []
+    first = next(iter(tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)[0]))
+    loss, _, norm = tab.interop.loss_and_gradients(net, *first, theta=1e-9)
+    history = tab.train(net, train_iter, vocab, 1, 3, callback=lambda number, epoch: epochs.append(epoch))
+    assert [len(epoch.losses) for epoch in epochs] == [len(epoch.norms) for epoch in epochs]
+    assert (epochs[0].losses[0], epochs[0].norms[0]) == pytest.approx((loss, norm))
+    assert set(epochs[0].sizes) == {8 * 20}
+    assert [epoch.perplexity for epoch in epochs] == history.perplexity
+    more = tab.train(net, train_iter, vocab, 1, 5, history=history, callback=lambda number, epoch: number == 5)
+    assert (history.epoch, more.epoch) == ([1, 2, 3], [1, 2, 3, 4, 5])
+
+
+def test_a_loss_of_rows_of_very_different_size(tab):
+    """Each row is measured by its own largest logit: by another's, a row of small ones would vanish."""
+    loss = training.CrossEntropyLoss()
+    assert loss(np.array([[1e4, 0.0], [0.0, 0.0]]), np.array([1, 0])) == pytest.approx((1e4 + np.log(2)) / 2)
+    np.testing.assert_allclose(loss.backward(), [[0.5, -0.5], [-0.25, 0.25]])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in canonical.KINDS if kind != "rnn-scratch"])
+def test_a_layer_that_may_compute_something_else_is_of_no_kind(tab, kind):
+    net = tab.d2l.RNNModel(tab.d2l.recurrent_layer(kind, V, H), V)
+    assert tab.interop.kind_of(net) == kind
+    net.rnn.__class__ = type("Mine", (type(net.rnn),), {})
+    with pytest.raises(InputError, match="^the weights of Mine have no canonical form: use a layer of recurrent_layer"):
+        tab.interop.kind_of(net)
+
+
+def test_a_model_that_may_compute_something_else_is_of_no_kind(tab):
+    net = tab.d2l.RNNModel(concise.RNN(V, H), V)
+    net.dense.__class__ = type("Mine", (concise.Dense,), {})
+    with pytest.raises(InputError, match="^the weights of RNNModel have no canonical form: use a model of build_model"):
+        tab.interop.kind_of(net)
+    own = tab.scratch(V, H)
+    own.forward_fn = lambda inputs, state, params: tab.d2l.rnn(inputs, state, params)
+    with pytest.raises(InputError, match="^the weights of RNNModelScratch have no canonical form"):
+        tab.interop.kind_of(own)
+    net = tab.d2l.RNNModel(concise.RNN(V, H), V)
+    net.rnn.nonlinearity = "sin"
+    with pytest.raises(InputError, match="^the weights of RNN have no canonical form"):
+        tab.interop.kind_of(net)
+
+
+def test_a_model_is_of_one_layer_in_one_direction_unless_said(tab):
+    net, device = tab.interop.build_model("gru", V, H, seed=3)
+    assert device == "cpu"
+    assert (net.rnn.num_layers, net.rnn.bidirectional, net.num_directions) == (1, False, 1)
+    for name, value in canonical.initial_weights("gru", V, H, seed=3).items():
+        np.testing.assert_array_equal(tab.interop.get_weights(net)[name], value)
+    layer = tab.d2l.recurrent_layer("lstm", V, H)
+    assert (layer.num_layers, layer.bidirectional) == (1, False)
+
+
 def test_a_nonlinearity_that_there_is_not(tab):
     with pytest.raises(InputError, match="unknown nonlinearity 'elu': use one of tanh, relu"):
         concise.RNN(V, H, nonlinearity="elu")
