@@ -213,6 +213,27 @@ def test_a_step_goes_against_the_gradient(tab):
         np.testing.assert_array_equal(param, expected)
 
 
+def test_a_step_needs_a_gradient_or_none_of_each_parameter(tab):
+    with pytest.raises(ValueError, match="zip"):
+        tab.d2l.sgd([np.zeros(2), np.zeros(3)], [np.ones(2)], 1, 1)
+
+
+@pytest.mark.parametrize("kind", canonical.KINDS)
+def test_a_model_begins_without_gradients_and_from_zeros(tab, kind):
+    net, device = tab.interop.build_model(kind, V, H)
+    assert net.grads == [None] * len(net.params)
+    assert tab.d2l.grad_clipping(net, 1) == 0
+    if kind != "rnn-scratch":
+        state = net.begin_state(device)
+        for part in state if kind == "lstm" else (state,):
+            np.testing.assert_array_equal(part, np.zeros((1, 1, H)))
+
+
+def test_a_model_takes_no_argument_that_it_does_not_know(tab):
+    with pytest.raises(TypeError):
+        tab.d2l.RNNModel(concise.RNN(V, H), V, colour="blue")
+
+
 @pytest.mark.parametrize(("theta", "scale"), [(1.0, 0.2), (5.0, 1.0), (10.0, 1.0)])
 def test_clipping_is_that_of_the_norm_of_all_gradients(tab, theta, scale):
     first, last = np.array([3.0, 0.0]), np.array([[4.0]])
@@ -271,7 +292,8 @@ def test_the_device_reaches_the_readers_own_functions(tab):
     assert seen == [(8, "here"), (held_out.batch_size, "here")]
     seen.clear()
     tab.interop.predict("the", 1, net, vocab, "here")
-    assert seen == [(1, "here")]
+    tab.interop.forward(net, [[1], [2]])
+    assert seen == [(1, "here"), (2, "cpu")]
 
 
 def test_the_uniform_door_trains_and_predicts_as_the_tab_does(tab):

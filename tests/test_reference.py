@@ -207,6 +207,18 @@ def test_training_steps_carry_the_state_or_begin_anew(rng):
         np.testing.assert_array_equal(weights[name], value)
 
 
+def test_training_steps_clip_to_1_unless_told_otherwise(rng):
+    weights, X, Y, _ = problem(rng, "rnn", 1, False)
+    weights = {name: 3 * value for name, value in weights.items()}
+    _, grads, _ = reference.loss_and_gradients(weights, X, Y)
+    assert reference.clip(grads, 1.0)[1] > 2
+    moved = {}
+    for name, options in {"untold": {}, "1": {"theta": 1.0}, "2": {"theta": 2.0}}.items():
+        after, _, _ = reference.train_steps(weights, [(X, Y)], 0.5, **options)
+        moved[name] = np.sqrt(sum(((after[key] - value) ** 2).sum() for key, value in weights.items()))
+    assert moved == {name: pytest.approx(length) for name, length in {"untold": 0.5, "1": 0.5, "2": 1.0}.items()}
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="unknown model 'transformer'"):
         reference.forward({}, [[0]], None, "transformer")
