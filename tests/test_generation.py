@@ -187,11 +187,10 @@ def test_a_prefix_is_spelled_as_the_text_that_was_not_cleaned_is():
     assert generate("caf\u00e9", 0, vocab, Counter(len(vocab)), token_chooser()) == "cafe\u0301"
 
 
-def test_a_prefix_that_lacks_several_characters_names_each_once_and_the_line_that_asked():
+def test_a_prefix_that_lacks_several_characters_names_each_once():
     _, vocab = load_corpus(TEXT)
-    with pytest.warns(D2LRNNWarning, match="has characters that the text lacks: 'xz'$") as record:
+    with pytest.warns(D2LRNNWarning, match="has characters that the text lacks: 'xz'$"):
         fit_prefix("zxz the", vocab)
-    assert record[0].filename == __file__
     with pytest.raises(InputError, match="^prefix 'x' has characters that the text lacks: 'x'; leave them out, or"):
         fit_prefix("x", vocab, "error")
 
