@@ -166,6 +166,14 @@ def test_two_halves_with_a_carried_state_equal_the_whole(rng, kind):
     np.testing.assert_allclose(end, last, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+def test_a_first_state_is_zeros_for_each_layer_and_direction(kind, layers, both):
+    state = reference.begin_state(canonical.initial_weights(kind, V, H, layers, both), B, kind)
+    assert len(state) == (2 if kind == "lstm" else 1)
+    for part in state:
+        np.testing.assert_array_equal(part, np.zeros((layers * (2 if both else 1), B, H)))
+
+
 def test_one_hot_is_time_major():
     vectors = reference.one_hot(np.arange(10).reshape(2, 5), 28)
     assert vectors.shape == (5, 2, 28)
