@@ -277,7 +277,7 @@ def test_a_state_is_read_in_the_type_of_the_model(tab):
         assert {array.dtype for array in (logits, *new_state)} == {np.dtype("float32")}
 
 
-def test_the_device_reaches_the_readers_own_functions(tab):
+def test_the_device_reaches_the_readers_own_functions(tab, capsys):
     """In training, in the held-out part, and in what is predicted at the end and afterwards."""
     train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, valid_fraction=0.2, seed=0)
     net, seen = tab.scratch(len(vocab), 8), []
@@ -288,8 +288,16 @@ def test_the_device_reaches_the_readers_own_functions(tab):
 
     net.init_state = init_state
     held_out = train_iter.valid_iter
-    tab.d2l.train_ch8(net, train_iter, vocab, 1, 1, "here", quiet=True, valid_iter=held_out)
-    assert seen == [(8, "here"), (held_out.batch_size, "here")]
+    tab.d2l.train_ch8(net, train_iter, vocab, 1, 1, "here", valid_iter=held_out, prefixes=("the",))
+    assert seen == [(8, "here"), (held_out.batch_size, "here"), (1, "here")]
+    # And it is not quiet unless it is told to be
+    perplexity, held_out_perplexity, text = capsys.readouterr().out.split("\n", 2)
+    assert perplexity.endswith(" tokens/sec on here")
+    assert held_out_perplexity.startswith("held-out perplexity")
+    assert text.startswith("the")
+    seen.clear()
+    own_epoch(tab, net, train_iter, False, device="there")
+    assert seen == [(8, "there")]
     seen.clear()
     tab.interop.predict("the", 1, net, vocab, "here")
     tab.interop.forward(net, [[1], [2]])
@@ -307,10 +315,30 @@ def test_the_uniform_door_trains_and_predicts_as_the_tab_does(tab):
     assert results[0] == results[1]
 
 
-def own_epoch(tab, net, train_iter, use_random_iter, **options):
+def own_epoch(tab, net, train_iter, use_random_iter, device="cpu", **options):
     updater = lambda batch_size: tab.d2l.sgd(net.params, net.grads, 1, batch_size)  # noqa: E731 (the book's form)
     loss = training.CrossEntropyLoss()
-    return tab.d2l.train_epoch_ch8(net, train_iter, loss, updater, tab.d2l.cpu(), use_random_iter, **options)
+    return tab.d2l.train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, **options)
+
+
+def test_an_epoch_by_hand_samples_randomly_as_train_ch8_does(tab):
+    """With few steps a carried state would make another number of it."""
+    perplexities = []
+    for use_random_iter in (True, False):
+        train_iter, vocab = tab.d2l.load_data("story", 8, 5, True, 2000, seed=0)
+        net = tab.scratch(len(vocab), 8)
+        for param in net.params:
+            param *= 60
+        if use_random_iter:
+            perplexities.append(own_epoch(tab, net, train_iter, True)[0])
+            net = tab.scratch(len(vocab), 8)
+            for param in net.params:
+                param *= 60
+            train_iter, vocab = tab.d2l.load_data("story", 8, 5, True, 2000, seed=0)
+            perplexities += tab.train(net, train_iter, vocab, 1, 1, use_random_iter=True).perplexity
+        else:
+            perplexities.append(own_epoch(tab, net, list(train_iter), False)[0])
+    assert perplexities[0] == perplexities[1] != perplexities[2]
 
 
 def test_an_epoch_by_hand_is_one_of_train_ch8(tab):
@@ -336,6 +364,8 @@ def test_an_epoch_by_hand_checks_what_it_is_given(tab):
         own_epoch(tab, net, train_iter, False)
     with pytest.raises(InputError, match="theta must be"):
         own_epoch(tab, net, train_iter, True, theta=-1)
+    with pytest.raises(InputError, match="theta must be"):
+        tab.train(net, train_iter, vocab, 1, 1, use_random_iter=True, theta=-1)
 
 
 def test_an_epoch_is_told_with_what_was_measured_in_it(tab):
@@ -425,6 +455,19 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(tab):
     before = [param.copy() for param in net.params]
     with pytest.raises(DivergenceError):
         tab.train(net, train_iter, vocab, 1e308, 3)
+    for param, value in zip(net.params, before, strict=True):
+        np.testing.assert_array_equal(param, value)
+
+
+def test_a_last_step_that_breaks_the_weights_is_undone(tab):
+    """The losses of the epoch were measured before it, and are finite."""
+    train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 200, seed=0)
+    assert len(list(train_iter)) == 1
+    net = tab.scratch(len(vocab), 8)
+    net.params[3] *= 1e4  # W_hq, so that gradients are long
+    before = [param.copy() for param in net.params]
+    with pytest.raises(DivergenceError):
+        tab.train(net, train_iter, vocab, 1e308, 1, theta=1e9)
     for param, value in zip(net.params, before, strict=True):
         np.testing.assert_array_equal(param, value)
 
