@@ -87,7 +87,7 @@ def test_weights_that_do_not_fit(change, message):
     ("arguments", "message"),
     [
         (("transformer", 28, 16), "unknown model 'transformer': use one of rnn-scratch, rnn, rnn-relu, gru,"),
-        (("rnn-scratch", 28, 16, 2), "one layer in one direction: use 'rnn' for more"),
+        (("rnn-scratch", 28, 16, 2), "^the model 'rnn-scratch' has one layer in one direction: use 'rnn' for more$"),
         (("rnn-scratch", 28, 16, 1, True), "one layer in one direction"),
         (("rnn", 28, 0), "num_hiddens must be a whole number of at least 1, not 0"),
         (("rnn", 28, 16, -1), "num_layers must be a whole number of at least 1, not -1"),
@@ -121,6 +121,21 @@ def test_sizes_of_weights_that_are_not_the_models(kind, change, message):
     change(weights)
     with pytest.raises(InputError, match=message):
         canonical.sizes(kind, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        ({}, "nothing"),
+        ({"W": np.zeros((2, 2)), "b": np.zeros(2)}, "'W', 'b'"),
+        ({"layers.0.W_hh": np.zeros(4)}, "'layers.0.W_hh'"),
+        ({"layers.0.W_hh": np.zeros((0, 4))}, "'layers.0.W_hh'"),
+    ],
+    ids=["nothing", "others", "a-vector", "no-rows"],
+)
+def test_weights_without_a_recurrent_matrix_are_of_no_kind(weights, found):
+    with pytest.raises(InputError, match=f"^it has no matrix 'layers.0.W_hh', but {found}$"):
+        canonical.kinds_of(weights)
 
 
 def test_the_backends_that_can_build_a_kind_are_backends():

@@ -54,6 +54,11 @@ def test_the_same_seed_draws_the_same_tokens():
     assert draws[0] == draws[1] != draws[2]
 
 
+def test_logits_of_few_digits_have_probabilities_that_add_up():
+    choose = token_chooser(seed=0)
+    assert {choose(LOGITS.astype(np.float16)) for _ in range(100)} == {0, 1, 2}
+
+
 def test_huge_logits_and_a_tiny_temperature_do_not_overflow():
     assert token_chooser(temperature=1e-300, seed=0)(np.array([1e30, -1e30, 0.0])) == 0
 
