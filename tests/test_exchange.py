@@ -817,6 +817,10 @@ def test_the_books_lstm_from_scratch_is_the_books_formula(X):
     assert_logits(np.concatenate(outputs), weights, X, kind)
 
 
+def test_the_books_names_of_the_model_from_scratch():
+    assert layouts.scratch_parameters() == ["W_xh", "W_hh", "b_h", "W_hq", "b_q"]
+
+
 def test_two_biases_are_summed_and_rounded_once():
     tensors, _ = torch_tensors("lstm")
     other = np.random.default_rng(1).normal(size=tensors["rnn.bias_hh_l0"].shape).astype("float32")
@@ -855,6 +859,12 @@ def adding(name, *shape, dtype="float32"):
         (without("linear.weight"), "there must be one dense output layer"),
         (adding("fc.weight", 7, 10), "there must be one dense output layer"),
         (adding("norm.scale", 7), "the tensors 'norm.scale' have no place in a recurrent and a dense layer"),
+        (adding("projection", 7, 4), "the tensors 'projection' have no place in a recurrent and a dense layer"),
+        (lambda tensors: [tensors.pop(f"linear.{part}") for part in ("weight", "bias")], "the tensors are none$"),
+        (
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(9)}),
+            "'t0', 't1', 't2', 't3', 't4', 't5' and 3 more have no place",
+        ),
         (adding("embedding.weight", 7, 4), "'embedding.weight' is an embedding: a canonical model reads one-hot"),
         (adding("other.weight_ih_l0", 20, 7), "the tensors are of several recurrent layers, 'other.' and 'rnn.'"),
         (adding("rnn.weight_hr_l0", 2, 5), "'rnn.weight_hr_l0' is the projection of an LSTM"),
@@ -949,6 +959,14 @@ def test_a_file_with_a_flat_vector(tmp_path, kind, layers, both):
     found, result = exchange.read_file(tmp_path / "a.params", kind)
     assert found == kind
     assert_same(result, weights)
+
+
+def test_a_flat_vector_of_both_directions_is_not_the_scratch_models():
+    weights = draw("rnn", 1, True)
+    vector = layouts.to_flat("rnn", weights)
+    arrays = {"parameters": vector, "weight": weights["output.W_hq"].T, "bias": weights["output.b_q"]}
+    with pytest.raises(InputError, match="^the weights may be those of 'rnn' or 'rnn-relu': say which"):
+        layouts.from_tensors(arrays)
 
 
 def test_a_flat_vector_of_another_length():
