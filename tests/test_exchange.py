@@ -21,7 +21,7 @@ from conftest import MODELS, in_each_backend
 
 from d2lrnn import backends, canonical, exchange, layouts, ndarray_list, reference
 from d2lrnn.backends import FRAMEWORKS
-from d2lrnn.errors import BackendNotInstalledError, InputError, InputFileError
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning, InputError, InputFileError
 
 V, H, B, T = 7, 5, 3, 6
 ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras", "numpy": ".npz"}
@@ -815,6 +815,21 @@ def test_the_books_lstm_from_scratch_is_the_books_formula(X):
     kind, weights = layouts.from_tensors(p)
     assert kind == "lstm"
     assert_logits(np.concatenate(outputs), weights, X, kind)
+
+
+def test_weights_in_float64_are_rounded_with_a_word_where_that_changes_them():
+    limit = float(np.finfo(np.float32).max)
+    exact = {"half": np.array([0.5]), "single": np.float32([0.1]), "none": np.zeros(0), "largest": np.array([-limit])}
+    kept = {"too large": np.array([1e300])}  # for exact_float32 to refuse
+    made = layouts.rounded(exact | kept)
+    assert list(made) == [*exact, *kept]
+    assert [made[name].dtype for name in made] == [np.float32] * 4 + [np.float64]
+    for name, value in (exact | kept).items():
+        np.testing.assert_array_equal(made[name], value)
+    message = "^the weights of the file are in float64, and are rounded to float32$"
+    with pytest.warns(D2LRNNWarning, match=message):
+        made = layouts.rounded(exact | {"tenth": np.array([0.1])})
+    np.testing.assert_array_equal(made["tenth"], np.float32([0.1]))
 
 
 def test_the_books_names_of_the_model_from_scratch():
