@@ -69,8 +69,14 @@ def test_weights_in_another_type_are_rounded_or_the_same():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("output.b_q"), "weight 'output.b_q' is missing"),
-        (lambda w: w.update(extra=np.zeros(1)), "the model has no weight 'extra'"),
+        (
+            lambda w: w.pop("output.b_q"),
+            "^weight 'output.b_q' is missing; the model has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq,",
+        ),
+        (
+            lambda w: w.update(extra=np.zeros(1)),
+            "^the model has no weight 'extra'; it has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq, output",
+        ),
         (lambda w: w.update({"layers.0.b_h": np.zeros(3)}), r"'layers.0.b_h' has shape \(3,\), the model's \(16,\)"),
     ],
     ids=["missing", "extra", "shape"],
@@ -105,6 +111,16 @@ def test_the_sizes_of_a_model_stand_in_its_weights(kind, layers, both):
     assert canonical.sizes(kind, weights) == (28, 16, layers, both)
 
 
+def test_a_model_may_have_one_unit_and_one_token():
+    for kind in canonical.KINDS:
+        assert canonical.sizes(kind, canonical.initial_weights(kind, 1, 1)) == (1, 1, 1, False)
+
+
+def test_the_backends_that_can_build_a_kind():
+    assert canonical.able("rnn") == ("torch", "mxnet", "tensorflow", "numpy")
+    assert canonical.able("gru-reset-before") == ("tensorflow", "numpy")
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
@@ -128,10 +144,11 @@ def test_sizes_of_weights_that_are_not_the_models(kind, change, message):
     [
         ({}, "nothing"),
         ({"W": np.zeros((2, 2)), "b": np.zeros(2)}, "'W', 'b'"),
+        ({name: np.zeros(2) for name in "abcdefgh"}, "'a', 'b', 'c', 'd', 'e', 'f'"),
         ({"layers.0.W_hh": np.zeros(4)}, "'layers.0.W_hh'"),
         ({"layers.0.W_hh": np.zeros((0, 4))}, "'layers.0.W_hh'"),
     ],
-    ids=["nothing", "others", "a-vector", "no-rows"],
+    ids=["nothing", "others", "many-others", "a-vector", "no-rows"],
 )
 def test_weights_without_a_recurrent_matrix_are_of_no_kind(weights, found):
     with pytest.raises(InputError, match=f"^it has no matrix 'layers.0.W_hh', but {found}$"):
