@@ -33,7 +33,7 @@ COMPARE = ("--epochs", "100", "--seed", "1")
 # What NumPy trains in the first minute, while the frameworks are fetched
 FIRST_RUN = BUILD / "first-minute"
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
-MORE = ("lowest",)  # environments that are tested when they are named
+MORE = ("lowest", "mutation")  # environments that are tested when they are named
 TOX = ROOT / ".tox"
 MADE = "made.json"  # in that folder: for what its environments were made, and with which frameworks
 OLDEST_FOR_SITE = (3, 11)
@@ -185,7 +185,7 @@ def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
     if arguments:
         raise SetupError(f"clean removes everything, and takes no {' '.join(arguments)}")
-    for name in (".bootstrap", ".tox", "build", "dist"):
+    for name in (".bootstrap", ".tox", "build", "dist", "mutants"):
         if (ROOT / name).exists():
             shutil.rmtree(ROOT / name)
     return 0

@@ -43,19 +43,40 @@ def test_first_weights_follow_the_seed(kind):
 def test_the_scratch_model_begins_as_in_the_book():
     weights = canonical.initial_weights("rnn-scratch", 100, 300, seed=0)
     assert weights["layers.0.W_hh"].std() == pytest.approx(0.01, rel=0.02)
+    assert weights["layers.0.W_hh"].mean() == pytest.approx(0, abs=2e-4)
     np.testing.assert_array_equal(weights["layers.0.b_h"], np.zeros(300))
 
 
 def test_the_concise_models_begin_within_the_bound():
-    weights = canonical.initial_weights("lstm", 28, 100, seed=0)
-    assert 0.099 < max(abs(value).max() for value in weights.values()) <= 0.1
+    """As wide as the product that a weight is part of: the recurrent one, or the output's, of both directions."""
+    weights = canonical.initial_weights("lstm", 28, 100, bidirectional=True, seed=0)
+    for name, value in weights.items():
+        bound = 200**-0.5 if name == "output.W_hq" or name == "output.b_q" else 0.1
+        assert -bound <= value.min() < -0.85 * bound, name
+        assert 0.85 * bound < value.max() <= bound, name
+
+
+def test_weights_in_another_type_are_rounded_or_the_same():
+    weights = canonical.initial_weights("gru", 5, 4, seed=0)
+    doubles = canonical.in_dtype(weights, "float64")
+    assert list(doubles) == list(weights)
+    for name, value in doubles.items():
+        assert value.dtype == np.float64
+        np.testing.assert_array_equal(value, weights[name])
+        assert canonical.in_dtype(doubles, "float64")[name] is value  # not copied for nothing
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("output.b_q"), "weight 'output.b_q' is missing"),
-        (lambda w: w.update(extra=np.zeros(1)), "the model has no weight 'extra'"),
+        (
+            lambda w: w.pop("output.b_q"),
+            "^weight 'output.b_q' is missing; the model has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq,",
+        ),
+        (
+            lambda w: w.update(extra=np.zeros(1)),
+            "^the model has no weight 'extra'; it has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq, output",
+        ),
         (lambda w: w.update({"layers.0.b_h": np.zeros(3)}), r"'layers.0.b_h' has shape \(3,\), the model's \(16,\)"),
     ],
     ids=["missing", "extra", "shape"],
@@ -72,7 +93,7 @@ def test_weights_that_do_not_fit(change, message):
     ("arguments", "message"),
     [
         (("transformer", 28, 16), "unknown model 'transformer': use one of rnn-scratch, rnn, rnn-relu, gru,"),
-        (("rnn-scratch", 28, 16, 2), "one layer in one direction: use 'rnn' for more"),
+        (("rnn-scratch", 28, 16, 2), "^the model 'rnn-scratch' has one layer in one direction: use 'rnn' for more$"),
         (("rnn-scratch", 28, 16, 1, True), "one layer in one direction"),
         (("rnn", 28, 0), "num_hiddens must be a whole number of at least 1, not 0"),
         (("rnn", 28, 16, -1), "num_layers must be a whole number of at least 1, not -1"),
@@ -88,6 +109,16 @@ def test_models_that_there_are_not(arguments, message):
 def test_the_sizes_of_a_model_stand_in_its_weights(kind, layers, both):
     weights = canonical.initial_weights(kind, 28, 16, layers, both)
     assert canonical.sizes(kind, weights) == (28, 16, layers, both)
+
+
+def test_a_model_may_have_one_unit_and_one_token():
+    for kind in canonical.KINDS:
+        assert canonical.sizes(kind, canonical.initial_weights(kind, 1, 1)) == (1, 1, 1, False)
+
+
+def test_the_backends_that_can_build_a_kind():
+    assert canonical.able("rnn") == ("torch", "mxnet", "tensorflow", "numpy")
+    assert canonical.able("gru-reset-before") == ("tensorflow", "numpy")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +137,22 @@ def test_sizes_of_weights_that_are_not_the_models(kind, change, message):
     change(weights)
     with pytest.raises(InputError, match=message):
         canonical.sizes(kind, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        ({}, "nothing"),
+        ({"W": np.zeros((2, 2)), "b": np.zeros(2)}, "'W', 'b'"),
+        ({name: np.zeros(2) for name in "abcdefgh"}, "'a', 'b', 'c', 'd', 'e', 'f'"),
+        ({"layers.0.W_hh": np.zeros(4)}, "'layers.0.W_hh'"),
+        ({"layers.0.W_hh": np.zeros((0, 4))}, "'layers.0.W_hh'"),
+    ],
+    ids=["nothing", "others", "many-others", "a-vector", "no-rows"],
+)
+def test_weights_without_a_recurrent_matrix_are_of_no_kind(weights, found):
+    with pytest.raises(InputError, match=f"^it has no matrix 'layers.0.W_hh', but {found}$"):
+        canonical.kinds_of(weights)
 
 
 def test_the_backends_that_can_build_a_kind_are_backends():

@@ -21,7 +21,7 @@ from conftest import MODELS, in_each_backend
 
 from d2lrnn import backends, canonical, exchange, layouts, ndarray_list, reference
 from d2lrnn.backends import FRAMEWORKS
-from d2lrnn.errors import BackendNotInstalledError, InputError, InputFileError
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning, InputError, InputFileError
 
 V, H, B, T = 7, 5, 3, 6
 ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras", "numpy": ".npz"}
@@ -817,6 +817,110 @@ def test_the_books_lstm_from_scratch_is_the_books_formula(X):
     assert_logits(np.concatenate(outputs), weights, X, kind)
 
 
+def scratch_tensors(kind):
+    """Return weights by the book's names of the parameters of a model from scratch."""
+    weights, tensors = draw(kind), {}
+    for name, parts in layouts.scratch_names(kind).items():
+        tensors |= dict(zip(parts, np.split(weights[name], len(parts), axis=-1), strict=True))
+    return tensors
+
+
+def test_the_books_model_from_scratch_may_be_called_a_layers():
+    found, weights = layouts.from_tensors(scratch_tensors("rnn-scratch"), "rnn")
+    assert found == "rnn"
+    assert_same(weights, draw("rnn-scratch"))
+    with pytest.raises(InputError, match="^the weights are those of 'lstm', not of 'rnn': leave kind= .--model. out$"):
+        layouts.from_tensors(scratch_tensors("lstm"), "rnn")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(
+            {"W_xi": (V, H - 1)}, r"^the tensors 'W_xi', 'W_xf', 'W_xc', 'W_xo' have shapes \[\(7, 4\), \(7, 5\),"
+        ),
+        pytest.param(
+            {f"b_{gate}": () for gate in "ifco"}, r"^the tensors 'b_i', .* have shapes \[\(\), \(\), \(\), \(\)\]$"
+        ),
+    ],
+    ids=["another-shape", "numbers"],
+)
+def test_gates_from_scratch_that_do_not_fit_together(change, message):
+    tensors = scratch_tensors("lstm") | {name: np.zeros(shape, "float32") for name, shape in change.items()}
+    with pytest.raises(InputError, match=message):
+        layouts.from_tensors(tensors)
+
+
+@pytest.mark.parametrize(
+    ("layers", "both", "kinds"),
+    [
+        (1, False, "'rnn-scratch' or 'rnn' or 'rnn-relu'"),
+        (2, False, "'rnn' or 'rnn-relu'"),
+        (1, True, "'rnn' or 'rnn-relu'"),
+    ],
+)
+def test_a_layer_that_may_be_of_several_kinds_is_told_with_all_of_them(layers, both, kinds):
+    tensors, weights = torch_tensors("rnn-relu", layers, both)
+    with pytest.raises(InputError, match=f"^the weights may be those of {kinds}: say which by kind="):
+        layouts.from_tensors(tensors)
+    message = f"^the weights are those of {kinds}, not of 'gru': say which of these by kind= .--model.$"
+    with pytest.raises(InputError, match=message):
+        layouts.from_tensors(tensors, "gru")
+    arrays = {
+        "parameters": layouts.to_flat("rnn-relu", weights),
+        "weight": weights["output.W_hq"].T,
+        "bias": weights["output.b_q"],
+    }
+    with pytest.raises(InputError, match=f"^the weights may be those of {kinds}: say which by kind="):
+        layouts.from_tensors(arrays)
+
+
+def test_a_flat_vector_that_is_of_two_kinds_is_taken_apart_once_its_kind_is_said():
+    rng = np.random.default_rng(0)  # a layer of three gates has here as many numbers as three layers of one
+    shapes = canonical.shapes("gru", 4, 4)
+    weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    arrays = {
+        "parameters": layouts.to_flat("gru", weights),
+        "weight": weights["output.W_hq"].T,
+        "bias": weights["output.b_q"],
+    }
+    assert_same(layouts.from_tensors(arrays, "gru")[1], weights)
+    with pytest.raises(InputError, match="can be taken apart in 2 ways"):
+        layouts.from_tensors(arrays)
+
+
+def test_a_weight_that_is_refused_is_named():
+    whole = {name: value.astype(int) for name, value in draw("rnn").items()}
+    for call, name in (
+        (lambda: layouts.complete("rnn", whole), "layers.0.W_xh"),
+        (lambda: layouts.to_flat("rnn", whole), "layers.0.W_xh"),
+        (lambda: layouts.from_flat(np.zeros(70, int), "rnn", V, H), "parameters"),
+    ):
+        with pytest.raises(
+            InputError, match=f"^weight '{name}' has type int64: it must be float32, float64 or float16$"
+        ):
+            call()
+
+
+def test_weights_in_float64_are_rounded_with_a_word_where_that_changes_them():
+    limit = float(np.finfo(np.float32).max)
+    exact = {"half": np.array([0.5]), "single": np.float32([0.1]), "none": np.zeros(0), "largest": np.array([-limit])}
+    kept = {"too large": np.array([1e300])}  # for exact_float32 to refuse
+    made = layouts.rounded(exact | kept)
+    assert list(made) == [*exact, *kept]
+    assert [made[name].dtype for name in made] == [np.float32] * 4 + [np.float64]
+    for name, value in (exact | kept).items():
+        np.testing.assert_array_equal(made[name], value)
+    message = "^the weights of the file are in float64, and are rounded to float32$"
+    with pytest.warns(D2LRNNWarning, match=message):
+        made = layouts.rounded(exact | {"tenth": np.array([0.1])})
+    np.testing.assert_array_equal(made["tenth"], np.float32([0.1]))
+
+
+def test_the_books_names_of_the_model_from_scratch():
+    assert layouts.scratch_parameters() == ["W_xh", "W_hh", "b_h", "W_hq", "b_q"]
+
+
 def test_two_biases_are_summed_and_rounded_once():
     tensors, _ = torch_tensors("lstm")
     other = np.random.default_rng(1).normal(size=tensors["rnn.bias_hh_l0"].shape).astype("float32")
@@ -849,12 +953,32 @@ def adding(name, *shape, dtype="float32"):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.clear(), "there are no weights"),
+        (lambda tensors: tensors.clear(), "^there are no weights: save the parameters of the whole model$"),
+        (
+            lambda tensors: [tensors.pop(name) for name in [*tensors] if name.startswith("rnn.")],
+            "^no recurrent layer of PyTorch or MXNet is among the tensors 'linear.weight', 'linear.bias': its tensors "
+            "are called weight_ih_l0, or l0_i2h_weight, after any prefix$",
+        ),
+        (adding("rnn.parameters", 9), "the tensors 'rnn.parameters' have no place"),
+        (
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(6)}),
+            "the tensors 't0', 't1', 't2', 't3', 't4', 't5' have no place",
+        ),
+        (
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(7)}),
+            "'t5' and 1 more have no place",
+        ),
         (without("rnn.weight_hh_l1_reverse"), "the h2h_weight of layer 1 of the reverse direction is missing"),
         (without("rnn.bias_ih_l0"), "the i2h_bias of layer 0 is missing"),
         (without("linear.weight"), "there must be one dense output layer"),
         (adding("fc.weight", 7, 10), "there must be one dense output layer"),
         (adding("norm.scale", 7), "the tensors 'norm.scale' have no place in a recurrent and a dense layer"),
+        (adding("projection", 7, 4), "the tensors 'projection' have no place in a recurrent and a dense layer"),
+        (lambda tensors: [tensors.pop(f"linear.{part}") for part in ("weight", "bias")], "the tensors are none$"),
+        (
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(9)}),
+            "'t0', 't1', 't2', 't3', 't4', 't5' and 3 more have no place",
+        ),
         (adding("embedding.weight", 7, 4), "'embedding.weight' is an embedding: a canonical model reads one-hot"),
         (adding("other.weight_ih_l0", 20, 7), "the tensors are of several recurrent layers, 'other.' and 'rnn.'"),
         (adding("rnn.weight_hr_l0", 2, 5), "'rnn.weight_hr_l0' is the projection of an LSTM"),
@@ -868,7 +992,10 @@ def adding(name, *shape, dtype="float32"):
         (adding("rnn.weight_ih_l1", 20, 7), r"'layers.1.W_xh' has shape \(7, 20\), the model's \(10, 20\)"),
         (adding("rnn.bias_hh_l0", 1), r"the biases of layers.0 have shapes \(20,\) and \(1,\)"),
         (adding("linear.bias"), "'output.b_q' has shape|reads vectors of 7 numbers and the output layer gives 1"),
-        (adding("linear.bias", 8), "reads vectors of 7 numbers and the output layer gives 8"),
+        (
+            adding("linear.bias", 8),
+            "reads vectors of 7 numbers and the output layer gives 8: a canonical model .* be equal$",
+        ),
         (adding("linear.bias", 7, dtype="int64"), "weight 'linear.bias' has type int64: it must be float32"),
         (adding("linear.bias", 7, dtype="bool"), "has type bool"),
         (adding("linear.bias", 7, dtype="complex64"), "has type complex64"),
@@ -888,8 +1015,11 @@ def test_numbers_that_float32_cannot_hold(number):
     tensors = {name: value.astype("float64") for name, value in tensors.items()}
     assert_same(layouts.from_tensors(tensors)[1], weights)
     tensors["linear.bias"][0] = number
-    with pytest.raises(InputError, match="'linear.bias' has float64 numbers that float32 cannot hold exactly: round"):
+    with pytest.raises(
+        InputError, match="'linear.bias' has float64 numbers that float32 cannot hold exactly: round"
+    ) as refused:
         layouts.from_tensors(tensors)
+    assert str(refused.value).endswith(": round it first, if that is what you want")
 
 
 def test_numbers_that_are_none_travel_as_they_are():
@@ -924,7 +1054,12 @@ def test_the_order_of_the_flat_vector():
         (lambda: layouts.to_flat("gru-reset-before", draw("gru-reset-before")), "cannot compute 'gru-reset-before'"),
         (lambda: layouts.from_flat(np.zeros(9), "gru-reset-before", V, H), "cannot compute 'gru-reset-before'"),
         (lambda: layouts.to_flat("lstm", draw("gru")), "'layers.0.W_xh' has shape"),
-        (lambda: layouts.to_flat("lstm", {}), "the weights have no matrices"),
+        (
+            lambda: layouts.to_flat("lstm", {}),
+            "^the weights have no matrices 'layers.0.W_xh' and 'layers.0.W_hh': give canonical weights$",
+        ),
+        (lambda: layouts.to_flat("lstm", {"layers.0.W_xh": np.zeros((V, 20))}), "the weights have no matrices"),
+        (lambda: layouts.from_flat(np.zeros(140), "rnn-scratch", V, H, 1, True), "has one layer in one direction"),
         (lambda: layouts.from_flat(np.zeros(9), "lstm", V, H), r"has shape \(9,\), and that of such a model \(280,\)"),
         (lambda: layouts.from_flat(np.zeros((28, 10)), "lstm", V, H), r"has shape \(28, 10\)"),
         (lambda: layouts.from_flat(np.zeros(280, int), "lstm", V, H), "has type int64"),
@@ -949,6 +1084,14 @@ def test_a_file_with_a_flat_vector(tmp_path, kind, layers, both):
     found, result = exchange.read_file(tmp_path / "a.params", kind)
     assert found == kind
     assert_same(result, weights)
+
+
+def test_a_flat_vector_of_both_directions_is_not_the_scratch_models():
+    weights = draw("rnn", 1, True)
+    vector = layouts.to_flat("rnn", weights)
+    arrays = {"parameters": vector, "weight": weights["output.W_hq"].T, "bias": weights["output.b_q"]}
+    with pytest.raises(InputError, match="^the weights may be those of 'rnn' or 'rnn-relu': say which"):
+        layouts.from_tensors(arrays)
 
 
 def test_a_flat_vector_of_another_length():

@@ -39,9 +39,26 @@ def test_tokens_are_drawn_with_their_probabilities(options, expected):
     np.testing.assert_allclose(frequencies(token_chooser(**options)), expected, atol=0.032)
 
 
+def test_of_equals_the_first_are_drawn_among():
+    logits = np.random.default_rng(0).integers(0, 3, 200).astype(float)
+    choose = token_chooser(top_k=3, seed=0)
+    assert {choose(logits) for _ in range(100)} == set(np.flatnonzero(logits == 2)[:3])
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"temperature": 1}, {"seed": 1}], ids=lambda options: str(*options))
+def test_each_option_alone_draws(options):
+    choose = token_chooser(**options)
+    assert {choose(np.zeros(3, np.float32)) for _ in range(100)} == {0, 1, 2}
+
+
 def test_the_same_seed_draws_the_same_tokens():
     draws = [[choose(LOGITS) for _ in range(50)] for choose in (token_chooser(seed=seed) for seed in (1, 1, 2))]
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_logits_of_few_digits_have_probabilities_that_add_up():
+    choose = token_chooser(seed=0)
+    assert {choose(LOGITS.astype(np.float16)) for _ in range(100)} == {0, 1, 2}
 
 
 def test_huge_logits_and_a_tiny_temperature_do_not_overflow():
@@ -54,6 +71,7 @@ def test_huge_logits_and_a_tiny_temperature_do_not_overflow():
         ({"temperature": -1}, "temperature must be a finite number of at least 0, not -1"),
         ({"temperature": float("nan")}, "temperature must be a finite number of at least 0, not nan"),
         ({"temperature": float("inf")}, "temperature must be a finite number of at least 0, not inf"),
+        ({"temperature": "1"}, "temperature must be a finite number of at least 0, not '1'"),
         ({"top_k": 0}, "top_k must be a whole number of at least 1, not 0"),
         ({"top_k": 1.5}, "top_k must be a whole number of at least 1, not 1.5"),
     ],
@@ -146,6 +164,49 @@ def test_a_vocabulary_that_was_made_by_hand_of_words_reads_words():
     assert generate("t h", 0, Vocab(["t", " ", "h", "he "]), Counter(5), token_chooser()) == "t h"
 
 
+def test_a_vocabulary_that_was_made_by_hand_is_of_words_if_one_has_two_letters_and_none_has_a_space():
+    words = Vocab([["a", "an"]])
+    assert generate("a an", 0, words, Counter(3), token_chooser()) == "a an"
+    lines = Vocab(["t", "\n", "h", "he\n"])
+    assert generate("t\nh", 0, lines, Counter(5), token_chooser()) == "t\nh"
+
+
+def test_the_tokens_of_a_list_are_joined_by_spaces_where_the_vocabulary_does_not_know():
+    assert generate(["a", "b"], 1, VOCAB, Counter(5), token_chooser()) == "a b c"
+
+
+def test_a_readers_own_vocabulary_needs_no_more_than_is_used():
+    class Own:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, token):
+            return "abc".index(token) if token in "abc" else 0
+
+        def to_tokens(self, indices):
+            return ["abc"[index] for index in indices]
+
+    assert generate("ab", 2, Own(), Counter(3), token_chooser()) == "abca"
+
+
+def test_a_prefix_is_spelled_as_the_text_that_was_not_cleaned_is():
+    _, vocab = load_corpus(Text("decomposed", "cafe\u0301 au lait", "no hash"), clean="none")
+    assert generate("caf\u00e9", 0, vocab, Counter(len(vocab)), token_chooser()) == "cafe\u0301"
+
+
+def test_a_prefix_that_lacks_several_characters_names_each_once():
+    _, vocab = load_corpus(TEXT)
+    with pytest.warns(D2LRNNWarning, match="has characters that the text lacks: 'xz'$"):
+        fit_prefix("zxz the", vocab)
+    with pytest.raises(InputError, match="^prefix 'x' has characters that the text lacks: 'x'; leave them out, or"):
+        fit_prefix("x", vocab, "error")
+
+
+def test_a_policy_that_there_is_not():
+    with pytest.raises(InputError, match="^unknown policy 'drop': use one of unk, skip, error$"):
+        fit_prefix("a", VOCAB, "drop")
+
+
 def test_a_prefix_that_fits():
     _, vocab = load_corpus(TEXT)
     assert fit_prefix("It WAS e\u0301, ", vocab) == "it was é "
@@ -171,9 +232,10 @@ def test_no_predictions_return_the_prefix_as_the_vocabulary_knows_it():
     assert generate("abz", 0, VOCAB, Counter(5), token_chooser()) == "ab<unk>"
 
 
-def test_a_negative_number_of_predictions_is_an_error():
-    with pytest.raises(InputError, match="num_preds must be a whole number of at least 0, not -1"):
-        generate("a", -1, VOCAB, Counter(5), token_chooser())
+@pytest.mark.parametrize("num_preds", [-1, 1.5, "3"])
+def test_a_number_of_predictions_that_is_none_is_an_error(num_preds):
+    with pytest.raises(InputError, match=f"num_preds must be a whole number of at least 0, not {num_preds!r}"):
+        generate("a", num_preds, VOCAB, Counter(5), token_chooser())
 
 
 @pytest.mark.parametrize("token", ["char", "word"])

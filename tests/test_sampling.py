@@ -288,12 +288,34 @@ def test_load_data_passes_its_options_on():
     assert vocab.idx_to_token == ["<unk>", "One", "fish.", "Two", "FISH!"]
 
 
+def test_load_data_reads_as_the_book_does_unless_told_otherwise():
+    minibatches, vocab = load_data(Text("mine", "One fish. Two FISH! " * 20, "no hash"), 2, 5)
+    assert minibatches.use_random_iter is False
+    assert sorted(vocab.idx_to_token[1:]) == sorted(set("one fish two fish"))
+    assert load_data("story", 2, 5)[0].num_tokens == 10_000
+    assert load_data("story", 2, 5, max_tokens=-1)[0].num_tokens > 10_000
+
+
+def test_load_data_passes_on_how_a_file_is_read(tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("Étienne\né\n".encode("latin-1") * 20)
+    _, vocab = load_data(path, 2, 5, clean="none", encoding="latin-1")
+    assert set(vocab.idx_to_token[1:]) == set("Étienné\n")
+
+
 def test_load_data_makes_the_loader_of_a_backend():
     class Loader(SeqDataLoader):
         pass
 
     minibatches, _ = load_data("story", 2, 5, valid_fraction=0.1, loader=Loader)
     assert type(minibatches) is type(minibatches.valid_iter) is Loader
+    minibatches, _ = load_data_time_machine(2, 5, True, 1000, valid_fraction=0.1, loader=Loader)
+    assert type(minibatches) is type(minibatches.valid_iter) is Loader
+    assert (minibatches.use_random_iter, minibatches.valid_iter.use_random_iter) == (True, False)
+
+
+def test_a_loader_tells_how_long_the_whole_text_is():
+    assert loader(range(100), 2, 5, max_tokens=50).text_tokens == 100
 
 
 @pytest.mark.parametrize("use_random_iter", MODES)
@@ -405,6 +427,8 @@ def test_a_corpus_of_two_dimensions_is_an_error_that_says_so(reader):
 def test_load_data_checks_the_sizes_before_it_reads_the_text():
     with pytest.raises(InputError, match="batch_size must be"):
         load_data("no such file", 0, 5)
+    with pytest.raises(InputError, match="num_steps must be"):
+        load_data("no such file", 2, 0)
 
 
 def test_a_text_that_is_too_short_is_an_error():
@@ -420,7 +444,20 @@ def test_a_token_limit_that_is_no_limit_is_an_error(max_tokens):
         loader(range(100), 2, 5, max_tokens=max_tokens)
 
 
-@pytest.mark.parametrize("valid_fraction", [-0.1, 1, 1.5, float("nan")])
+@pytest.mark.parametrize(("num_valid", "fits"), [(9, False), (10, True), (85, True), (86, False)])
+def test_both_parts_may_be_as_short_as_their_minibatches_need(num_valid, fits):
+    text = text_of_different_characters(100)
+    if fits:
+        train_iter, _ = load_data(text, 2, 5, clean="none", valid_fraction=num_valid / 100)
+        assert (train_iter.num_tokens, train_iter.valid_iter.num_tokens) == (100 - num_valid, num_valid)
+        assert next(iter(train_iter.valid_iter))[0].shape[1] == next(iter(train_iter))[0].shape[1] == 5
+    else:
+        message = f"holds out {num_valid} of 100 tokens; at least 10 must be, and 15 must be left; give another"
+        with pytest.raises(InputError, match=message):
+            load_data(text, 2, 5, clean="none", valid_fraction=num_valid / 100)
+
+
+@pytest.mark.parametrize("valid_fraction", [-0.1, 1, 1.5, float("nan"), "0.1"])
 def test_a_held_out_fraction_outside_0_to_1_is_an_error(valid_fraction):
     with pytest.raises(InputError, match="valid_fraction must be at least 0 and below 1"):
         load_data("story", 2, 5, valid_fraction=valid_fraction)

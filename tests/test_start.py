@@ -428,6 +428,7 @@ def test_an_installation_that_fails_names_its_log(clone, capfd, monkeypatch):
 
 def test_clean_removes_what_was_made_and_nothing_else(clone):
     (clone / ".tox" / "parity").mkdir(parents=True)
+    (clone / "mutants").mkdir()
     (clone / "runs").mkdir()
     assert commands.main(["clean"]) == 0
     assert sorted(path.name for path in clone.iterdir()) == ["constraints.txt", "runs"]
