@@ -105,6 +105,8 @@ class Place:
         """
 
         def prepare() -> None:
+            # A shell hands what it starts in the background a deafness to Ctrl-C on
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             for number in closed:
                 os.close(number)
             if file_size is not None:
