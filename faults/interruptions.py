@@ -64,7 +64,9 @@ for _number, _saves, _quick in (
     def _(place: Place, number: signal.Signals = _number, saves: bool = _saves) -> None:
         _posix()
         run = place.folder / "run"
-        process = place.start("train", "--backend", "numpy", *LONG, "--out", run)
+        # What a signal lets it save is seen where nothing else saves
+        every = ("--checkpoint-every", "100000") if saves else ()
+        process = place.start("train", "--backend", "numpy", *LONG, *every, "--out", run)
         process.until(lambda: _told(process) >= 2)
         time.sleep(_CHANCE.uniform(0, 1))
         told, kept = _told(process), int(str(_config(run).get("epoch", 0)))
@@ -108,9 +110,11 @@ for _number in (signal.SIGINT, signal.SIGTERM, *(getattr(signal, n, None) for n 
         _posix()
         if not Path("/proc/self/task").exists():
             raise Skip("only Linux tells of a process's children")
-        process = place.start("compare", "--backends", "numpy", *LONG[:-4], "--seed", "1")
+        # Of which an epoch takes long: a worker that only notices when it tells of one would be seen
+        slow = ("--corpus", "story", "--max-tokens", "-1", "--num-hiddens", "1024", "--epochs", "100000")
+        process = place.start("compare", "--backends", "numpy", *slow)
         process.until(lambda: bool(process.children()))
-        time.sleep(2)  # until the worker has begun
+        time.sleep(4)  # until the worker has begun
         children = process.children()
         place.must(bool(children), "no worker was seen")
         process.send(number)
