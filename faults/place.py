@@ -18,6 +18,9 @@ from pathlib import Path
 
 from d2lrnn import backends
 
+if sys.platform != "win32":
+    import resource
+
 COMMAND = str(Path(sys.executable).with_name("d2lrnn"))
 # What no command may take of memory for a file or a setting that it refuses, in MiB
 MEMORY = 1024
@@ -28,6 +31,7 @@ TINY = ("--corpus", "story", "--num-hiddens", "8", "--max-tokens", "400", "--bat
         "--seed", "1")  # fmt: skip
 _TRACEBACK = b"Traceback (most recent call last)"
 _TIMED_OUT = -999
+_ADDRESSES = 12 << 30  # bytes; TensorFlow takes half of it for itself
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,11 @@ class Place:
         def prepare() -> None:
             # A shell hands what it starts in the background a deafness to Ctrl-C on
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if sys.platform == "linux":  # so that what is not refused does not take the machine with it
+                resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
             for number in closed:
                 os.close(number)
             if file_size is not None:
-                import resource
-
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
