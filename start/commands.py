@@ -181,6 +181,12 @@ def bench(arguments: Sequence[str]) -> int:
     return call([*script, "--book-python", environment("book") / "python", *arguments])
 
 
+def faults(arguments: Sequence[str]) -> int:
+    """Try what goes wrong, for real: hostile files, signals, full disks and more, into benchmarks/RESULTS.md."""
+    install_all()
+    return call([environment(ALL) / "python", ROOT / "faults", *arguments])
+
+
 def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
     if arguments:
@@ -247,6 +253,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "site": site,
     "test-site": test_site,
     "bench": bench,
+    "faults": faults,
     "clean": clean,
 }
 

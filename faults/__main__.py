@@ -1,0 +1,123 @@
+"""What goes wrong, tried for real: ``python3 start faults``, or ``make faults``.
+
+Real commands in real processes meet hostile files and folders, terminals, signals, full disks, servers that drip, sizes
+and numbers at their extremes. Each must cost an error line and nothing else: no traceback, no code that runs, nothing
+that was trained is lost, and less than 1 GiB of memory for what is refused.
+
+The short form (``--quick``) is a part of the checks before a change lands. The long one writes benchmarks/RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import disks  # noqa: F401 (each of these adds to FAULTS)
+import downloads  # noqa: F401
+import extremes  # noqa: F401
+import hostile_files  # noqa: F401
+import interruptions  # noqa: F401
+import other_code  # noqa: F401
+import run_folders  # noqa: F401
+import terminals  # noqa: F401
+from place import FAULTS, MEMORY, Fault, Verdict, attempt, usable_backends
+
+from d2lrnn.checkpoint import write_atomically
+from d2lrnn.reproduce import describe_machine, put_between
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
+BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+
+
+def table(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the table of what came of the faults, by group, in Markdown."""
+    lines = [
+        "| what | tried | survived | skipped | commands | tracebacks | executed | lost | most memory |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for group in [*dict.fromkeys(verdict.fault.group for verdict in verdicts), None]:
+        mine = [verdict for verdict in verdicts if group in (None, verdict.fault.group)]
+        tried = [verdict for verdict in mine if verdict.skipped is None]
+        cells: list[Any] = [
+            group or "**all**",
+            len(tried),
+            sum(verdict.survived for verdict in tried),
+            len(mine) - len(tried),
+            f"{sum(verdict.commands for verdict in tried):,}",
+            sum(verdict.tracebacks for verdict in tried),
+            sum(verdict.executed for verdict in tried),
+            sum(len(verdict.lost) for verdict in tried),
+            f"{max((verdict.peak for verdict in tried), default=0):,.0f} MiB",
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
+def report(verdicts: Sequence[Verdict], minutes: float) -> str:
+    """Return what stands in RESULTS.md."""
+    skipped = [f"{verdict.fault.name} ({verdict.skipped})" for verdict in verdicts if verdict.skipped]
+    failed = [
+        f"- {verdict.fault.group}, {verdict.fault.name}: {'; '.join([*verdict.lost, *verdict.wrong]) or 'code ran'}"
+        for verdict in verdicts
+        if verdict.skipped is None and not verdict.survived
+    ]
+    machine = describe_machine()
+    about = (
+        f"Made by `make faults` in {minutes:.0f} minutes, with {', '.join(usable_backends())}. Machine: "
+        f"{machine['processor']}; {machine['cpus']} cores; {machine['system']}. A fault is survived if it costs an "
+        f"error line and nothing else; what is refused may take {MEMORY} MiB at most."
+    )
+    parts = [about, "\n".join(table(verdicts))]
+    if failed:
+        parts.append("Not survived:\n\n" + "\n".join(failed))
+    if skipped:
+        parts.append("Skipped: " + "; ".join(skipped) + ".")
+    return "\n\n".join(parts)
+
+
+def _chosen(quick: bool, words: Sequence[str]) -> list[Fault]:
+    chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.group}: {fault.name}" for word in words)]
+    if quick:
+        return [fault for fault in chosen if fault.quick]
+    return [fault for fault in chosen for _ in range(fault.repeat)]
+
+
+def main() -> int:
+    """Try all faults, or those that are named; return whether one was not survived."""
+    parser = argparse.ArgumentParser(prog="python3 start faults", description=__doc__.splitlines()[0])
+    parser.add_argument("words", nargs="*", help="only faults whose group or name has one of these words")
+    parser.add_argument("--quick", action="store_true", help="the short form, which takes two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="what came of each, too")
+    args = parser.parse_args()
+    usable, begin = usable_backends(), time.monotonic()
+    verdicts = []
+    for fault in _chosen(args.quick, args.words):
+        verdict = attempt(fault, usable)
+        mark = "skipped" if verdict.skipped else "ok" if verdict.survived else "FAILED"
+        print(f"{mark:<8}{fault.group}: {fault.name}  ({verdict.peak:,.0f} MiB)  {verdict.skipped or verdict.said}")
+        for what in [*verdict.lost, *verdict.wrong, *(["code ran"] if verdict.executed else [])]:
+            print(f"          {what}")
+        sys.stdout.flush()
+        verdicts.append(verdict)
+    minutes = (time.monotonic() - begin) / 60
+    print("", *table(verdicts), sep="\n")
+    if args.json:
+        rows = [
+            {"group": v.fault.group, "name": v.fault.name, "skipped": v.skipped, "survived": v.survived,
+             "tracebacks": v.tracebacks, "executed": v.executed, "lost": v.lost, "wrong": v.wrong,
+             "peak_mib": round(v.peak), "said": v.said}
+            for v in verdicts
+        ]  # fmt: skip
+        write_atomically(args.json, (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode())
+    if not args.quick and not args.words:
+        put_between(RESULTS, report(verdicts, minutes), BEGIN, END)
+    return 0 if all(verdict.survived for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

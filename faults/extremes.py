@@ -1,0 +1,104 @@
+"""Sizes and numbers at the ends of what can be typed."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from place import TINY, Place, fault
+
+SIZES, NUMBERS = "sizes", "numbers"
+
+
+def _each_backend(place: Place) -> tuple[str, ...]:
+    return place.usable
+
+
+@fault(SIZES, "layers and units that no memory holds", quick=True)
+def _(place: Place) -> None:
+    for words in (["--num-hiddens", "1000000"], ["--num-hiddens", str(10**9)], ["--num-hiddens", str(10**18)],
+                  ["--num-hiddens", str(10**40)], ["--model", "lstm", "--num-layers", "100000"],
+                  ["--model", "gru", "--num-layers", str(10**9)], ["--batch-size", str(10**12)],
+                  ["--num-steps", str(10**12)]):  # fmt: skip
+        train = ("train", "--backend", "numpy", *TINY, "--epochs", "1")
+        outcome = place.refused(place.run(*train, *words, limit=60))
+        place.must(outcome.seconds < 30, f"{' '.join(words)} is refused after {outcome.seconds:.0f} s")
+
+
+@fault(SIZES, "the same in every backend, and for a comparison", memory=1024)
+def _(place: Place) -> None:
+    hiddens = (
+        ["--num-hiddens", "1000000"],
+        ["--num-hiddens", str(10**18)],
+        ["--model", "rnn", "--num-layers", "100000"],
+    )
+    for name, words in product(_each_backend(place), hiddens):
+        place.refused(place.run("train", "--backend", name, *TINY, "--epochs", "1", *words, limit=60))
+    for words in hiddens:
+        place.refused(place.run("compare", *TINY, "--epochs", "1", *words, limit=120))
+
+
+@fault(SIZES, "a text of one character, of one word, of nothing", quick=True)
+def _(place: Place) -> None:
+    for number, text in enumerate(("", "\n", "a", "the", "a" * 10_000, "the sea " * 3)):
+        (place.folder / f"{number}.txt").write_text(text)
+        place.run("train", "--backend", "numpy", *TINY[2:], "--corpus", f"{number}.txt", "--epochs", "1")
+
+
+@fault(SIZES, "how many characters to add", quick=True)
+def _(place: Place) -> None:
+    run = place.trained("run")
+    for number in (str(2**63), str(10**30), "-1", "1.5"):
+        place.refused(place.run("predict", run, "--num-preds", number, limit=60))
+
+
+@fault(SIZES, "how many characters to add, in every backend")
+def _(place: Place) -> None:
+    run = place.trained("run")
+    for name, number in product(_each_backend(place), (str(2**63), str(10**30))):
+        place.refused(place.run("predict", run, "--num-preds", number, "--backend", name, limit=60))
+
+
+_EXTREMES = ("5e-324", "1e-320", "1e-45", "1e38", "1e39", "1e300", "1e308", "inf", "nan", "-1", "0", "1e400")
+
+
+@fault(NUMBERS, "learning rates and radii in NumPy", quick=True)
+def _(place: Place) -> None:
+    for option, value in product(("--lr", "--theta"), _EXTREMES):
+        place.run("train", "--backend", "numpy", *TINY, "--epochs", "2", option, value)
+
+
+@fault(NUMBERS, "learning rates and radii in every backend")
+def _(place: Place) -> None:
+    for name, option, value in product(
+        _each_backend(place), ("--lr", "--theta"), ("5e-324", "1e-320", "1e39", "1e308")
+    ):
+        place.run("train", "--backend", name, *TINY, "--epochs", "2", option, value)
+
+
+@fault(NUMBERS, "seeds, parts and temperatures", quick=True)
+def _(place: Place) -> None:
+    for option, value in (("--seed", str(2**64)), ("--seed", str(10**50)), ("--seed", "-1"), ("--valid-fraction", "1"),
+                          ("--valid-fraction", "0.9999"), ("--valid-fraction", "nan"), ("--patience", "0"),
+                          ("--max-tokens", "0"), ("--max-tokens", "-2"), ("--max-tokens", "2"),
+                          ("--threads", str(10**9)), ("--epochs", "0")):  # fmt: skip
+        place.run("train", "--backend", "numpy", *TINY, "--epochs", "1", option, value)
+    run = place.trained("run")
+    for option, value in (("--temperature", "5e-324"), ("--temperature", "1e308"), ("--temperature", "nan"),
+                          ("--top-k", "0"), ("--top-k", str(10**30)), ("--seed", str(10**50))):  # fmt: skip
+        place.run("predict", run, "--temperature", "1", option, value)
+
+
+@fault(NUMBERS, "variables that are no numbers", quick=True)
+def _(place: Place) -> None:
+    for value in ("abc", "-1", "0", str(10**30), ""):
+        env = {"OMP_NUM_THREADS": value}
+        place.run("train", "--backend", "numpy", *TINY, "--epochs", "1", env=env)
+        place.run("backends", env=env)
+    for name, value in (
+        ("COLUMNS", "-5"),
+        ("COLUMNS", "0"),
+        ("LANG", "no"),
+        ("PYTHONIOENCODING", "ascii"),
+        ("TERM", "x"),
+    ):
+        place.run("compare", "--backends", "numpy", *TINY, "--epochs", "1", env={name: value})
