@@ -31,6 +31,7 @@ from common import (
 
 from d2lrnn import backends, canonical
 from d2lrnn.data import load_corpus, read_text
+from d2lrnn.data.corpora import default_clean
 from d2lrnn.errors import D2LRNNError
 
 HERE = Path(__file__).parent
@@ -74,13 +75,14 @@ class Side:
     Args:
         backend: The backend.
         dtype: Its type; NumPy has the choice.
-        units: Hidden units.
+        job: What its process was asked: with the ``units`` of the models, and the ``text``, a file, and how to
+            ``clean`` it.
     """
 
-    def __init__(self, backend: str, dtype: str, units: int) -> None:
+    def __init__(self, backend: str, dtype: str, job: Mapping[str, Any]) -> None:
         self.interop = backends.interop(backend)
-        self.backend, self.dtype, self.units = backend, dtype, units
-        self.corpus, self.vocab = load_corpus("time-machine")
+        self.backend, self.dtype, self.units = backend, dtype, job["units"]
+        self.corpus, self.vocab = load_corpus(job.get("text", "time-machine"), clean=job.get("clean"))
 
     def build(self, case: Case) -> tuple[Any, Any]:
         """Return a model with its first weights, which are the same in all backends, and its device."""
@@ -167,7 +169,7 @@ def errors(found: Results, exact: Results) -> dict[str, dict[str, float]]:
 
 def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Compute everything in float64, and keep it in the folder of a job."""
-    side = Side("numpy", "float64", job["units"])
+    side = Side("numpy", "float64", job)
     for number, case in enumerate(cases(job["quick"])):
         began = time.perf_counter()
         bidirectional = case[-1]
@@ -182,11 +184,10 @@ def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Compute everything in float32, and answer its errors."""
-    side = Side(job["backend"], "float32", job["units"])
+    side = Side(job["backend"], "float32", job)
     for number, case in enumerate(cases(job["quick"])):
         if job["backend"] not in canonical.able(case[0]):
             continue
-        began = time.perf_counter()
         given, exact = _read(_place(job, number))
         found = side.single(case, given)
         if not case[-1]:
@@ -196,7 +197,6 @@ def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "case": words(*case), "quantity": quantity, "backend": job["backend"], **row,
                 "relative": row["error"] / row["largest"],
             }  # fmt: skip
-        say(f"  {words(*case)}: {time.perf_counter() - began:.1f} s")
 
 
 def _place(job: Mapping[str, Any], number: int) -> Path:
@@ -296,13 +296,20 @@ def main(words: Sequence[str] | None = None) -> int:
     source = read_text("time-machine")
     units, began, rows = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        job = {"folder": folder, "units": units, "quick": arguments.quick}
+        # All read what was found here, whatever is there a minute later
+        text = Path(folder, "text.txt")
+        text.write_bytes(source.content.encode())
+        clean = default_clean(source.name)
+        job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
         say("numpy, float64")
         for answer in ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
             say(f"  {answer['case']}: {answer['seconds']:.1f} s")
         for name in names:
             say(name)
-            rows += ask(Path(__file__), {**job, "backend": name, "oracle": False})
+            for row in ask(Path(__file__), {**job, "backend": name, "oracle": False}):
+                if not rows or row["case"] != rows[-1]["case"]:
+                    say(f"  {row['case']}")
+                rows.append(row)
     minutes = (time.perf_counter() - began) / 60
     # A model after the other, and the backends side by side
     order = {row["case"]: number for number, row in enumerate(rows)}

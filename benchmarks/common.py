@@ -81,9 +81,7 @@ def answer_as_side(measure: Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 def parser(description: str, quick: str) -> argparse.ArgumentParser:
     """Return a parser with what the programs have in common; ``quick`` is the help of --quick."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument(
-        "--backends", type=_names, metavar="B,B,...", help=f"only these of {','.join(backends.BACKENDS)}"
-    )
+    made.add_argument("--backends", type=_names, metavar="B,B,...", help=f"only these of {','.join(backends.BACKENDS)}")
     made.add_argument("--quick", action="store_true", help=quick)
     made.add_argument("--out", type=Path, metavar="FOLDER", help="where RESULTS.md is, or is to be")
     return made

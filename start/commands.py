@@ -181,6 +181,21 @@ def bench(arguments: Sequence[str]) -> int:
     return call([*script, "--book-python", environment("book") / "python", *arguments])
 
 
+def accuracy(arguments: Sequence[str]) -> int:
+    """Measure how far each backend's rounding is from float64, into benchmarks/RESULTS.md: minutes."""
+    return _measuring("accuracy.py", arguments)
+
+
+def long_runs(arguments: Sequence[str]) -> int:
+    """Train, predict and resume in one process a backend, and see whether it grows: half an hour in each (Linux)."""
+    return _measuring("long_run.py", arguments)
+
+
+def _measuring(script: str, arguments: Sequence[str]) -> int:
+    install_all()
+    return call([environment(ALL) / "python", ROOT / "benchmarks" / script, *arguments])
+
+
 def clean(arguments: Sequence[str]) -> int:
     """Remove all that these commands have made."""
     if arguments:
@@ -247,6 +262,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "site": site,
     "test-site": test_site,
     "bench": bench,
+    "accuracy": accuracy,
+    "long-runs": long_runs,
     "clean": clean,
 }
 
