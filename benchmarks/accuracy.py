@@ -113,9 +113,11 @@ class Side:
             if taken in STEPS:
                 found[taken] = self.interop.get_weights(net)
 
+        net, device = self.build(case)
+        first = self.interop.get_weights(net)
         for number, epochs in ((1, 1), (PER_EPOCH, most // PER_EPOCH)):
-            (net, device), taken = self.build(case), 0
-            train_iter = self.minibatches(number)
+            self.interop.set_weights(net, first)
+            taken, train_iter = 0, self.minibatches(number)
             self.interop.train(
                 net, train_iter, self.vocab, LR, epochs, device, theta=THETA, prefixes=(), quiet=True, callback=callback
             )
