@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from common import (
     ask,
     keep,
     parser,
+    ready,
     say,
     table,
     usable,
@@ -33,6 +35,7 @@ from d2lrnn import backends, canonical
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
 from d2lrnn.errors import D2LRNNError
+from d2lrnn.threads import usable_cpus
 
 HERE = Path(__file__).parent
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
@@ -173,7 +176,6 @@ def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Compute everything in float64, and keep it in the folder of a job."""
     side = Side("numpy", "float64", job)
     for number, case in enumerate(cases(job["quick"])):
-        began = time.perf_counter()
         bidirectional = case[-1]
         trained = side.trained(case, TRAINED if bidirectional else STEPS[-1])
         given = side.given(case, trained[f"weights after {TRAINED} steps"])
@@ -181,7 +183,7 @@ def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         given["theta"] = side.norm / 2
         exact = single if bidirectional else {**single, **trained}
         _write(_place(job, number), given, exact)
-        yield {"case": words(*case), "seconds": time.perf_counter() - began}
+        yield {"case": words(*case)}
 
 
 def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -294,24 +296,29 @@ def main(words: Sequence[str] | None = None) -> int:
     # A part of it must not take the place of the whole
     whole = names == list(backends.BACKENDS) and not arguments.quick
     out: Path = arguments.out or (HERE if whole else Path("build", "accuracy"))
-    out.mkdir(parents=True, exist_ok=True)
+    ready(out, MARKS)
     source = read_text("time-machine")
-    units, began, rows = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter(), []
+    units, began = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         # All read what was found here, whatever is there a minute later
         text = Path(folder, "text.txt")
         text.write_bytes(source.content.encode())
         clean = default_clean(source.name)
         job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
-        say("numpy, float64")
         for answer in ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
-            say(f"  {answer['case']}: {answer['seconds']:.1f} s")
-        for name in names:
-            say(name)
+            say(f"numpy, float64: {answer['case']}")
+
+        def measure(name: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
             for row in ask(Path(__file__), {**job, "backend": name, "oracle": False}):
-                if not rows or row["case"] != rows[-1]["case"]:
-                    say(f"  {row['case']}")
-                rows.append(row)
+                if not found or row["case"] != found[-1]["case"]:
+                    say(f"{name}: {row['case']}")
+                found.append(row)
+            return found
+
+        # Side by side, as far as there are processors: what is measured is no time
+        with ThreadPoolExecutor(min(len(names), usable_cpus())) as pool:
+            rows = [row for found in pool.map(measure, names) for row in found]
     minutes = (time.perf_counter() - began) / 60
     # A model after the other, and the backends side by side
     order = {row["case"]: number for number, row in enumerate(rows)}

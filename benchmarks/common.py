@@ -155,6 +155,22 @@ def wrapped(line: str) -> str:
     return line if line.startswith(("|", "#", "!")) else textwrap.fill(line, 120, break_on_hyphens=False)
 
 
+def ready(folder: Path, marks: tuple[str, str]) -> None:
+    """Make a folder ready to keep results in, to see before the measuring rather than after it if that cannot be.
+
+    Raises:
+        SystemExit: If it cannot be made or read.
+        D2LRNNError: If it cannot be written, or RESULTS.md has not the marks.
+    """
+    path = folder / "RESULTS.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        now = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"cannot keep results in {str(folder)!r}: {error}; name another folder with --out") from None
+    put_between(path, now.partition(marks[0])[2].partition(marks[1])[0].removeprefix("\n"), *marks)
+
+
 def keep(document: Mapping[str, Any], name: str, told: str, marks: tuple[str, str], folder: Path) -> None:
     """Write a document as JSON, and what it tells between its marks in RESULTS.md.
 

@@ -30,6 +30,7 @@ from common import (
     ask,
     keep,
     parser,
+    ready,
     say,
     table,
     usable,
@@ -230,7 +231,8 @@ def main(words: Sequence[str] | None = None) -> int:
     names = usable(arguments.backends)
     quick = minutes < MINUTES
     out: Path = arguments.out or (Path("build", "long-runs") if quick else HERE)
-    out.mkdir(parents=True, exist_ok=True)
+    ready(out, MARKS)
+    document = _kept(out / KEPT)
     for name in names:
         say(f"{name}, {minutes:g} minutes")
         samples, told = [], time.perf_counter()

@@ -5,11 +5,13 @@ import re
 import shutil
 
 import accuracy
+import long_run
 import numpy as np
 import pytest
-from common import ask
+from common import ask, ready
 
 from d2lrnn import canonical
+from d2lrnn.errors import InputError
 from d2lrnn.reproduce import describe_machine, put_between
 
 
@@ -137,6 +139,28 @@ def test_a_process_that_fails_is_quoted(tmp_path):
     assert next(answers) == {"n": 1}
     with pytest.raises(SystemExit, match=r"fails\.py in torch ended with 1:\nno such thing here"):
         next(answers)
+
+
+@pytest.mark.parametrize("program", [accuracy, long_run], ids=["accuracy", "long runs"])
+def test_what_cannot_be_written_is_said_before_it_is_measured(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(program, "ask", lambda script, job: pytest.fail("it measures"))
+    monkeypatch.setattr(long_run.Path, "is_file", lambda path: path.exists() or str(path).startswith("/proc"))
+    results = tmp_path / "RESULTS.md"
+    results.write_text("# Results of mine\n", encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(program.MARKS[0])):
+        program.main(["--backends", "numpy", "--out", str(tmp_path)])
+    assert results.read_text(encoding="utf-8") == "# Results of mine\n"
+    with pytest.raises(SystemExit, match="name another folder with --out"):
+        program.main(["--backends", "numpy", "--out", str(results / "folder")])
+
+
+def test_what_is_between_the_marks_stays_until_there_is_more(tmp_path):
+    results = tmp_path / "RESULTS.md"
+    ready(tmp_path, ("<a>", "<b>"))
+    assert results.read_text(encoding="utf-8") == "# Results\n\n<a>\n<b>\n"
+    results.write_text("x\n<a>\nthe table\n\nof old\n<b>\ny\n", encoding="utf-8")
+    ready(tmp_path, ("<a>", "<b>"))
+    assert results.read_text(encoding="utf-8") == "x\n<a>\nthe table\n\nof old\n<b>\ny\n"
 
 
 @pytest.mark.parametrize("words", [["--backends", "pytorch"], ["--backends", ""]])
