@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import say, table, versions, when_and_where, wrapped
 
 from d2lrnn import backends, processes
 from d2lrnn.checkpoint import write_atomically
@@ -162,11 +161,6 @@ def alternate(rounds: int, programs: Mapping[str, Program], measure: Callable[[P
     first = values[names[0]]
     ratios = {name: [b / a for a, b in zip(first, values[name], strict=True)] for name in names[1:]}
     return {"values": values, "ratios": ratios}
-
-
-def say(text: str) -> None:
-    """Tell on the error stream how far the measuring is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -365,10 +359,6 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-
-
 def _ratio(row: Mapping[str, Any]) -> str:
     return f"**{row['ratio']:.2f}** ({row['lowest']:.2f} to {row['highest']:.2f})"
 
@@ -395,27 +385,17 @@ def section(name: str, measured: Mapping[str, Any], earlier: Sequence[Mapping[st
         before = [{_key(row): row for row in run["rows"]} for run in earlier]
         rows = [{**row, "earlier": [run[_key(row)]["ratio"] for run in before if _key(row) in run]} for row in rows]
     parts = {"book": _book, "limit": _limit, "plain": _plain, "growth": _growth}[name](rows, about)
-    parts.append([f"Measured in {about['minutes']:.0f} minutes, to {_when_and_where(about)}. Text: {about['text']}."])
+    parts.append([f"Measured in {about['minutes']:.0f} minutes, to {when_and_where(about)}. Text: {about['text']}."])
     if name in ("book", "plain"):
-        parts += [[f"Earlier: to {_when_and_where(run['about'])}."] for run in earlier]
+        parts += [[f"Earlier: to {when_and_where(run['about'])}."] for run in earlier]
     if about["quick"]:
         parts.append(["**A quick run**, which shows that it works. Its figures mean nothing."])
-    return "\n\n".join("\n".join(_wrapped(line) for line in lines) for lines in parts) + "\n"
+    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what a row says of: two runs that have it measured the same."""
     return tuple(row.get(name) for name in ("backend", "model", "form", "units", "quantity"))
-
-
-def _when_and_where(about: Mapping[str, Any]) -> str:
-    machine = about["machine"]
-    memory = f"; {machine['memory'] / 2**30:.0f} GiB of memory" if machine["memory"] else ""
-    versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
-    return (
-        f"{about['finished'][:16].replace('T', ' ')}. Machine: {machine['processor']}; {machine['cpus']} cores{memory};"
-        f" {machine['system']}. Versions: {versions}"
-    )
 
 
 def _earlier(row: Mapping[str, Any]) -> str:
@@ -433,7 +413,7 @@ def _book(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[l
             "the largest. `rnn` is what a reader of section 8.5 writes; `rnn_fast` and XLA are chosen by name. Ratios "
             "of earlier runs of `make bench`, on a day of their own, stand beside them, the newest first."
         ],
-        _table(
+        table(
             ["", "", "", "", "the book", "d2lrnn", "", "ratio", "earlier", "target"],
             [
                 [r["backend"], f"{r['model']}, {r['units']} units", r["form"], r["quantity"], _figure(r["book"]),
@@ -458,7 +438,7 @@ def _limit(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "operations a token, V being the vocabulary and h the units. *Own* is the framework's rate, *best* that of "
             "the fastest of the backends with as many threads and the same type; the target is held against both."
         ],
-        _table(
+        table(
             ["", "type", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best",
              "target"],
             [
@@ -478,7 +458,7 @@ def _plain(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "The same concise model as users write it without either package: `keras.Model.fit` with `SimpleRNN`, and "
             "the loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
         ],
-        _table(
+        table(
             ["", "units", "theirs", "d2lrnn", "ratio", "earlier"],
             [
                 [r["backend"], str(r["units"]), _figure(r["plain"]), _figure(r["ours"]), _ratio(r), _earlier(r)]
@@ -497,7 +477,7 @@ def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str,
             "least. *Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that "
             "after training."
         ],
-        _table(
+        table(
             ["", "tokens", "tokens/s", "ns/token", "loaded, MiB", "trained, MiB"],
             [
                 [r["backend"], f"{r['tokens']:,}", _figure(r["speed"]), _figure(1e9 / r["speed"]), _figure(r["loaded"]),
@@ -506,7 +486,7 @@ def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str,
             ],
         ),
         ["The same with more sequences, more steps and more units:"],
-        _table(
+        table(
             ["", "batch", "steps", "units", "tokens/s", "ms/minibatch", "trained, MiB"],
             [
                 [r["backend"], str(r["batch_size"]), str(r["num_steps"]), str(r["num_hiddens"]), _figure(r["speed"]),
@@ -515,10 +495,6 @@ def _growth(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str,
             ],
         ),
     ]  # fmt: skip
-
-
-def _wrapped(line: str) -> str:
-    return line if line.startswith(("|", "#", "!")) else textwrap.fill(line, 120, break_on_hyphens=False)
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -568,15 +544,6 @@ def drift(document: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[st
         near = len(changes) - len(far)
         yield f"Ratios against those that were kept before: {near} of {len(changes)} within 15 %"
         yield from (f"  {key}: {change:+.0%}" for key, change in far.items())
-
-
-def _versions() -> dict[str, str]:
-    names = ("d2lrnn", "numpy", "torch", "mxnet", "tensorflow", "tensorflow-cpu", "keras")
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
 
 
 def _book_problem(python: str | None) -> str | None:
@@ -635,7 +602,7 @@ def main() -> int:
                 "rounds": effort.rounds,
                 "startups": effort.startups,
                 "machine": describe_machine(),
-                "versions": _versions(),
+                "versions": versions(),
                 "text": f"{source.name}, SHA-256 {source.sha256[:12]}",
             }
             earlier = [before[name], *before.get("earlier", {}).get(name, [])] if name in before else []

@@ -181,10 +181,24 @@ def bench(arguments: Sequence[str]) -> int:
     return call([*script, "--book-python", environment("book") / "python", *arguments])
 
 
+def accuracy(arguments: Sequence[str]) -> int:
+    """Measure how far each backend's rounding is from float64, into benchmarks/RESULTS.md: minutes."""
+    return _measuring("benchmarks/accuracy.py", arguments)
+
+
+def long_runs(arguments: Sequence[str]) -> int:
+    """Train, predict and resume in one process a backend, and see whether it grows: half an hour in each (Linux)."""
+    return _measuring("benchmarks/long_run.py", arguments)
+
+
 def faults(arguments: Sequence[str]) -> int:
     """Try what goes wrong, for real: hostile files, signals, full disks and more, into benchmarks/RESULTS.md."""
+    return _measuring("faults", arguments)
+
+
+def _measuring(program: str, arguments: Sequence[str]) -> int:
     install_all()
-    return call([environment(ALL) / "python", ROOT / "faults", *arguments])
+    return call([environment(ALL) / "python", ROOT / program, *arguments])
 
 
 def clean(arguments: Sequence[str]) -> int:
@@ -253,6 +267,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "site": site,
     "test-site": test_site,
     "bench": bench,
+    "accuracy": accuracy,
+    "long-runs": long_runs,
     "faults": faults,
     "clean": clean,
 }

@@ -173,6 +173,18 @@ def test_the_books_package_is_installed_by_the_commands_of_its_environment(clone
     assert asked[-1][0][-3:] == ["--book-python", str(clone / ".tox" / "book" / "bin" / "python"), "--quick"]
 
 
+@posix
+@pytest.mark.parametrize(("command", "script"), [("accuracy", "accuracy.py"), ("long-runs", "long_run.py")])
+def test_what_measures_is_run_in_the_environment_with_all_frameworks(clone, asked, monkeypatch, command, script):
+    begun = []
+    monkeypatch.setattr(installer.Installer, "start_making", lambda self, name, *options: begun.append(name))
+    monkeypatch.setattr(installer.Installer, "wait_for", lambda self, process, what: None)
+    assert commands.main([command, "--quick"]) == 0
+    assert begun == ["parity"]
+    place = commands.ROOT / "benchmarks" / script
+    assert asked[-1][0] == [str(clone / ".tox" / "parity" / "bin" / "python"), str(place), "--quick"]
+
+
 def test_clean_takes_no_words(clone, capsys):
     (clone / ".tox").mkdir()
     assert commands.main(["clean", "-n"]) == 2

@@ -1,0 +1,348 @@
+"""Measures how far each backend's rounding is from float64: ``make accuracy``.
+
+NumPy in float64 computes everything first, and keeps it. Then each backend in float32, NumPy's too, computes the same
+from the same weights, state and minibatches, through :mod:`d2lrnn.<backend>.interop`, in a process of its own with one
+thread. What is quoted is the largest error of all the numbers of a quantity, and its ratio to the largest of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import (
+    SIDE,
+    about,
+    answer_as_side,
+    ask,
+    keep,
+    parser,
+    ready,
+    say,
+    table,
+    usable,
+    when_and_where,
+    wrapped,
+)
+
+from d2lrnn import backends, canonical
+from d2lrnn.data import load_corpus, read_text
+from d2lrnn.data.corpora import default_clean
+from d2lrnn.errors import D2LRNNError
+from d2lrnn.threads import usable_cpus
+
+HERE = Path(__file__).parent
+MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+KEPT = "accuracy.json"
+
+SEED = 0
+BATCH_SIZE, NUM_STEPS = 32, 35  # of the book's section 8.5
+LR, THETA = 1.0, 1.0
+PER_EPOCH = 10  # minibatches
+STEPS = (1, 10, 50, 100)
+# After so many steps in float64 the weights are those that the single minibatch is computed with
+TRAINED = 50
+SINGLE = ("logits", "loss", "raw gradients", "clipped gradients")
+QUANTITIES = SINGLE + tuple(f"weights after {n} step{'s' if n > 1 else ''}" for n in STEPS)
+UNITS = 64
+QUICK_UNITS, QUICK_KINDS = 8, ("rnn-scratch", "rnn")
+
+Results = dict[str, dict[str, Any]]  # of each quantity its arrays by name
+Case = tuple[str, int, bool]  # a model: its kind, how many layers, and whether it reads from both ends
+
+
+def cases(quick: bool) -> list[Case]:
+    """Return the models that are measured."""
+    return [
+        (kind, layers, both)
+        for kind in (QUICK_KINDS if quick else canonical.KINDS)
+        for layers, both in ((1, False), (2, False), (2, True))
+        if kind != "rnn-scratch" or layers == 1
+    ]
+
+
+def words(kind: str, layers: int, both: bool) -> str:
+    """Return the name of a model."""
+    return f"{kind}, {layers} layer{'s' if layers > 1 else ''}{', from both ends' if both else ''}"
+
+
+class Side:
+    """A backend in a type, which computes the quantities.
+
+    Args:
+        backend: The backend.
+        dtype: Its type; NumPy has the choice.
+        job: What its process was asked: with the ``units`` of the models, and the ``text``, a file, and how to
+            ``clean`` it.
+    """
+
+    def __init__(self, backend: str, dtype: str, job: Mapping[str, Any]) -> None:
+        self.interop = backends.interop(backend)
+        self.backend, self.dtype, self.units = backend, dtype, job["units"]
+        self.corpus, self.vocab = load_corpus(job.get("text", "time-machine"), clean=job.get("clean"))
+
+    def build(self, case: Case) -> tuple[Any, Any]:
+        """Return a model with its first weights, which are the same in all backends, and its device."""
+        kind, layers, both = case
+        net, device = self.interop.build_model(
+            kind, len(self.vocab), self.units, layers, bidirectional=both, device="cpu", seed=SEED
+        )
+        if self.backend == "numpy" and self.dtype == "float32":
+            net = net.float()
+        for name, value in self.interop.get_weights(net).items():
+            if value.dtype != self.dtype:
+                raise SystemExit(f"{self.backend} has {name} in {value.dtype}, and {self.dtype} is measured")
+        return net, device
+
+    def minibatches(self, number: int) -> Any:
+        """Return the backend's loader of so many minibatches an epoch."""
+        size = BATCH_SIZE * NUM_STEPS * number + NUM_STEPS + 1  # the offset of an epoch takes away up to a step's
+        sizes = {"corpus": self.corpus[:size], "vocab": self.vocab, "seed": SEED}
+        return self.interop.SeqDataLoader(BATCH_SIZE, NUM_STEPS, False, -1, **sizes)
+
+    def trained(self, case: Case, most: int) -> Results:
+        """Train by ``train_ch8`` and return the weights after each of :data:`STEPS`, and the steps that were taken."""
+        found, taken = {}, 0
+
+        def callback(number: int, epoch: Any) -> None:
+            nonlocal taken
+            taken += len(epoch.losses)
+            if taken in STEPS:
+                found[taken] = self.interop.get_weights(net)
+
+        net, device = self.build(case)
+        first = self.interop.get_weights(net)
+        for number, epochs in ((1, 1), (PER_EPOCH, most // PER_EPOCH)):
+            self.interop.set_weights(net, first)
+            taken, train_iter = 0, self.minibatches(number)
+            self.interop.train(
+                net, train_iter, self.vocab, LR, epochs, device, theta=THETA, prefixes=(), quiet=True, callback=callback
+            )
+            if taken != number * epochs:
+                raise SystemExit(f"{self.backend} took {taken} steps in {epochs} epochs of {number} minibatches")
+        return {name: found[n] for name, n in zip(QUANTITIES[len(SINGLE) :], STEPS, strict=True) if n <= most}
+
+    def single(self, case: Case, given: Mapping[str, Any]) -> Results:
+        """Return what one minibatch comes to, with given weights and state, the clipped gradients at a given theta."""
+        net, _ = self.build(case)
+        self.interop.set_weights(net, given["weights"])
+        minibatch, state = given["minibatch"], given["state"]
+        logits, _ = self.interop.forward(net, minibatch[0], state)
+        loss, raw, norm = self.interop.loss_and_gradients(net, *minibatch, state)
+        # Half the norm, so that the clipping changes them
+        _, clipped, _ = self.interop.loss_and_gradients(net, *minibatch, state, theta=given.get("theta", norm / 2))
+        self.norm = norm
+        return {
+            "logits": {"logits": logits}, "loss": {"loss": np.array(loss)},
+            "raw gradients": raw, "clipped gradients": clipped,
+        }  # fmt: skip
+
+    def given(self, case: Case, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a minibatch is computed with: some weights, and the state that the minibatch before leads to.
+
+        Both are rounded to float32, so that all backends are given the same numbers.
+        """
+        weights = canonical.in_dtype(weights, "float32")
+        net, _ = self.build(case)
+        self.interop.set_weights(net, weights)
+        first, second = (minibatch for minibatch, _ in zip(self._arrays(), range(2), strict=False))
+        _, state = self.interop.forward(net, first[0])
+        return {"weights": weights, "state": [s.astype("float32") for s in state], "minibatch": second}
+
+    def _arrays(self) -> Iterator[tuple[Any, Any]]:
+        return ((np.asarray(X), np.asarray(Y)) for X, Y in self.minibatches(PER_EPOCH))
+
+
+def errors(found: Results, exact: Results) -> dict[str, dict[str, float]]:
+    """Return of each quantity its largest error, and the largest of its exact values, both absolute."""
+    result = {}
+    for quantity, arrays in found.items():
+        if list(arrays) != list(exact[quantity]):
+            raise SystemExit(f"{quantity} of {', '.join(arrays)}, and {', '.join(exact[quantity])} are expected")
+        # A difference of two types is one in the larger; NaN is the largest error that there is
+        differences = [np.max(np.abs(arrays[name] - value)) for name, value in exact[quantity].items()]
+        largest = [np.max(np.abs(value)) for value in exact[quantity].values()]
+        result[quantity] = {"error": float(np.max(differences)), "largest": float(np.max(largest))}
+    return result
+
+
+def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Compute everything in float64, and keep it in the folder of a job."""
+    side = Side("numpy", "float64", job)
+    for number, case in enumerate(cases(job["quick"])):
+        bidirectional = case[-1]
+        trained = side.trained(case, TRAINED if bidirectional else STEPS[-1])
+        given = side.given(case, trained[f"weights after {TRAINED} steps"])
+        single = side.single(case, given)
+        given["theta"] = side.norm / 2
+        exact = single if bidirectional else {**single, **trained}
+        _write(_place(job, number), given, exact)
+        yield {"case": words(*case)}
+
+
+def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Compute everything in float32, and answer its errors."""
+    side = Side(job["backend"], "float32", job)
+    for number, case in enumerate(cases(job["quick"])):
+        if job["backend"] not in canonical.able(case[0]):
+            continue
+        given, exact = _read(_place(job, number))
+        found = side.single(case, given)
+        if not case[-1]:
+            found |= side.trained(case, STEPS[-1])
+        for quantity, row in errors(found, exact).items():
+            yield {
+                "case": words(*case), "quantity": quantity, "backend": job["backend"], **row,
+                "relative": row["error"] / row["largest"],
+            }  # fmt: skip
+
+
+def _place(job: Mapping[str, Any], number: int) -> Path:
+    return Path(job["folder"], f"{number}.npz")
+
+
+def _write(path: Path, given: Mapping[str, Any], exact: Results) -> None:
+    """Keep what a minibatch is computed with, and what is expected."""
+    arrays = {f"weights/{name}": value for name, value in given["weights"].items()}
+    arrays |= {f"{part}/{i}": value for part in ("state", "minibatch") for i, value in enumerate(given[part])}
+    arrays |= {f"exact/{quantity}/{name}": value for quantity, of in exact.items() for name, value in of.items()}
+    np.savez(path, theta=given["theta"], **arrays)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Results]:
+    """Return what :func:`_write` kept."""
+    given: dict[str, Any] = {"weights": {}, "state": [], "minibatch": []}
+    exact: Results = {}
+    with np.load(path) as kept:
+        given["theta"] = float(kept["theta"])
+        for key in kept.files:
+            part, _, name = key.partition("/")
+            if part == "weights":
+                given[part][name] = kept[key]
+            elif part in given and name:
+                given[part].append(kept[key])
+            elif part == "exact":
+                quantity, _, name = name.partition("/")
+                exact.setdefault(quantity, {})[name] = kept[key]
+    return given, exact
+
+
+def as_side(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Do the job of one process."""
+    return (oracle if job["oracle"] else compared)(job)
+
+
+# The tables
+
+
+def section(measured: Mapping[str, Any]) -> str:
+    """Return what was measured as Markdown."""
+    about, rows = measured["about"], measured["rows"]
+    names = list(dict.fromkeys(row["backend"] for row in rows))
+    head = [f"{name}, float32" if name == "numpy" else name for name in names]
+    found = {(row["case"], row["quantity"], row["backend"]): row for row in rows}
+    largest = {(row["case"], row["quantity"]): row["largest"] for row in rows}
+    parts = [
+        ["### The largest of all models"],
+        [
+            "The error of each quantity in units of its largest value, in the model where it is largest, and which "
+            "model that is."
+        ],
+        table(
+            ["", *head],
+            [[quantity, *(_worst(rows, quantity, name) for name in names)] for quantity in QUANTITIES],
+        ),
+        ["### Each model"],
+        [
+            "The largest value in float64, and of each backend the largest error: absolute, and in brackets in units "
+            "of that value."
+        ],
+        table(
+            ["", "", "largest value", *head],
+            [
+                [case, quantity, f"{value:.3g}", *(_error(found.get((case, quantity, name))) for name in names)]
+                for (case, quantity), value in largest.items()
+            ],
+        ),
+        [f"Measured in {about['minutes']:.0f} minutes, to {when_and_where(about)}. Text: {about['text']}."],
+    ]
+    if about["quick"]:
+        parts.append(["**A quick run**, which shows that it works. Its figures mean little."])
+    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
+
+
+def _worst(rows: Sequence[Mapping[str, Any]], quantity: str, backend: str) -> str:
+    own = [row for row in rows if (row["quantity"], row["backend"]) == (quantity, backend)]
+    worst = max(own, key=lambda row: (row["relative"] != row["relative"], row["relative"]))  # NaN is the largest
+    return f"{worst['relative']:.1e} ({worst['case']})"
+
+
+def _error(row: Mapping[str, Any] | None) -> str:
+    return "" if row is None else f"{row['error']:.1e} ({row['relative']:.1e})"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, print the tables, and write them."""
+    made = parser("Measure how far each backend is from float64. make accuracy does all of the set-up.",
+                  "two kinds with 8 units, to see that it works")  # fmt: skip
+    arguments = made.parse_args(words)
+    names = usable(arguments.backends)
+    # A part of it must not take the place of the whole
+    whole = names == list(backends.BACKENDS) and not arguments.quick
+    out: Path = arguments.out or (HERE if whole else Path("build", "accuracy"))
+    ready(out, MARKS)
+    source = read_text("time-machine")
+    units, began = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        # All read what was found here, whatever is there a minute later
+        text = Path(folder, "text.txt")
+        text.write_bytes(source.content.encode())
+        clean = default_clean(source.name)
+        job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
+        for answer in ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
+            say(f"numpy, float64: {answer['case']}")
+
+        def measure(name: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            for row in ask(Path(__file__), {**job, "backend": name, "oracle": False}):
+                if not found or row["case"] != found[-1]["case"]:
+                    say(f"{name}: {row['case']}")
+                found.append(row)
+            return found
+
+        # Side by side, as far as there are processors: what is measured is no time
+        with ThreadPoolExecutor(min(len(names), usable_cpus())) as pool:
+            rows = [row for found in pool.map(measure, names) for row in found]
+    minutes = (time.perf_counter() - began) / 60
+    # A model after the other, and the backends side by side
+    order = {row["case"]: number for number, row in enumerate(rows)}
+    rows.sort(key=lambda row: order[row["case"]])
+    document = {
+        "about": {
+            **about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
+            "units": units, "batch_size": BATCH_SIZE, "num_steps": NUM_STEPS, "lr": LR, "theta": THETA, "seed": SEED,
+        },
+        "rows": rows,
+    }  # fmt: skip
+    keep(document, KEPT, section(document), MARKS, out)
+    print(section(document))
+    print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        if sys.argv[1:] == [SIDE]:
+            answer_as_side(as_side)
+        else:
+            sys.exit(main())
+    except D2LRNNError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; nothing was written") from None
