@@ -24,19 +24,6 @@ def _(place: Place) -> None:
         place.must(outcome.seconds < 30, f"{' '.join(words)} is refused after {outcome.seconds:.0f} s")
 
 
-@fault(SIZES, "the same in every backend, and for a comparison", memory=1024)
-def _(place: Place) -> None:
-    hiddens = (
-        ["--num-hiddens", "1000000"],
-        ["--num-hiddens", str(10**18)],
-        ["--model", "rnn", "--num-layers", "100000"],
-    )
-    for name, words in product(_each_backend(place), hiddens):
-        place.refused(place.run("train", "--backend", name, *TINY, "--epochs", "1", *words, limit=60))
-    for words in hiddens:
-        place.refused(place.run("compare", *TINY, "--epochs", "1", *words, limit=120))
-
-
 @fault(SIZES, "a text of one character, of one word, of nothing", quick=True)
 def _(place: Place) -> None:
     for number, text in enumerate(("", "\n", "a", "the", "a" * 10_000, "the sea " * 3)):

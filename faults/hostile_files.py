@@ -9,8 +9,9 @@ import struct
 import zipfile
 from collections.abc import Callable
 
+import hostile
 import numpy as np
-from place import TINY, Place, Skip, fault
+from place import TINY, WORDS, Place, Skip, fault
 
 GROUP = "hostile files"
 
@@ -104,27 +105,24 @@ def _(place: Place) -> None:
     place.refused(place.run("convert", "/dev/zero", "--out", "c.safetensors"))
 
 
-@fault(GROUP, ".keras that build what no memory holds")
-def _(place: Place) -> None:
-    if "tensorflow" not in place.usable:
-        raise Skip("TensorFlow is not here")
-    _hostile_files_of("keras", place)
+def _met(thing: hostile.Hostile) -> Callable[[Place], None]:
+    """Return what runs the command that meets a thing of tests/hostile.py."""
+
+    def attempt(place: Place) -> None:
+        if thing.needs is not None and thing.needs not in place.usable:
+            raise Skip(f"{thing.needs} is not here")
+        outcome = place.run(*thing.make(place.folder), limit=300)
+        place.must(outcome.code == thing.code, f"exit code {outcome.code}: {outcome.last_line()}")
+        place.must(thing.says in outcome.said, f"it does not say {thing.says!r}: {outcome.last_line()}")
+        place.must(len(outcome.err) <= WORDS, f"an error of {len(outcome.err):,} bytes")
+
+    return attempt
 
 
-@fault(GROUP, ".pt that unpack to gigabytes")
-def _(place: Place) -> None:
-    if "torch" not in place.usable:
-        raise Skip("PyTorch is not here")
-    _hostile_files_of("pt", place)
-
-
-def _hostile_files_of(ending: str, place: Place) -> None:
-    """Convert what tests/hostile.py makes for an ending."""
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import hostile
-
-    for name in hostile.make(place.folder, ending):
-        place.refused(place.run("convert", name, "--out", "b.safetensors", "--force"))
+# The tests run each of these too
+for _group, _things in (
+    ("run folders", hostile.FOLDERS), (GROUP, (*hostile.FILES, *hostile.TEXTS)), ("sizes", hostile.SIZES),
+    ("numbers", hostile.NUMBERS),
+):  # fmt: skip
+    for _thing in _things:
+        fault(_group, _thing.name)(_met(_thing))

@@ -21,6 +21,8 @@ from d2lrnn import backends
 if sys.platform != "win32":
     import resource
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where what hurts is made, in hostile.py, for the tests too
+
 COMMAND = str(Path(sys.executable).with_name("d2lrnn"))
 # What no command may take of memory for a file or a setting that it refuses, in MiB
 MEMORY = 1024

@@ -1,7 +1,9 @@
 """Kill a training (SIGKILL) at random moments, resume it, and compare it with one that was never interrupted.
 
 ``test_killing.py`` does a few; ``python tests/killing.py --backend torch --times 30`` does many and prints each.
-Only what is killed is a process of its own: to start one takes longer than all of its training.
+At random a kill rarely meets a commit, which is where a run could be lost. So each second one is aimed: it waits for
+the first file of a commit, and a random time of at most as long as a commit takes. Only what is killed is a process of
+its own: to start one takes longer than all of its training.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import hashlib
 import io
+import json
+import os
 import random
 import subprocess
 import sys
@@ -23,16 +28,20 @@ from d2lrnn import cli
 # Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
 SETTINGS = ["--corpus", "story", "--num-hiddens", "256", "--max-tokens", "2000", "--batch-size", "16",
             "--valid-fraction", "0.2", "--seed", "7", "--checkpoint-every", "1", "--prefix", "the"]  # fmt: skip
+COMMIT = 0.03  # seconds that one takes at most, on most disks
 EXACT = ("weights.safetensors", "best.safetensors", "state.safetensors", "vocab.json", "samples.txt")
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What one kill met: after how many seconds, at which saved epoch, and whether a commit was under way."""
+    """What one kill met: after how many seconds, at which saved epoch, and how far a commit was, if there was one."""
 
     seconds: float
     epoch: int
-    half_written: bool
+    met: str | None
+
+
+WRITING, MOVING = "files being written", "committed, files being moved"
 
 
 def train_command(backend: str, sampling: str, epochs: int, out: Path) -> list[str]:
@@ -60,8 +69,33 @@ def differences(folder: Path, other: Path) -> list[str]:
     return found + ([] if losses(folder) == losses(other) else ["history.csv"])
 
 
-def kill_and_resume(backend: str, sampling: str, epochs: int, out: Path, after: float) -> Kill | None:
+def under_way(out: Path) -> str | None:
+    """Return how far the commit is that stands in a run folder, or None."""
+    waiting = [path for path in out.glob("*.next") if path.name != "config.json.next"]
+    if not waiting:
+        return None
+    files = json.loads((out / "config.json").read_bytes())["files"]
+    made = [
+        path
+        for path in waiting
+        if files.get(path.stem, {}).get("sha256") == hashlib.sha256(path.read_bytes()).hexdigest()
+    ]
+    # What is in the old state already is written anew too
+    return MOVING if made and not (out / "config.json.next").exists() else WRITING
+
+
+def kill_and_resume(
+    backend: str, sampling: str, epochs: int, out: Path, after: float, aim: float | None = None
+) -> Kill | None:
     """Train, kill so many seconds after the folder was there, and resume to the end.
+
+    Args:
+        backend: The backend.
+        sampling: How it samples.
+        epochs: How long the training is.
+        out: Its folder.
+        after: Seconds.
+        aim: If given, the kill waits after that for a commit to begin, and so many seconds more.
 
     Returns:
         What the kill met, or None if training had ended before.
@@ -74,16 +108,20 @@ def kill_and_resume(backend: str, sampling: str, epochs: int, out: Path, after: 
         assert process.poll() is None, "it ended before it had a folder"
         time.sleep(0.001)
     time.sleep(after)
+    if aim is not None:
+        while process.poll() is None and not any(name.endswith(".next") for name in os.listdir(out)):  # noqa: PTH208
+            pass
+        time.sleep(aim)
     too_late = process.poll() is not None
     process.kill()
     process.wait()
     if too_late:
         return None
-    half_written = any(out.glob("*.next"))
+    met = under_way(out)
     run(["show", str(out), "--png", str(out.with_suffix(".png"))])  # it can be read after the kill
     epoch = len(losses(out)) if (out / "history.csv").exists() else 0
     run(["resume", str(out), "--checkpoint-every", "1", "--json"])
-    return Kill(after, epoch, half_written)
+    return Kill(after, epoch, met)
 
 
 def kill_often(
@@ -100,7 +138,8 @@ def kill_often(
     while len(kills) < times:
         number += 1
         out = folder / f"{sampling}-{number}"
-        if (kill := kill_and_resume(backend, sampling, epochs, out, chance.uniform(0, seconds))) is not None:
+        aim = chance.uniform(0, COMMIT) if number % 2 == 0 else None
+        if (kill := kill_and_resume(backend, sampling, epochs, out, chance.uniform(0, seconds), aim)) is not None:
             kills.append(kill)
             found.append(differences(out, whole))
     return kills, found
@@ -113,17 +152,21 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     args = parser.parse_args()
-    wrong = 0
+    wrong, met = 0, []
     chance = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         for sampling, times in (("sequential", (args.times + 1) // 2), ("random", args.times // 2)):
             kills, found = kill_often(args.backend, sampling, times, args.epochs, Path(folder), chance)
             for kill, names in zip(kills, found, strict=True):
                 when = f"killed after {kill.seconds:.2f} s, epoch {kill.epoch}"
-                when += ", a commit under way" if kill.half_written else ""
+                when += f", {kill.met}" if kill.met else ""
+                met.append(kill.met)
                 print(f"{args.backend} {sampling}: {when}: {'differs in ' + ', '.join(names) if names else 'equal'}")
                 wrong += bool(names)
-    print(f"{args.backend}: {args.times} kills, {wrong} runs that differ from the uninterrupted one")
+    print(
+        f"{args.backend}: {args.times} kills, of which {met.count(WRITING)} met a commit with its {WRITING}, and "
+        f"{met.count(MOVING)} one that was {MOVING}; {wrong} runs that differ from the uninterrupted one"
+    )
     return 1 if wrong else 0
 
 
