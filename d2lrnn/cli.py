@@ -27,7 +27,7 @@ from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
 from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import BackendNotInstalledError, D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
+from d2lrnn.errors import LONGEST, BackendNotInstalledError, D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.exchange import FORMATS
 from d2lrnn.generation import UNKNOWN_POLICIES
 from d2lrnn.monitor import BOOK_NUM_PREDS, format_perplexity
@@ -87,7 +87,7 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
             after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
             message += "".join(self._hyphen_advice(word) for word in after[:1])
-        super().error(f"{one_line(message)} (see '{self.prog} --help')")
+        super().error(f"{one_line(message, LONGEST)} (see '{self.prog} --help')")
 
     def print_usage(self, file: Any = None) -> None:
         """Print how the command is called: words of ours, which newer Pythons colour in a terminal."""
@@ -642,13 +642,14 @@ def _tell_of(error: Exception) -> int:
 def _each(*steps: Callable[[], None]) -> None:
     """Do each of several steps, those after one that fails too, and raise then what the first one that failed raised.
 
-    What took hours is printed and written wherever it can be.
+    What took hours is printed, which is the first step, and written wherever it can be.
     """
     errors: list[Exception] = []
-    for step in steps:
+    for number, step in enumerate(steps):
         try:
             step()
-            sys.stdout.flush()  # what cannot be printed is known now
+            if number == 0:
+                sys.stdout.flush()  # what cannot be printed is known now
         except Exception as error:
             errors.append(error)
     for other in errors[1:]:
@@ -778,8 +779,6 @@ def _print_comparison(document: dict[str, Any]) -> None:
     numbers = {row["backend"]: row["settings"]["threads"] for row in document["backends"] if row["problem"] is None}
     if numbers:
         console.print(f"threads: {say(numbers)}", highlight=False, markup=False)
-    files = {"report": document["html"], **({"curves": document["png"]} if "png" in document else {})}
-    console.print("\n".join(f"{name}: {one_line(file)}" for name, file in files.items()), highlight=False, markup=False)
     console.print(
         f"{settings['model']} ran {RUNS[settings['model']]}. "
         "Each backend began from the same weights and read the same minibatches. The loss of the first training steps,"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 
-LONGEST = 4000  # characters of an error, a warning or a name as the command line prints it: as long as the longest path
+LONGEST = 900  # characters of an error or a warning as the command line prints it
 
 
 def shortened(message: str, most: int = LONGEST) -> str:

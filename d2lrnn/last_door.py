@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from d2lrnn import __version__
-from d2lrnn.errors import shortened
+from d2lrnn.errors import LONGEST, shortened
 from d2lrnn.terminal import one_line
 
 __all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "quitting", "tell"]
@@ -52,7 +52,7 @@ def open_streams() -> None:
 def tell(text: str) -> None:
     """Print one line on the error stream; where nobody reads that any more, what was told about goes on."""
     with contextlib.suppress(OSError, ValueError):
-        print(one_line(text), file=sys.stderr, flush=True)
+        print(one_line(text, LONGEST), file=sys.stderr, flush=True)
 
 
 def guard(command: Callable[[], int]) -> int:

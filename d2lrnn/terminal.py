@@ -37,6 +37,7 @@ _ACTS = re.compile(
     "\u2028\u2029\ufff9-\ufffb\ud800-\udfff]"
     "|\r(?!\n)"
 )
+_LONGEST_NAME = 4000  # characters; no path is much longer
 
 
 def _symbol(found: re.Match[str]) -> str:
@@ -53,9 +54,9 @@ def visible(text: object) -> str:
     return _ACTS.sub(_symbol, str(text))
 
 
-def one_line(text: object) -> str:
-    """Return a name or a message as one line that can be shown, the middle of a very long one left out."""
-    return visible(shortened(str(text)).replace("\r", "\u240d").replace("\n", "\u240a"))
+def one_line(text: object, most: int = _LONGEST_NAME) -> str:
+    """Return a name or a message as one line that can be shown, the middle left out of one of more characters."""
+    return visible(shortened(str(text), most).replace("\r", "\u240d").replace("\n", "\u240a"))
 
 
 def spelled(text: object) -> str:

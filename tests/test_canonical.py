@@ -71,11 +71,11 @@ def test_weights_in_another_type_are_rounded_or_the_same():
     [
         (
             lambda w: w.pop("output.b_q"),
-            "^weight 'output.b_q' is missing; the model has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq,",
+            "^weight 'output.b_q' is missing; the model has 'layers.0.W_xh', 'layers.0.W_hh',",
         ),
         (
             lambda w: w.update(extra=np.zeros(1)),
-            "^the model has no weight 'extra'; it has layers.0.W_xh, layers.0.W_hh, layers.0.b_h, output.W_hq, output",
+            "^the model has no weight 'extra'; it has 'layers.0.W_xh', 'layers.0.W_hh', 'layers.0.b_h',",
         ),
         (lambda w: w.update({"layers.0.b_h": np.zeros(3)}), r"'layers.0.b_h' has shape \(3,\), the model's \(16,\)"),
     ],

@@ -832,21 +832,31 @@ def finished(monkeypatch):
     return document
 
 
+def test_a_memory_that_ends_is_told_in_words(run, monkeypatch):
+    monkeypatch.setattr(cli.show, "show", lambda paths: (_ for _ in ()).throw(MemoryError))
+    code, out, err = run("show", "run")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"d2lrnn: error: there is no memory left( of [\d.]+ GB)?: make the model smaller .*\n", err)
+
+
 @pytest.mark.parametrize("as_json", [True, False])
-def test_what_cannot_be_written_is_told_after_what_came_out(run, finished, monkeypatch, as_json):
+def test_what_cannot_be_written_is_told_after_what_came_out(run, finished, monkeypatch, tmp_path, as_json):
     def full(*ignored):
         raise StorageError("cannot write it: no space left")
 
     def odd(*ignored):
         raise RuntimeError("out of ink")
 
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(compare, "draw", full)
     monkeypatch.setattr("d2lrnn.report.write", odd)
     code, out, err = run("compare", *STORY, *(["--json"] if as_json else []))
     assert code == 2
     assert (json.loads(out)["backends"][0]["perplexity"] == 8.125) if as_json else "8.125" in out
     assert "report: " not in out
-    assert err.splitlines() == ["d2lrnn: error: out of ink", "d2lrnn: error: cannot write it: no space left"]
+    unforeseen, first = err.splitlines()
+    assert unforeseen.startswith("d2lrnn: error: unexpected: RuntimeError: out of ink; its traceback is in ")
+    assert first == "d2lrnn: error: cannot write it: no space left"
 
 
 def test_what_cannot_be_printed_is_written_all_the_same(run, finished, monkeypatch, tmp_path):

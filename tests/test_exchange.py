@@ -965,8 +965,8 @@ def adding(name, *shape, dtype="float32"):
             "the tensors 't0', 't1', 't2', 't3', 't4', 't5' have no place",
         ),
         (
-            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(7)}),
-            "'t5' and 1 more have no place",
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(9)}),
+            "'t7' and 1 more have no place",
         ),
         (without("rnn.weight_hh_l1_reverse"), "the h2h_weight of layer 1 of the reverse direction is missing"),
         (without("rnn.bias_ih_l0"), "the i2h_bias of layer 0 is missing"),
@@ -976,8 +976,8 @@ def adding(name, *shape, dtype="float32"):
         (adding("projection", 7, 4), "the tensors 'projection' have no place in a recurrent and a dense layer"),
         (lambda tensors: [tensors.pop(f"linear.{part}") for part in ("weight", "bias")], "the tensors are none$"),
         (
-            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(9)}),
-            "'t0', 't1', 't2', 't3', 't4', 't5' and 3 more have no place",
+            lambda tensors: tensors.update({f"t{i}": np.ones(1, "float32") for i in range(11)}),
+            "'t0', 't1', 't2', 't3', 't4', 't5', 't6', 't7' and 3 more have no place",
         ),
         (adding("embedding.weight", 7, 4), "'embedding.weight' is an embedding: a canonical model reads one-hot"),
         (adding("other.weight_ih_l0", 20, 7), "the tensors are of several recurrent layers, 'other.' and 'rnn.'"),
