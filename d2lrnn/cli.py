@@ -23,6 +23,7 @@ from rich.table import Table
 
 from d2lrnn import __version__, backends, compare, last_door, memory, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS, able
+from d2lrnn.checkpoint import write_atomically
 from d2lrnn.convert import convert
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
@@ -376,6 +377,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--html", type=_name, default="report.html", metavar="FILE", help="where the report is written (%(default)s)"
     )
+    command.add_argument(
+        "--document", type=_name, metavar="FILE", help="where the document of --json is written too (default: nowhere)"
+    )
     _add_settings(command)
     command.set_defaults(run=_compare)
     return parser
@@ -387,6 +391,13 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 
 def _print_json(document: dict[str, Any]) -> None:
+    # Where the output is not UTF-8, what it lacks is spelled with JSON's own escapes
+    print(_json(document, (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"))
+
+
+def _json(document: dict[str, Any], plain: bool = False) -> str:
+    """Return a document in JSON, harmless to a terminal; ``plain``: in ASCII."""
+
     def finite(value: Any) -> Any:
         """JSON has no word for infinite; null is what its readers expect."""
         if isinstance(value, dict):
@@ -395,9 +406,7 @@ def _print_json(document: dict[str, Any]) -> None:
             return [finite(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    # Where the output is not UTF-8, what it lacks is spelled with JSON's own escapes
-    plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
-    print(in_json(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False)))
+    return in_json(json.dumps(finite(document), ensure_ascii=plain, indent=2, allow_nan=False))
 
 
 def _backends(args: argparse.Namespace) -> int:
@@ -675,6 +684,8 @@ def _compare(args: argparse.Namespace) -> int:
     names = args.backends or list(backends.BACKENDS)
     compare.check_picture(args.png)
     report.check(args.html)
+    if args.document is not None:
+        compare.check_output(args.document, "the document", None, "--document")
     with _terminated_like_interrupted(), _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
@@ -682,7 +693,8 @@ def _compare(args: argparse.Namespace) -> int:
     files = {"report": args.html, **({"curves": args.png} if done else {})}
     document |= {"html": args.html, **({"png": args.png} if done else {})}
     tell = _print_json if args.json else _print_comparison
-    _each(lambda: tell(document), *draw, lambda: report.write(document, args.html))
+    keep = [lambda: write_atomically(args.document, f"{_json(document)}\n".encode())] if args.document else []
+    _each(lambda: tell(document), *keep, *draw, lambda: report.write(document, args.html))
     if not args.json:
         lines = "\n".join(f"{name}: {one_line(file)}" for name, file in files.items())
         make_console().print(lines, highlight=False, markup=False, soft_wrap=True)

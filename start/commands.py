@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import machine
@@ -31,6 +32,7 @@ TESTED = ("lint", "base", "torch", "mxnet", "tensorflow", ALL)
 # Few enough epochs to end within three minutes on two cores; the book trains for 500.
 COMPARE = ("--epochs", "100", "--seed", "1")
 # What NumPy trains in the first minute, while the frameworks are fetched
+MEASURED = BUILD / "compare.json"  # which the site shows
 FIRST_RUN = BUILD / "first-minute"
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
 MORE = ("lowest", "mutation")  # environments that are tested when they are named
@@ -42,7 +44,9 @@ OLDEST_FOR_SITE = (3, 11)
 def compare(arguments: Sequence[str]) -> int:
     """Train the book's model in every framework, and put them side by side: a table, compare.png, report.html."""
     install_all(first_minute=True)
-    return call([environment(ALL) / "d2lrnn", "compare", *(arguments or COMPARE)])
+    if arguments:
+        return call([environment(ALL) / "d2lrnn", "compare", *arguments])
+    return _measure(Path())
 
 
 def test(arguments: Sequence[str]) -> int:
@@ -132,7 +136,11 @@ def site(arguments: Sequence[str]) -> int:
         raise SetupError("the site needs Python 3.11 or later: name one (PYTHON=python3.12 make site)")
     if code := _generator("execute", "--stale", *arguments):
         return code
-    _measure()
+    sources = [*(ROOT / "d2lrnn").rglob("*.py"), ROOT / "start" / "commands.py"]
+    if not MEASURED.is_file() or MEASURED.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        say("Comparing all frameworks, for the site's page of that ...")
+        if _measure(BUILD.relative_to(ROOT)) != 0:
+            raise SetupError("the comparison failed, so that the site's page of it cannot be made")
     for folder in ("site", "doctrees"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
     sphinx: Words = [
@@ -151,19 +159,18 @@ def site(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _measure() -> None:
-    """Compare all frameworks for the site, unless that was done since the code changed."""
-    document = BUILD / "compare.json"
-    sources = [*(ROOT / "d2lrnn").rglob("*.py"), ROOT / "start" / "commands.py"]
-    if document.is_file() and document.stat().st_mtime > max(path.stat().st_mtime for path in sources):
-        return
+def _measure(folder: Path) -> int:
+    """Compare all frameworks, into a folder, and keep what came of it for the site too; return the exit code."""
     BUILD.mkdir(exist_ok=True)
-    measured = BUILD / "measured"
-    pictures = ("--png", BUILD / "compare.png", "--html", BUILD / "report.html")
-    with measured.open("wb") as file:
-        if call([environment(ALL) / "d2lrnn", "compare", *COMPARE, "--json", *pictures], stdout=file) != 0:
-            raise SetupError("the comparison failed, so that the site's page of it cannot be made")
-    measured.replace(document)
+    document, picture = BUILD / "measured.json", folder / "compare.png"
+    files = ("--document", document.relative_to(ROOT), "--png", picture, "--html", folder / "report.html")
+    code = call([environment(ALL) / "d2lrnn", "compare", *COMPARE, *files])
+    if code == 0:
+        picture = ROOT / picture
+        if picture != MEASURED.with_suffix(".png"):
+            shutil.copyfile(picture, MEASURED.with_suffix(".png"))
+        document.replace(MEASURED)
+    return code
 
 
 def test_site(arguments: Sequence[str]) -> int:

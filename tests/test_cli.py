@@ -832,6 +832,16 @@ def finished(monkeypatch):
     return document
 
 
+def test_the_document_of_a_comparison_is_kept_beside_its_table(run, finished, monkeypatch, tmp_path):
+    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: None)
+    code, out, err = run("compare", *STORY, "--document", "a.json")
+    assert (code, "8.125" in out, err) == (0, True, "")
+    assert run("compare", *STORY, "--json")[1] == (tmp_path / "a.json").read_text(encoding="utf-8")
+    code, _, err = run("compare", *STORY, "--document", "no/a.json")
+    assert code == 2
+    assert err.startswith("d2lrnn: error: cannot write the document to 'no/a.json': there is no folder 'no'; name another")
+
+
 def test_a_memory_that_ends_is_told_in_words(run, monkeypatch):
     monkeypatch.setattr(cli.show, "show", lambda paths: (_ for _ in ()).throw(MemoryError))
     code, out, err = run("show", "run")

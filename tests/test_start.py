@@ -210,6 +210,7 @@ def clone(monkeypatch, tmp_path):
     monkeypatch.setattr(installer, "WITHOUT_CUDA_TOOLS", tmp_path / "without.txt")
     monkeypatch.setattr(commands, "TOX", tmp_path / ".tox")
     monkeypatch.setattr(commands, "FIRST_RUN", tmp_path / "build" / "first")
+    monkeypatch.setattr(commands, "MEASURED", tmp_path / "build" / "compare.json")
     (tmp_path / "constraints.txt").write_text("")
     (tmp_path / "build").mkdir()
     monkeypatch.setattr(installer, "get_tools", lambda: None)
@@ -298,7 +299,7 @@ def test_environments_that_do_not_fit_any_more_are_made_anew(clone, monkeypatch,
             clone / ".bootstrap" / "bin" / "uv",
             'case "$*" in *"--extra mxnet"*) echo "No solution found"; exit 1;; esac',
         )
-    assert commands.main(["compare"]) == 0
+    assert commands.main(["compare", "--epochs", "3"]) == 0
     assert begun == [False]
     asked = []
     available = installer.Installer.available
@@ -307,10 +308,10 @@ def test_environments_that_do_not_fit_any_more_are_made_anew(clone, monkeypatch,
         monkeypatch.setattr(installer.platform, "python_version", lambda: "3.99.0")
     elif change == "constraints":
         (clone / "constraints.txt").write_text("torch==99\n")
-    assert commands.main(["compare"]) == 0
+    assert commands.main(["compare", "--epochs", "3"]) == 0
     assert begun == [False, change == "left out"]
     assert asked == [1]  # whether there is more than there was
-    assert commands.main(["compare"]) == 0
+    assert commands.main(["compare", "--epochs", "3"]) == 0
     assert asked == [1, 1] if change == "left out" else asked == [1]
 
 
@@ -319,7 +320,7 @@ def test_a_disk_that_is_full_is_an_error_in_words(clone, capsys, monkeypatch):
         raise OSError(28, "No space left on device", "/there")
 
     monkeypatch.setattr(installer.Installer, "__init__", full)
-    assert commands.main(["compare"]) == 2
+    assert commands.main(["compare", "--epochs", "3"]) == 2
     said = "error: No space left on device (/there): make room or give access to this folder\n"
     assert capsys.readouterr().err.endswith(said)
 
@@ -403,7 +404,10 @@ def test_the_first_minute(clone, capfd, monkeypatch):
     begun = []
 
     def start_making(self, name, *options):
-        program(clone / ".tox" / name / "bin" / "d2lrnn", 'echo "all: $*"')
+        program(
+            clone / ".tox" / name / "bin" / "d2lrnn",
+            'echo "all: $*"; test "$6" != --document || { echo the document > "$7"; echo the picture > "$9"; }',
+        )
         begun.append((name, {key: value for key, value in self.environ.items() if key.startswith("D2LRNN_")}))
         return installer.start([sys.executable, "-c", "print('noise')"], log=True)
 
@@ -412,7 +416,12 @@ def test_the_first_minute(clone, capfd, monkeypatch):
     monkeypatch.setattr(commands.sys, "stderr", sys.__stderr__)
     assert commands.main(["compare"]) == 0
     out, err = capfd.readouterr()
-    assert out == "all: compare --epochs 100 --seed 1\n"
+    kept = Path("build", "measured.json")
+    assert out == f"all: compare --epochs 100 --seed 1 --document {kept} --png compare.png --html report.html\n"
+    # What the site shows
+    assert (clone / "build" / "compare.json").read_text() == "the document\n"
+    assert (clone / "build" / "compare.png").read_text() == "the picture\n"
+    assert not (clone / kept).exists()
     assert 0 < err.index("Fetching PyTorch, MXNet and TensorFlow") < err.index("d2lrnn train --backend numpy")
     assert "noise" not in err
     assert begun == [("parity", {})]  # nothing is taken away from it
