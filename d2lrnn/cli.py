@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from rich.markup import escape
@@ -693,7 +694,7 @@ def _compare(args: argparse.Namespace) -> int:
     files = {"report": args.html, **({"curves": args.png} if done else {})}
     document |= {"html": args.html, **({"png": args.png} if done else {})}
     tell = _print_json if args.json else _print_comparison
-    keep = [lambda: write_atomically(args.document, f"{_json(document)}\n".encode())] if args.document else []
+    keep = [lambda: write_atomically(Path(args.document), f"{_json(document)}\n".encode())] if args.document else []
     _each(lambda: tell(document), *keep, *draw, lambda: report.write(document, args.html))
     if not args.json:
         lines = "\n".join(f"{name}: {one_line(file)}" for name, file in files.items())

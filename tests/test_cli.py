@@ -839,7 +839,9 @@ def test_the_document_of_a_comparison_is_kept_beside_its_table(run, finished, mo
     assert run("compare", *STORY, "--json")[1] == (tmp_path / "a.json").read_text(encoding="utf-8")
     code, _, err = run("compare", *STORY, "--document", "no/a.json")
     assert code == 2
-    assert err.startswith("d2lrnn: error: cannot write the document to 'no/a.json': there is no folder 'no'; name another")
+    assert err.startswith(
+        "d2lrnn: error: cannot write the document to 'no/a.json': there is no folder 'no'; name another"
+    )
 
 
 def test_a_memory_that_ends_is_told_in_words(run, monkeypatch):
