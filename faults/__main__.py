@@ -14,21 +14,17 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import disks  # noqa: F401 (each of these adds to FAULTS)
-import downloads  # noqa: F401
-import extremes  # noqa: F401
-import hostile_files  # noqa: F401
-import interruptions  # noqa: F401
-import other_code  # noqa: F401
-import run_folders  # noqa: F401
-import terminals  # noqa: F401
-from place import FAULTS, MEMORY, Fault, Verdict, attempt, usable_backends
+from groups import try_numbered
+from place import FAULTS, MEMORY, Verdict, usable_backends
 
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.reproduce import describe_machine, put_between
+from d2lrnn.threads import usable_cpus
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
@@ -80,37 +76,51 @@ def report(verdicts: Sequence[Verdict], minutes: float) -> str:
     return "\n\n".join(parts)
 
 
-def _chosen(quick: bool, words: Sequence[str]) -> list[Fault]:
-    chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.group}: {fault.name}" for word in words)]
+def _chosen(quick: bool, words: Sequence[str]) -> list[int]:
+    """Return the numbers of the faults that are tried, each as often as it is."""
+    chosen = [
+        number
+        for number, fault in enumerate(FAULTS)
+        if not words or any(word in f"{fault.group}: {fault.name}" for word in words)
+    ]
     if quick:
-        return [fault for fault in chosen if fault.quick]
-    return [fault for fault in chosen for _ in range(fault.repeat)]
+        return [number for number in chosen if FAULTS[number].quick]
+    return [number for number in chosen for _ in range(FAULTS[number].repeat)]
+
+
+def _print(verdict: Verdict) -> None:
+    mark = "skipped" if verdict.skipped else "ok" if verdict.survived else "FAILED"
+    name = f"{verdict.fault.group}: {verdict.fault.name}"
+    print(f"{mark:<8}{name}  ({verdict.seconds:.0f} s, {verdict.peak:,.0f} MiB)  {verdict.skipped or verdict.said}")
+    for what in [*verdict.lost, *verdict.wrong, *(["code ran"] if verdict.executed else [])]:
+        print(f"          {what}")
+    sys.stdout.flush()
 
 
 def main() -> int:
     """Try all faults, or those that are named; return whether one was not survived."""
     parser = argparse.ArgumentParser(prog="python3 start faults", description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", help="only faults whose group or name has one of these words")
-    parser.add_argument("--quick", action="store_true", help="the short form, which takes two minutes")
+    parser.add_argument("--quick", action="store_true", help="the short form, which takes some minutes")
+    parser.add_argument("--jobs", type=int, default=usable_cpus(), help="how many at a time (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="what came of each, too")
     args = parser.parse_args()
     usable, begin = usable_backends(), time.monotonic()
     verdicts = []
-    for fault in _chosen(args.quick, args.words):
-        verdict = attempt(fault, usable)
-        mark = "skipped" if verdict.skipped else "ok" if verdict.survived else "FAILED"
-        print(f"{mark:<8}{fault.group}: {fault.name}  ({verdict.peak:,.0f} MiB)  {verdict.skipped or verdict.said}")
-        for what in [*verdict.lost, *verdict.wrong, *(["code ran"] if verdict.executed else [])]:
-            print(f"          {what}")
-        sys.stdout.flush()
-        verdicts.append(verdict)
+    chosen = _chosen(args.quick, args.words)
+    # New processes, for each measures what its own commands take
+    with ProcessPoolExecutor(max(1, args.jobs), mp_context=get_context("spawn")) as pool:
+        for number, came in zip(chosen, pool.map(try_numbered, chosen, [usable] * len(chosen)), strict=True):
+            verdict = Verdict(FAULTS[number], **came)
+            _print(verdict)
+            verdicts.append(verdict)
     minutes = (time.monotonic() - begin) / 60
     print("", *table(verdicts), sep="\n")
     if args.json:
         rows = [
             {"group": v.fault.group, "name": v.fault.name, "skipped": v.skipped, "survived": v.survived,
              "tracebacks": v.tracebacks, "executed": v.executed, "lost": v.lost, "wrong": v.wrong,
-             "peak_mib": round(v.peak), "said": v.said}
+             "peak_mib": round(v.peak), "seconds": round(v.seconds, 1), "said": v.said}
             for v in verdicts
         ]  # fmt: skip
         write_atomically(args.json, (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode())

@@ -303,6 +303,7 @@ class Verdict:
         wrong: What else should not be so.
         peak: The most memory of a command, in MiB.
         commands: How many commands were run.
+        seconds: How long it took.
         said: The last line that was said.
     """
 
@@ -314,6 +315,7 @@ class Verdict:
     wrong: tuple[str, ...]
     peak: float
     commands: int
+    seconds: float
     said: str
 
     @property
@@ -345,7 +347,7 @@ def _new_folder() -> Iterator[Path]:
 
 def attempt(fault: Fault, usable: tuple[str, ...]) -> Verdict:
     """Try a fault and return what came of it."""
-    skipped = None
+    skipped, begin = None, time.monotonic()
     with _new_folder() as folder:
         place = Place(folder, usable)
         try:
@@ -362,8 +364,9 @@ def attempt(fault: Fault, usable: tuple[str, ...]) -> Verdict:
         wrong.append(f"{peak:,.0f} MiB of memory")
     said = place.outcomes[-1].last_line() if place.outcomes else ""
     return Verdict(
-        fault, skipped, len(unforeseen), executed, tuple(place.lost), tuple(wrong), peak, len(place.outcomes), said
-    )
+        fault, skipped, len(unforeseen), executed, tuple(place.lost), tuple(wrong), peak, len(place.outcomes),
+        time.monotonic() - begin, said,
+    )  # fmt: skip
 
 
 def _first_of_ours(outcome: Outcome) -> str:

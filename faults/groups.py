@@ -1,0 +1,22 @@
+"""All that is tried, and one of it in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import disks  # noqa: F401 (each of these adds to FAULTS)
+import downloads  # noqa: F401
+import extremes  # noqa: F401
+import hostile_files  # noqa: F401
+import interruptions  # noqa: F401
+import other_code  # noqa: F401
+import run_folders  # noqa: F401
+import terminals  # noqa: F401
+from place import FAULTS, Verdict, attempt
+
+
+def try_numbered(number: int, usable: tuple[str, ...]) -> dict[str, Any]:
+    """Try a fault; return what came of it: a :class:`Verdict` less the fault, whose function is no data."""
+    verdict = attempt(FAULTS[number], usable)
+    return {field.name: getattr(verdict, field.name) for field in fields(Verdict) if field.name != "fault"}
