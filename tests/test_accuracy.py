@@ -99,7 +99,9 @@ def quick(tmp_path_factory):
 
 def test_a_quick_measuring_in_numpy(quick):
     document = json.loads((quick / accuracy.KEPT).read_text(encoding="utf-8"))
-    rows = document["rows"]
+    rows, moved = (
+        [row for row in document["rows"] if (row["backend"] == accuracy.MOVED) is it] for it in (False, True)
+    )
     single = [row for row in rows if row["quantity"] in accuracy.SINGLE]
     expected = [
         (accuracy.words(*case), quantity)
@@ -109,6 +111,11 @@ def test_a_quick_measuring_in_numpy(quick):
     assert [(row["case"], row["quantity"]) for row in rows] == expected
     # Float32 rounds, and no more than that: float64 against itself would be 0, another function far above
     assert all(1e-9 < row["relative"] < 1e-5 for row in single)
+    # What is moved by 6e-8 at first has moved by not much less after a step, nor by much more
+    assert [(row["case"], row["quantity"]) for row in moved] == [
+        pair for pair in expected if pair[1] not in accuracy.SINGLE
+    ]
+    assert all(1e-9 < row["relative"] < 1e-6 for row in moved if row["quantity"] == "weights after 1 step")
     by = {(row["case"], row["quantity"]): row for row in rows}
     for case in accuracy.cases(quick=True):
         raw, clipped = (by[accuracy.words(*case), f"{name} gradients"]["largest"] for name in ("raw", "clipped"))
