@@ -1,9 +1,27 @@
 """The ``d2lrnn`` command, and ``python -m d2lrnn``: what is here is there before the imports, which take a moment."""
 
-import signal
+import _signal as signal  # type: ignore[import-not-found] # what signal is made of, which takes longer to import
+import os
 import sys
 
-from d2lrnn import last_door
+
+def _quit(*ignored: object) -> None:
+    """End at once after Ctrl-C, with one line, while there is nothing to be saved.
+
+    What is being imported may take the exception for one of its own, and go on or tell of something else.
+    """
+    try:
+        os.write(2, b"d2lrnn: interrupted\n")
+    finally:  # whether or not somebody reads that
+        os._exit(130)
+
+
+_BEFORE = signal.getsignal(signal.SIGINT)
+# Somebody may want it otherwise, such as a shell for what is in the background
+if _BEFORE is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _quit)
+
+from d2lrnn import last_door  # noqa: E402 (from here on Ctrl-C is heard)
 
 
 def main() -> int:
@@ -18,8 +36,10 @@ def main() -> int:
 
 
 def _run() -> int:
-    with last_door.quitting():
-        from d2lrnn.cli import main as command
+    from d2lrnn.cli import main as command
+
+    if signal.getsignal(signal.SIGINT) is _quit:
+        signal.signal(signal.SIGINT, _BEFORE)
     return command()
 
 

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from d2lrnn import __version__
 from d2lrnn.errors import LONGEST, shortened
 from d2lrnn.terminal import one_line
 
-__all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "quitting", "tell"]
+__all__ = ["INTERRUPTED", "READER_GONE", "TRACEBACK_ENV", "UNEXPECTED", "guard", "open_streams", "tell"]
 
 INTERRUPTED = 130  # the exit codes: what shells give a process that Ctrl-C ended (128 and the signal's number),
 READER_GONE = 141  # and one that went on writing after its reader had gone;
@@ -92,29 +89,6 @@ def _let_go(stream: Any) -> None:
             os.close(nowhere)
 
 
-@contextlib.contextmanager
-def quitting() -> Iterator[None]:
-    """End at once after Ctrl-C, with one line, while there is nothing to be saved: during the first imports.
-
-    What is being imported may take the exception for one of its own, and go on or tell of something else.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # somebody wants it otherwise, such as a shell for what is in the back
-        yield
-        return
-
-    def quit(*ignored: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, b"d2lrnn: interrupted\n")
-        os._exit(INTERRUPTED)
-
-    signal.signal(signal.SIGINT, quit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def unexpected(error: BaseException) -> int:
     """Tell of an error that nobody foresaw in one line, keep its traceback in a file, and return the exit code."""
     if os.environ.get(TRACEBACK_ENV):
@@ -142,6 +116,9 @@ def _in_words(error: BaseException) -> str:
 
 def _write(error: BaseException) -> str:
     """Write the traceback of an error to a new file in the temporary folder, and return its path."""
+    import platform
+    import tempfile
+
     number, path = tempfile.mkstemp(prefix="d2lrnn-error-", suffix=".txt")
     with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 (a descriptor)
         print(f"d2lrnn {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)

@@ -80,7 +80,7 @@ def _(place: Place) -> None:
     for value in ("abc", "-1", "0", str(10**30), ""):
         env = {"OMP_NUM_THREADS": value}
         place.run("train", "--backend", "numpy", *TINY, "--epochs", "1", env=env)
-        place.run("backends", env=env)
+    place.run("backends", env={"OMP_NUM_THREADS": "abc"})
     for name, value in (
         ("COLUMNS", "-5"),
         ("COLUMNS", "0"),

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -15,10 +16,12 @@ from pathlib import Path
 from place import TINY, Place, Process, Skip, fault
 
 GROUP = "interruptions"
-_CHANCE = random.Random(0)
-# Large enough that writing a checkpoint takes a good part of an epoch
-LONG = ("--corpus", "story", "--num-hiddens", "128", "--max-tokens", "2000", "--batch-size", "4", "--num-steps", "16",
-        "--epochs", "100000", "--checkpoint-every", "1", "--seed", "1")  # fmt: skip
+_CHANCE = random.Random()
+# Each tells of every sixth epoch. Long: half a minute; short: in which writing a checkpoint is a good part of an epoch
+LONG = ("--corpus", "story", "--num-hiddens", "256", "--max-tokens", "20000", "--batch-size", "16", "--num-steps", "32",
+        "--epochs", "60", "--checkpoint-every", "1", "--seed", "1")  # fmt: skip
+SHORT = ("--corpus", "story", "--num-hiddens", "128", "--max-tokens", "2000", "--batch-size", "4", "--num-steps", "16",
+         "--epochs", "60", "--checkpoint-every", "1")  # fmt: skip
 
 
 def _config(run: Path) -> dict[str, object]:
@@ -53,7 +56,7 @@ def _can_go_on(place: Place, run: Path, at_least: int, what: str) -> None:
 for _number, _saves, _quick in (
     (signal.SIGINT, True, True),
     (signal.SIGTERM, True, True),
-    (getattr(signal, "SIGHUP", None), True, True),
+    (getattr(signal, "SIGHUP", None), True, False),
     (getattr(signal, "SIGQUIT", None), False, False),
     (getattr(signal, "SIGKILL", None), False, True),
 ):
@@ -94,9 +97,12 @@ def _(place: Place) -> None:
 @fault(GROUP, "Ctrl-C in the first second", quick=True, repeat=10)
 def _(place: Place) -> None:
     _posix()
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    start = 1.5 * (time.monotonic() - begin)  # of Python itself, in which no program can be heard yet
     for words in (["backends"], ["train", "--backend", "numpy", *TINY, "--epochs", "1"], ["--version"], ["show", "."]):
         process = place.start(*words)
-        time.sleep(_CHANCE.uniform(0.05, 0.6))
+        time.sleep(start + _CHANCE.uniform(0, 0.6))
         process.send(signal.SIGINT)
         process.end(30)
 
@@ -111,9 +117,9 @@ for _number in (signal.SIGINT, signal.SIGTERM, *(getattr(signal, n, None) for n 
         if not Path("/proc/self/task").exists():
             raise Skip("only Linux tells of a process's children")
         # Of which an epoch takes long: a worker that only notices when it tells of one would be seen
-        slow = ("--corpus", "story", "--max-tokens", "-1", "--num-hiddens", "1024", "--epochs", "100000")
-        process = place.start("compare", "--backends", "numpy", *slow)
-        process.until(lambda: bool(process.children()))
+        slow = ("--corpus", "story", "--max-tokens", "-1", "--num-hiddens", "512", "--batch-size", "8")
+        process = place.start("compare", "--backends", "numpy", *slow, "--epochs", "100000")
+        process.until(lambda: bool(process.children()), 120)
         time.sleep(4)  # until the worker has begun
         children = process.children()
         place.must(bool(children), "no worker was seen")
@@ -135,24 +141,23 @@ def _is_alive(number: int) -> bool:
     return state != "Z"
 
 
-def _seed_of(place: Place, outcome_said: str) -> object:
-    """Return the seed of the run in the folder in which a training says that it kept it."""
-    where = outcome_said.rpartition("kept in ")[2].split("\n")[0].strip()
+def _seed_of(place: Place, out: str) -> object:
+    """Return the seed of the run in the folder in which a training says, at its end, that it kept it."""
+    where = out.rpartition("kept in ")[2].split("\n")[0].strip()
     settings = _config(place.folder / where).get("settings") if where else None
     return settings.get("seed") if isinstance(settings, dict) else None
 
 
 @fault(GROUP, "a folder that is removed, and made again by another training", quick=True)
 def _(place: Place) -> None:
-    short = [*LONG[:-6], "--epochs", "60", "--checkpoint-every", "1"]
-    first = place.start("train", "--backend", "numpy", *short, "--seed", "1", "--out", "swap")
+    first = place.start("train", "--backend", "numpy", *SHORT, "--seed", "1", "--out", "swap")
     first.until(lambda: _told(first) >= 2)
     shutil.rmtree(place.folder / "swap", ignore_errors=True)
-    second = place.start("train", "--backend", "numpy", *short, "--seed", "2", "--out", "swap")
+    second = place.start("train", "--backend", "numpy", *SHORT, "--seed", "2", "--out", "swap")
     for process, seed in ((first, 1), (second, 2)):
         outcome = process.end(120)
         if "kept in" in outcome.said:
-            found = _seed_of(place, outcome.said)
+            found = _seed_of(place, outcome.out.decode())
             place.keeps(found == seed, f"the run with seed {seed} says where it is kept, and there is seed {found}")
         else:
             place.keeps(outcome.code != 0, f"the run with seed {seed} is gone, and nothing is said")

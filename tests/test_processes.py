@@ -344,6 +344,26 @@ def test_ctrl_c_in_the_first_imports_is_one_line(script, environ, tmp_path, then
     assert (process.returncode, out, err) == (130, "", "d2lrnn: interrupted\n")
 
 
+@posix
+def test_ctrl_c_before_any_other_module_of_ours_is_one_line_too(environ, tmp_path):
+    code = (
+        "import sys, time, pathlib\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.startswith('d2lrnn.') and name != 'd2lrnn.__main__':\n"
+        "            pathlib.Path(sys.argv[1]).touch(); time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "import d2lrnn.__main__"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "busy")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until((tmp_path / "busy").exists)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "d2lrnn: interrupted\n")
+
+
 # Where their words go
 
 TRAIN = ["train", "--backend", "numpy", *STORY, "--epochs", 2, "--out"]
