@@ -55,7 +55,7 @@ def _can_go_on(place: Place, run: Path, at_least: int, what: str) -> None:
 
 for _number, _saves, _quick in (
     (signal.SIGINT, True, True),
-    (signal.SIGTERM, True, True),
+    (signal.SIGTERM, True, False),
     (getattr(signal, "SIGHUP", None), True, False),
     (getattr(signal, "SIGQUIT", None), False, False),
     (getattr(signal, "SIGKILL", None), False, True),

@@ -60,7 +60,7 @@ def _with_settings(run: Path, **changes: object) -> None:
     hostile.rewrite(run, lambda config: config["settings"].update(changes))
 
 
-@fault(GROUP, "settings that no machine can hold", quick=True)
+@fault(GROUP, "settings that no machine can hold")
 def _(place: Place) -> None:
     run = place.trained("run")
     content = (run / "config.json").read_bytes()
@@ -107,7 +107,7 @@ def _(place: Place) -> None:
     place.keeps("one" in outcome.said and "three" in outcome.said, "the runs beside a bad one are not shown")
 
 
-@fault(GROUP, "bytes that were changed, cut off or put there", quick=True, repeat=10)
+@fault(GROUP, "bytes that were changed, cut off or put there", repeat=10)
 def _(place: Place) -> None:
     chance = random.Random(len(place.folder.name) + hash(place.folder.name))
     run = place.trained("run")
