@@ -62,6 +62,25 @@ def test_only_the_first_training_makes_graphs(backend, data, monkeypatch, kind):
         assert number_of_graphs() == graphs
 
 
+@pytest.mark.parametrize("kind", ["rnn-scratch", "lstm"])
+def test_the_graphs_of_a_net_go_with_it(backend, data, kind):
+    """TensorFlow itself keeps each graph with a custom gradient in it for good."""
+    train_iter, vocab = data
+
+    def number_after_another_net():
+        net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu")
+        backend.d2l.train_ch8(net, train_iter, vocab, 1, 1, device, valid_iter=train_iter, quiet=True)
+        backend.predict("the", 3, net, vocab, seed=0)
+        with_it = number_of_graphs()
+        del net
+        return with_it, number_of_graphs()
+
+    number_after_another_net()
+    with_it, without = number_after_another_net()
+    assert with_it > without
+    assert number_after_another_net() == (with_it, without)
+
+
 def weights_after(backend, net, data, **options):
     train_iter, vocab = data
     train_iter = backend.d2l.SeqDataLoader(16, 20, False, -1, corpus=train_iter.corpus, vocab=vocab, seed=0)

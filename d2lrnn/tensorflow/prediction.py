@@ -1,8 +1,11 @@
 """Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
 
+import itertools
 import warnings
+import weakref
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.generation import generate, token_chooser
@@ -121,6 +124,21 @@ def compiled(net, name, function, made_of=(), *, jit_compile=False):
     return kept(net, name, [*made_of, jit_compile], lambda: _Compiled(net, function, jit_compile))
 
 
+# Where TensorFlow keeps the gradient of each custom one in a graph, as rnn_fast and a strategy's optimizers have them.
+# It keeps them for good, and with each the whole graph: some megabytes for each net that was trained.
+_GRADIENTS = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+
+
+def _end_with(net, names):
+    """Let what is registered under some names go when a net goes, whose graph alone has a use for it."""
+
+    def forget(names):
+        for name in names:
+            _GRADIENTS.pop(name, None)
+
+    weakref.finalize(net, forget, list(names)).atexit = False
+
+
 class _Compiled:
     """A function that runs as a graph, or in another way from the first time on that it turns out to be none."""
 
@@ -141,6 +159,7 @@ class _Compiled:
 
     def __call__(self, *args):
         before = _parts(self._net) if self._is_new else {}
+        known = len(_GRADIENTS)
         try:
             return self._run(*args)
         except _NOT_IN_XLA as error:
@@ -152,6 +171,8 @@ class _Compiled:
                 raise
             return self._run_instead(self._function, "slowly, operator by operator", error, args)
         finally:
+            if len(_GRADIENTS) > known:
+                _end_with(self._net, itertools.islice(reversed(_GRADIENTS), len(_GRADIENTS) - known))
             if self._is_new:
                 self._is_new = False
                 # Not what came to be when the net was built
