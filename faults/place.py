@@ -111,8 +111,9 @@ class Place:
         """
 
         def prepare() -> None:
-            # A shell hands what it starts in the background a deafness to Ctrl-C on
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            # A shell hands what it starts in the background a deafness on, and so does nohup
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)
             if sys.platform == "linux":  # so that what is not refused does not take the machine with it
                 resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
             for number in closed:

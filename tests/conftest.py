@@ -26,11 +26,12 @@ from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
 for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
     os.environ.setdefault(variable, "1")
 
-# A shell hands what it starts in the background this deafness on, and tests interrupt what they start
+# A shell hands what it starts in the background a deafness on, and so does nohup; tests end what they start by signals
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for number in (getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 ENV = "D2LRNN_TEST_BACKENDS"
 REAL_CORPUS = Path(__file__).parents[2] / "shared" / "data" / "timemachine.txt"
