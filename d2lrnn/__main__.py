@@ -1,4 +1,7 @@
-"""The ``d2lrnn`` command, and ``python -m d2lrnn``: what is here is there before the imports, which take a moment."""
+"""The ``d2lrnn`` command, and ``python -m d2lrnn``: what is here is there before the imports, which take a moment.
+
+It is no module to import for anything else: from its first line to :func:`main` Ctrl-C ends the process at once.
+"""
 
 import _signal as signal  # type: ignore[import-not-found] # what signal is made of, which takes longer to import
 import os

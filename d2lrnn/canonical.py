@@ -43,8 +43,8 @@ KINDS = tuple(GATES)
 ONLY_IN = {"gru-reset-before": ("tensorflow", "numpy")}
 # What programs such as d2lrnn train let a model run; a reader gives RNNModelScratch any function
 RUNS = {kind: "rnn_fast" if kind == "rnn-scratch" else "the framework's own layer" for kind in KINDS}
-# The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
 _LISTED = 8  # names that an error lists
+# The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
 SCRATCH_NAMES = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
 
 

@@ -63,7 +63,7 @@ _NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
 # words of the error in its configuration.
 STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
-_LONGEST_FACT = 200  # characters of a version, of the name of a system, of OMP_NUM_THREADS
+MOST_FACT = 200  # characters of a version, of the name of a system, of OMP_NUM_THREADS
 # How many bytes a file may have: of some, whatever the run; of the others, what its configuration allows
 MOST_CONFIG, MOST_VOCAB_FILE, MOST_SAMPLES, _MOST_STATE = 2**22, 12 * 2**20, 2**26, 2**16
 _ROW = 128  # bytes of a row of the history at most: four numbers of 24 digits and signs, and one of 7
@@ -394,6 +394,7 @@ class RunFolder:
     _lock: filelock.BaseFileLock | None = field(default=None, repr=False)
     _place: list[tuple[int, int]] = field(default_factory=list, repr=False)  # what was locked: folder and file
     _history: tuple[History, bytes] | None = field(default=None, repr=False)  # the last one, and its file's content
+    _made: bool = field(default=False, repr=False)  # whether the folder was not there
     _written: tuple[Any, ...] = field(default=(), repr=False)  # the hashes that config.json may have, once it is there
 
     # Reading
@@ -576,6 +577,7 @@ class RunFolder:
             make_folder(path, what, advice)
         cls._check_free(path, what, advice)  # before the lock makes a file in a folder that is somebody else's
         folder = cls(path, {}, settings, vocab, None)
+        folder._made = made
         folder.lock()
         try:
             cls._check_free(path, what, advice)  # another process may have been before this one
@@ -589,11 +591,9 @@ class RunFolder:
                 "files": {},
             }
             folder._commit({VOCAB: _dump_vocab(vocab)})
-        except InputError:
-            folder.close()
-            raise
-        except BaseException:
-            if made:
+        except BaseException as error:
+            # Where another process was before this one, what is there is none of ours
+            if folder.config or (made and not isinstance(error, InputError)):
                 folder.discard()
             folder.close()
             raise
@@ -623,7 +623,7 @@ class RunFolder:
             return False
 
     def discard(self) -> None:
-        """Remove what :meth:`create` has made of a folder, in which nothing was trained, and the folder with it."""
+        """Remove what :meth:`create` has made, where nothing was trained: the files, and the folder if it made that."""
         if os.name == "nt":  # where what is open cannot be removed
             self.close()
         elif not self._is_held():
@@ -633,7 +633,8 @@ class RunFolder:
                 left.unlink()
             for name in (CONFIG, VOCAB, LOCK):
                 (self.path / name).unlink(missing_ok=True)
-            self.path.rmdir()
+            if self._made:
+                self.path.rmdir()
 
     def lock(self) -> None:
         """Keep other processes from writing into the folder, until :meth:`close` or the end of this process.
@@ -921,7 +922,7 @@ def _is_dict(value: Any) -> bool:
 def _is_fact(value: Any) -> bool:
     """Whether a value is one that :func:`d2lrnn.run.describe_here` gives: a word, a number, or nothing."""
     if isinstance(value, str):
-        return len(value) <= _LONGEST_FACT and value.isprintable()
+        return len(value) <= MOST_FACT and value.isprintable()
     return value is None or _is_number(value)
 
 

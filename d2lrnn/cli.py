@@ -12,6 +12,7 @@ import math
 import re
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from d2lrnn.threads import say
 
 _DEFAULTS = Settings()
 _TABLE_WIDTH = 120  # of the comparison's table where the output is no terminal and has no width
+_GRACE = 10.0  # seconds after a signal in which a second one says the same
 _NARROWEST_TABLE = 105  # a terminal that is narrower gets a block for each backend
 
 
@@ -481,12 +483,13 @@ def _resume(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """Let a training that a batch system (SIGTERM) or a terminal (SIGHUP) ends save what it has, as after Ctrl-C."""
-    told = False
+    told = -math.inf
 
     def interrupt(*ignored: Any) -> None:
         nonlocal told
-        if not told:  # a terminal and its shell both tell, and the second must not end the saving
-            told = True
+        # A terminal and its shell both tell, and the second must not end the saving; but what asks later means it
+        if time.monotonic() - told > _GRACE:
+            told = time.monotonic()
             raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -35,9 +35,9 @@ _PATTERNS = (
         r"(?P<side>i2h|h2h|h2r)_(?P<what>weight|bias)"
     ),
 )
+_MOST_BESIDE_ZERO = 2**20  # the other sizes of an array that is empty
 # Models that the book writes from scratch (sections 8.5, 9.1, 9.2): of each canonical matrix, the book's names of its
 # gates. Its LSTM calls the candidate c, and its GRU the candidate h.
-_MOST_BESIDE_ZERO = 2**20  # the other sizes of an array that is empty
 SCRATCH = {"rnn-scratch": ("h",), "gru-reset-before": ("r", "z", "h"), "lstm": ("i", "f", "c", "o")}
 
 

@@ -21,7 +21,8 @@ _TEXT = 16  # bytes that are needed, at the peak, for each byte of a text that i
 _CGROUPS = Path("/sys/fs/cgroup")
 # What frameworks say when they get no memory; their errors are of kinds of their own
 _SAID = re.compile(r"(can't|cannot|can not|failed to|unable to) allocate|out of memory|not enough memory|bad_alloc|"
-                   r"\bOOM\b|array is too big|Maximum allowed (size|dimension)", re.IGNORECASE)  # fmt: skip
+                   r"\bOOM\b", re.IGNORECASE)  # fmt: skip
+_SAID_BY_NUMPY = re.compile(r"array is too big|Maximum allowed (size|dimension)")
 _KINDS = ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError")
 
 
@@ -177,7 +178,9 @@ def is_lack_of_memory(error: BaseException) -> bool:
     """Tell whether an error, of whatever framework, says that there was no memory left."""
     if isinstance(error, MemoryError) or any(kind.__name__ in _KINDS for kind in type(error).__mro__):
         return True
-    return isinstance(error, (RuntimeError, ValueError)) and _SAID.search(str(error)[:2000]) is not None
+    if isinstance(error, ValueError):  # NumPy's, and no other, which may quote anything
+        return _SAID_BY_NUMPY.search(str(error)[:2000]) is not None
+    return isinstance(error, RuntimeError) and _SAID.search(str(error)[:2000]) is not None
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import numpy as np
 import d2lrnn
 from d2lrnn import backends, memory
 from d2lrnn.canonical import RUNS
-from d2lrnn.checkpoint import MOST_TEXT, RunFolder, State, best_epoch
+from d2lrnn.checkpoint import MOST_FACT, MOST_TEXT, RunFolder, State, best_epoch
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
@@ -40,6 +40,7 @@ from d2lrnn.generation import check_num_preds, fit_prefix, token_chooser
 from d2lrnn.monitor import BOOK_NUM_PREDS, Epoch, History, bits_per_character, format_perplexity
 from d2lrnn.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.show import draw_history
+from d2lrnn.terminal import spelled
 from d2lrnn.threads import by_itself, computing_with, is_guess, settle, usable_cpus
 
 CHECKPOINT_EVERY = 10  # epochs
@@ -108,7 +109,8 @@ def describe_here(backend: str) -> dict[str, dict[str, Any]]:
             "system": platform.system(),
             "processor": platform.machine(),
             "cpus": usable_cpus(),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+            # Whatever stands in it, what is recorded can be read again
+            "OMP_NUM_THREADS": spelled(os.environ.get("OMP_NUM_THREADS", "").strip())[:MOST_FACT] or None,
         },
     }
 
@@ -617,7 +619,7 @@ class _Recorder:
         """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""
         try:
             self._save("unfinished")
-        except StorageError as error:
+        except (StorageError, InputError) as error:  # a full disk, or somebody who writes into the folder
             warnings.warn(f"{error} (training goes on, and tries again)", D2LRNNWarning, stacklevel=2)
             return
         if time.perf_counter() - self.curve_drawn > _SECONDS_BETWEEN_CURVES:

@@ -140,4 +140,8 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else visible(text), style, control)
 
+        def on_broken_pipe(self) -> None:
+            """Raise that as any other stream does, from within the handler that calls this, instead of leaving."""
+            raise
+
     return Shown(file=behind(sys.stderr if stderr else sys.stdout), width=width, emoji=False)

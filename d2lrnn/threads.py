@@ -60,7 +60,7 @@ def from_environment(backend: str) -> int | None:
         first = said.split(",")[0].strip()
         if first.isdecimal() and 1 <= int(first) <= MOST:
             return int(first)
-        if said and name:
+        if said and name and not (said == "0" and name in _OWN_VARIABLES.values()):  # where that means: choose
             warnings.warn(
                 f"{name} is {said!r:.80}, and no number of threads from 1 to {MOST}, so it is not heeded: set it to "
                 "one, or unset it",

@@ -165,11 +165,19 @@ def take_output() -> TextIO:
 
 def _end_with_input() -> None:
     """End this process when its input does: whoever asked is gone, and nobody would ever read an answer."""
-    # Not by sys.stdin, which Python could not put away at its end while somebody reads it
-    with contextlib.suppress(OSError):
-        while os.read(0, 1):
-            pass
-        os._exit(1)
+    # What is read is no standard input: on Windows libraries that look at that while they load would wait for it, and
+    # so would processes that inherit it. Nor by sys.stdin, which Python could not put away while somebody reads it.
+    watched, nowhere = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(watched, 1):
+                pass
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> int:
@@ -181,7 +189,7 @@ def main() -> int:
 
     if not (line := sys.stdin.buffer.readline()):
         return 1
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    _end_with_input()
     job = json.loads(line)
     with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:

@@ -105,6 +105,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=usable_cpus(), help="how many at a time (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="what came of each, too")
     args = parser.parse_args()
+    if sys.platform == "win32":
+        parser.error("it needs signals, limits and wait4, which Windows does not have: try it on Linux or macOS")
     usable, begin = usable_backends(), time.monotonic()
     verdicts = []
     chosen = _chosen(args.quick, args.words)

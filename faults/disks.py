@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 from place import TINY, Place, Skip, fault
@@ -21,8 +20,6 @@ def _epochs(run: Path) -> int:
 
 @fault(GROUP, "a disk that is full from the start, or soon", quick=True)
 def _(place: Place) -> None:
-    if sys.platform == "win32":
-        raise Skip("Windows limits no file's size")
     for kilobytes in (0, 1, 2, 4, 8, 16):
         size = kilobytes * 1024
         place.run("train", "--backend", "numpy", *TINY, "--epochs", "4", "--out", f"run-{kilobytes}", file_size=size)
@@ -33,8 +30,6 @@ def _(place: Place) -> None:
 
 @fault(GROUP, "a disk that fills while a run goes on")
 def _(place: Place) -> None:
-    if sys.platform == "win32":
-        raise Skip("Windows limits no file's size")
     for kilobytes in range(2, 90, 4):
         run = place.trained(f"run-{kilobytes}")
         before = _epochs(run)
@@ -47,8 +42,6 @@ def _(place: Place) -> None:
 
 @fault(GROUP, "no room for what a comparison writes", quick=True)
 def _(place: Place) -> None:
-    if sys.platform == "win32":
-        raise Skip("Windows limits no file's size")
     words = ("compare", "--backends", "numpy", *TINY, "--epochs", "2", "--png", "a.png", "--html", "a.html")
     outcome = place.run(*words, file_size=2048)
     place.keeps("perplexity" in outcome.said, f"the table of a comparison: {outcome.last_line()}")

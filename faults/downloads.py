@@ -15,9 +15,13 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def _server(answer: Answer) -> Iterator[str]:
+def _server(answer: Answer) -> Iterator[tuple[str, list[str]]]:
+    """Serve, and yield the address, and the list of what is asked for."""
+    asked: list[str] = []
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             try:
                 answer(self)
             except OSError:
@@ -31,7 +35,7 @@ def _server(answer: Answer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        yield f"http://127.0.0.1:{server.server_address[1]}/", asked
     finally:
         server.shutdown()
         server.server_close()
@@ -80,13 +84,15 @@ def _in_circles(handler: http.server.BaseHTTPRequestHandler) -> None:
 
 
 def _trains_with_a_stand_in(place: Place, answer: Answer, limit: float) -> None:
-    with _server(answer) as url:
+    with _server(answer) as (url, asked):
         env = {
             "D2LRNN_DATA": "", "XDG_CACHE_HOME": str(place.folder / "cache"), "HOME": str(place.folder / "home"),
             "http_proxy": url, "HTTP_PROXY": url, "https_proxy": url, "HTTPS_PROXY": url, "no_proxy": "",
+            "NO_PROXY": "",
         }  # fmt: skip
         words = ("train", "--backend", "numpy", *TINY[2:], "--epochs", "1", "--out", "run")
         outcome = place.run(*words, env=env, limit=limit)
+    place.must(bool(asked), "the server was never asked")
     place.must(outcome.code == 0, f"no stand-in: {outcome.last_line()}")
     place.must("stands in" in outcome.said, "what is trained on is not said")
     left = [path for path in (place.folder / "cache").rglob("*") if path.is_file() and path.stat().st_size > 1 << 26]

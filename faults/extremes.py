@@ -9,10 +9,6 @@ from place import TINY, Place, fault
 SIZES, NUMBERS = "sizes", "numbers"
 
 
-def _each_backend(place: Place) -> tuple[str, ...]:
-    return place.usable
-
-
 @fault(SIZES, "layers and units that no memory holds", quick=True)
 def _(place: Place) -> None:
     for words in (["--num-hiddens", "1000000"], ["--num-hiddens", str(10**9)], ["--num-hiddens", str(10**18)],
@@ -41,7 +37,7 @@ def _(place: Place) -> None:
 @fault(SIZES, "how many characters to add, in every backend")
 def _(place: Place) -> None:
     run = place.trained("run")
-    for name, number in product(_each_backend(place), (str(2**63), str(10**30))):
+    for name, number in product(place.usable, (str(2**63), str(10**30))):
         place.refused(place.run("predict", run, "--num-preds", number, "--backend", name, limit=60))
 
 
@@ -56,9 +52,7 @@ def _(place: Place) -> None:
 
 @fault(NUMBERS, "learning rates and radii in every backend")
 def _(place: Place) -> None:
-    for name, option, value in product(
-        _each_backend(place), ("--lr", "--theta"), ("5e-324", "1e-320", "1e39", "1e308")
-    ):
+    for name, option, value in product(place.usable, ("--lr", "--theta"), ("5e-324", "1e-320", "1e39", "1e308")):
         place.run("train", "--backend", name, *TINY, "--epochs", "2", option, value)
 
 

@@ -38,11 +38,6 @@ def _told(process: Process) -> int:
     return max(told, default=0)
 
 
-def _posix() -> None:
-    if sys.platform == "win32":
-        raise Skip("Windows has no such signals")
-
-
 def _can_go_on(place: Place, run: Path, at_least: int, what: str) -> None:
     outcome = place.run("show", run)
     epoch = int(str(_config(run).get("epoch", -1)))
@@ -56,16 +51,13 @@ def _can_go_on(place: Place, run: Path, at_least: int, what: str) -> None:
 for _number, _saves, _quick in (
     (signal.SIGINT, True, True),
     (signal.SIGTERM, True, False),
-    (getattr(signal, "SIGHUP", None), True, False),
-    (getattr(signal, "SIGQUIT", None), False, False),
-    (getattr(signal, "SIGKILL", None), False, True),
+    (signal.SIGHUP, True, False),
+    (signal.SIGQUIT, False, False),
+    (signal.SIGKILL, False, True),
 ):
-    if _number is None:
-        continue
 
     @fault(GROUP, f"{_number.name} while a model trains", quick=_quick, repeat=5)
     def _(place: Place, number: signal.Signals = _number, saves: bool = _saves) -> None:
-        _posix()
         run = place.folder / "run"
         # What a signal lets it save is seen where nothing else saves
         every = ("--checkpoint-every", "100000") if saves else ()
@@ -82,7 +74,6 @@ for _number, _saves, _quick in (
 
 @fault(GROUP, "SIGKILL while a checkpoint is written", repeat=20)
 def _(place: Place) -> None:
-    _posix()
     run = place.folder / "run"
     process = place.start("train", "--backend", "numpy", *LONG, "--out", run)
     process.until(lambda: _told(process) >= 2)
@@ -96,7 +87,6 @@ def _(place: Place) -> None:
 
 @fault(GROUP, "Ctrl-C in the first second", quick=True, repeat=10)
 def _(place: Place) -> None:
-    _posix()
     begin = time.monotonic()
     subprocess.run([sys.executable, "-c", ""], check=True)
     start = 1.5 * (time.monotonic() - begin)  # of Python itself, in which no program can be heard yet
@@ -107,13 +97,10 @@ def _(place: Place) -> None:
         process.end(30)
 
 
-for _number in (signal.SIGINT, signal.SIGTERM, *(getattr(signal, n, None) for n in ("SIGHUP", "SIGQUIT", "SIGKILL"))):
-    if _number is None:
-        continue
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL):
 
     @fault(GROUP, f"{_number.name} for a comparison", quick=_number.name in ("SIGTERM", "SIGKILL"))
     def _(place: Place, number: signal.Signals = _number) -> None:
-        _posix()
         if not Path("/proc/self/task").exists():
             raise Skip("only Linux tells of a process's children")
         # Of which an epoch takes long: a worker that only notices when it tells of one would be seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from d2lrnn import backends
-
-if sys.platform != "win32":
-    import resource
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where what hurts is made, in hostile.py, for the tests too
 
@@ -355,6 +353,8 @@ def attempt(fault: Fault, usable: tuple[str, ...]) -> Verdict:
             fault.attempt(place)
         except Skip as reason:
             skipped = str(reason)
+        except Exception as error:  # the others are tried all the same
+            place.wrong.append(f"the fault itself failed: {error!r:.200}")
         finally:
             place.end_all()
         executed = place.canary.exists()

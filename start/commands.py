@@ -31,8 +31,8 @@ ALL = "parity"  # the environment with all frameworks
 TESTED = ("lint", "base", "torch", "mxnet", "tensorflow", ALL)
 # Few enough epochs to end within three minutes on two cores; the book trains for 500.
 COMPARE = ("--epochs", "100", "--seed", "1")
-# What NumPy trains in the first minute, while the frameworks are fetched
 MEASURED = BUILD / "compare.json"  # which the site shows
+# What NumPy trains in the first minute, while the frameworks are fetched
 FIRST_RUN = BUILD / "first-minute"
 FIRST = ("--backend", "numpy", "--num-hiddens", "256", "--epochs", "100", "--seed", "1")
 MORE = ("lowest", "mutation", "audit")  # environments that are tested when they are named
@@ -199,7 +199,7 @@ def long_runs(arguments: Sequence[str]) -> int:
 
 
 def faults(arguments: Sequence[str]) -> int:
-    """Try what goes wrong, for real: hostile files, signals, full disks and more, into benchmarks/RESULTS.md."""
+    """Try what goes wrong, for real: hostile files, signals, full disks, into RESULTS.md (not on Windows)."""
     return _measuring("faults", arguments)
 
 

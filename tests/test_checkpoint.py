@@ -677,6 +677,22 @@ def test_a_run_without_weights_gives_its_folder_to_the_next_one(tmp_path, status
         RunFolder.create(path, CONFIG, SETTINGS, VOCAB)
 
 
+def test_what_cannot_be_committed_at_first_leaves_no_run_that_is_in_the_way(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new"):
+        with pytest.raises(InputError, match="'machine' holds"):
+            RunFolder.create(tmp_path / name, {**CONFIG, "machine": {"system": "a\r"}}, SETTINGS, VOCAB)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]  # the folder of who asked stays
+
+
+def test_only_a_folder_that_was_made_is_removed(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new"):
+        with RunFolder.create(tmp_path / name, CONFIG, SETTINGS, VOCAB) as folder:
+            folder.discard()
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_a_name_that_is_taken_gets_a_number(tmp_path):
     made = []
     for _ in range(3):

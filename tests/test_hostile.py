@@ -235,7 +235,15 @@ def test_what_a_framework_says_of_memory_is_said_in_words(error):
         raise error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), KeyError("memory"), InputError("array is too big")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes differ"),
+        KeyError("memory"),
+        InputError("array is too big"),
+        ValueError("cannot read 'out of memory.txt'"),
+    ],
+)
 def test_what_else_goes_wrong_is_left_as_it_is(error):
     with pytest.raises(type(error), match=str(error.args[0])) as caught, memory.explained("3 units"):
         raise error

@@ -55,6 +55,7 @@ def test_the_package_imports_nothing_heavy():
         "monitor",
         "ndarray_list",
         "numpy_for_mxnet",
+        "pictures",
         "processes",
         "reference",
         "report",
@@ -62,6 +63,7 @@ def test_the_package_imports_nothing_heavy():
         "run",
         "settings",
         "show",
+        "terminal",
         "threads",
     ],
 )

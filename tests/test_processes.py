@@ -425,7 +425,7 @@ def test_no_file_gets_the_number_of_a_stream_that_was_closed(script, environ, tm
 
 @posix
 @pytest.mark.parametrize("name", [*NAMES_OF_COMMANDS, "--help", "--version"])
-def test_a_reader_that_has_gone_ends_a_command_quietly(finished, commands, name):
+def test_a_reader_that_has_gone_ends_a_command_quietly(finished, commands, tmp_path, name):
     """What it had to do is done all the same."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -436,6 +436,8 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(finished, commands, name)
     assert told == []
     if name == "train":
         assert json.loads(finished("show", "new", "--json").stdout)["runs"][0]["status"] == "complete"
+    for file in {"compare": ("compare.png", "report.html"), "show": ("runs.png",)}.get(name, ()):
+        assert (tmp_path / "here" / file).is_file()
 
 
 @posix

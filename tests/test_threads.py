@@ -56,6 +56,11 @@ def test_an_environment_that_says_no_number_says_nothing(measured, monkeypatch, 
         assert threads.choose(["torch"], 32, 512) == {"torch": 3}
 
 
+def test_tensorflows_own_word_for_choosing_is_heeded(measured, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "0")
+    assert threads.choose(["tensorflow"], 32, 512) == {"tensorflow": 3}
+
+
 def test_tensorflows_own_variable_is_named_where_it_says_no_number(measured, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "all")
     with pytest.warns(D2LRNNWarning, match="TF_NUM_INTRAOP_THREADS is 'all'"):

@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 
-from d2lrnn import bounded, canonical, layouts
+from d2lrnn import bounded, canonical, layouts, memory
 from d2lrnn.errors import InputError
 
 __all__ = ["decode", "encode"]
@@ -58,6 +58,8 @@ def decode(content, kind=None):
     except InputError:
         raise
     except Exception as error:  # NumPy and the zip library raise many kinds for files that are not their own
+        if memory.is_lack_of_memory(error):
+            raise
         raise InputError(
             f"NumPy finds no plain arrays in the file ({type(error).__name__}): write it with numpy.savez, and copy it "
             "completely"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from d2lrnn import bounded, layouts
+from d2lrnn import bounded, layouts, memory
 from d2lrnn.errors import InputError
 from d2lrnn.tensorflow import interop
 from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
@@ -80,6 +80,8 @@ def decode(content, kind=None):
                 warnings.simplefilter("ignore")  # of an optimizer, or a version, that does not matter to weights
                 model = tf.keras.models.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises many kinds for files that are not its own
+            if memory.is_lack_of_memory(error):
+                raise
             raise InputError(
                 f"Keras cannot load the model ({type(error).__name__}): save it with model.save of the same Keras, "
                 "for 2 and 3 do not read each other's files, and copy the file completely"

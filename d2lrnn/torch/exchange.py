@@ -11,7 +11,7 @@ import zipfile
 
 import torch
 
-from d2lrnn import bounded, layouts
+from d2lrnn import bounded, layouts, memory
 from d2lrnn.errors import InputError
 from d2lrnn.torch import interop
 
@@ -63,6 +63,8 @@ def decode(content, kind=None):
     except InputError:
         raise
     except Exception as error:  # PyTorch raises many kinds for files that are not its own
+        if memory.is_lack_of_memory(error):
+            raise
         raise InputError(
             f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
             "save net.state_dict() with torch.save, and copy the file completely"
