@@ -153,6 +153,11 @@ def _dangles(path: Path) -> bool:
     return any(part.is_symlink() and not part.exists() for part in (path, *path.parents))
 
 
+def is_of_a_run(path: Path) -> bool:
+    """Tell whether a file is one of those that a run folder consists of, which nothing else must take the place of."""
+    return (path.parent / CONFIG).exists() and path.name.removesuffix(NEXT) in (*_HASHED, CONFIG, LOCK)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

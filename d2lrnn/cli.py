@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TextIO
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, backends, compare, last_door, memory, report, reproduce, run, show
+from d2lrnn import __version__, backends, compare, last_door, memory, pictures, report, reproduce, run, show
 from d2lrnn.canonical import KINDS, RUNS, able
 from d2lrnn.checkpoint import write_atomically
 from d2lrnn.convert import convert
@@ -690,6 +690,9 @@ def _compare(args: argparse.Namespace) -> int:
     report.check(args.html)
     if args.document is not None:
         compare.check_output(args.document, "the document", None, "--document")
+    given = {option: Path(file).resolve() for option in ("png", "html", "document") if (file := getattr(args, option))}
+    if len(set(given.values())) < len(given):
+        raise InputError(f"--{', --'.join(given)} must name different files, and two of them name the same one")
     with _terminated_like_interrupted(), _follow(settings.epochs) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
@@ -836,6 +839,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for stream in map(behind, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
+    pictures.heed_no_file_here()
     given = list(sys.argv[1:] if argv is None else argv)
     said: set[str] = set()
 

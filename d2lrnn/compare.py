@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import __version__, backends, canonical, graphics, memory, reference
-from d2lrnn.checkpoint import write_atomically
+from d2lrnn.checkpoint import is_of_a_run, write_atomically
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
@@ -273,6 +273,10 @@ def check_output(path: str | Path, what: str, endings: Sequence[str] | None, opt
             reason = f"there is no folder {str(path.parent)!r}"
         elif path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
             reason = "it is not writable"
+        elif path.exists() and not path.is_file():
+            reason = "it is no regular file, but a pipe or a device, whose place a file would take"
+        elif is_of_a_run(path):
+            reason = f"the run in {str(path.parent)!r} is kept in it"
         elif not os.access(path.parent, os.W_OK):  # a file that is there is replaced, which takes more than writing it
             reason = f"the folder {str(path.parent)!r} is not writable"
         else:

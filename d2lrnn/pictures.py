@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from d2lrnn.errors import D2LRNNError, InputError
+
+
+def heed_no_file_here() -> None:
+    """Let Matplotlib read no ``matplotlibrc`` of the current folder, where it looks first: somebody may have sent it.
+
+    It reads it when it is imported. So that is done elsewhere, if there is such a file.
+    """
+    if "matplotlib" in sys.modules or not os.path.lexists("matplotlibrc"):
+        return
+    here = Path.cwd()
+    os.chdir(Path(__file__).parent)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        os.chdir(here)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from d2lrnn import backends, run
+from d2lrnn import backends, pictures, run
 from d2lrnn.checkpoint import CONFIG
 from d2lrnn.data import read_text
 from d2lrnn.data.corpora import remembering_failures
@@ -190,6 +190,7 @@ def main() -> int:
     if not (line := sys.stdin.buffer.readline()):
         return 1
     _end_with_input()
+    pictures.heed_no_file_here()
     job = json.loads(line)
     with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:

@@ -227,3 +227,9 @@ def test_a_framework_that_is_installed_and_broken(monkeypatch, on_linux):
 def test_an_unknown_backend():
     with pytest.raises(InputError, match="unknown backend 'jax': use one of torch, mxnet, tensorflow"):
         backends.interop("jax")
+
+
+def test_more_layers_than_any_model_has_are_an_error():
+    assert canonical.check_kind("lstm", canonical.MOST_LAYERS) == "lstm"
+    with pytest.raises(InputError, match="num_layers must be at most 1,000, not 1001"):
+        canonical.check_kind("lstm", 1001)

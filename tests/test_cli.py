@@ -844,6 +844,27 @@ def test_the_document_of_a_comparison_is_kept_beside_its_table(run, finished, mo
     )
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_what_takes_the_place_of_something_else_is_refused_before_anything_is_trained(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(compare, "compare", lambda *ignored: pytest.fail("trained"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for file, reason in {
+        "pipe": "it is no regular file, but a pipe",
+        "link": "it is no regular file, but a pipe",
+        "run/config.json": "the run in 'run' is kept in it",
+        "run/weights.safetensors": "the run in 'run' is kept in it",
+        "run/.lock": "the run in 'run' is kept in it",
+    }.items():
+        code, _, err = run("compare", *STORY, "--document", file)
+        assert code == 2
+        assert err.startswith(f"d2lrnn: error: cannot write the document to {file!r}: {reason}"), err
+    code, _, err = run("compare", *STORY, "--document", "run/../r.html", "--html", "./r.html")
+    assert (code, "--document must name different files, and two of them name the same one" in err) == (2, True)
+
+
 def test_a_memory_that_ends_is_told_in_words(run, monkeypatch):
     monkeypatch.setattr(cli.show, "show", lambda paths: (_ for _ in ()).throw(MemoryError))
     code, out, err = run("show", "run")

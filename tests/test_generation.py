@@ -238,6 +238,11 @@ def test_a_number_of_predictions_that_is_none_is_an_error(num_preds):
         generate("a", num_preds, VOCAB, Counter(5), token_chooser())
 
 
+def test_more_predictions_than_anybody_reads_are_an_error():
+    with pytest.raises(InputError, match="num_preds must be at most 1,000,000, not 1000001"):
+        generate("a", 10**6 + 1, VOCAB, Counter(5), token_chooser())
+
+
 @pytest.mark.parametrize("token", ["char", "word"])
 @pytest.mark.parametrize("keep_punctuation", [True, False])
 def test_an_accent_apart_from_its_letter_is_read_as_one_on_it(token, keep_punctuation):

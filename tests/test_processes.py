@@ -364,6 +364,21 @@ def test_ctrl_c_before_any_other_module_of_ours_is_one_line_too(environ, tmp_pat
     assert (process.returncode, out, err) == (130, "", "d2lrnn: interrupted\n")
 
 
+@posix
+def test_matplotlib_heeds_no_file_of_the_current_folder(finished, trained, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    for make in (lambda path: path.write_bytes(b"\xff\xfe\xff"), os.mkfifo):
+        make(here / "matplotlibrc")
+        result = finished("show", str(trained), "--png", "a.png")
+        assert (result.returncode, result.stderr) == (0, "")
+        result = finished("train", "--backend", "numpy", *STORY, "--epochs", "1", "--out", "new")
+        assert (result.returncode, "warning" in result.stderr) == (0, False)
+        assert (here / "new" / "curve.png").is_file()
+        shutil.rmtree(here / "new")
+        (here / "matplotlibrc").unlink()
+
+
 # Where their words go
 
 TRAIN = ["train", "--backend", "numpy", *STORY, "--epochs", 2, "--out"]

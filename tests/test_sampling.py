@@ -14,6 +14,7 @@ from d2lrnn.data import (
     Text,
     load_data,
     load_data_time_machine,
+    sampling,
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
@@ -473,3 +474,11 @@ def test_a_held_out_fraction_outside_0_to_1_is_an_error(valid_fraction):
 def test_a_part_that_is_too_short_is_an_error(valid_fraction, left):
     with pytest.raises(InputError, match=left):
         load_data("story", 2, 5, max_tokens=1000, valid_fraction=valid_fraction)
+
+
+def test_load_data_time_machine_passes_all_on(monkeypatch):
+    given = {}
+    monkeypatch.setattr(sampling, "load_data", lambda *args, **options: given.update(args=args, options=options))
+    options = {"keep_punctuation": True, "keep_case": 1, "valid_fraction": 0.25, "seed": 7, "loader": object}
+    load_data_time_machine(3, 5, True, 99, **options)
+    assert given == {"args": ("time-machine", 3, 5, True, 99), "options": options}
