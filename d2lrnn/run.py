@@ -619,7 +619,7 @@ class _Recorder:
         """Write a checkpoint while training goes on; what cannot be written now may be at the next one."""
         try:
             self._save("unfinished")
-        except (StorageError, InputError) as error:  # a full disk, or somebody who writes into the folder
+        except StorageError as error:
             warnings.warn(f"{error} (training goes on, and tries again)", D2LRNNWarning, stacklevel=2)
             return
         if time.perf_counter() - self.curve_drawn > _SECONDS_BETWEEN_CURVES:
