@@ -122,10 +122,10 @@ def test_the_table_says_what_grows():
 @linux
 def test_a_leak_of_this_process_is_seen():
     before = long_run.read_process()
-    kept = np.ones(30 * MIB, "uint8")
+    kept = np.ones(40 * MIB, "uint8")  # more than what malloc may have left from others before: 32
     with open("/dev/null") as file:  # noqa: PTH123
         after = long_run.read_process()
-    assert 29 * MIB < after["resident"] - before["resident"] < 40 * MIB
+    assert 39 * MIB < after["resident"] - before["resident"] < 50 * MIB
     assert after["peak"] >= after["resident"] - MIB
     assert after["files"] == before["files"] + 1
     assert after["threads"] == before["threads"] >= 1
