@@ -127,7 +127,7 @@ def main() -> int:
         ]  # fmt: skip
         write_atomically(args.json, (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode())
     if not args.quick and not args.words:
-        put_between(RESULTS, report(verdicts, minutes), BEGIN, END)
+        put_between(RESULTS, report(verdicts, minutes) + "\n", BEGIN, END)
     return 0 if all(verdict.survived for verdict in verdicts) else 1
 
 
