@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import zipfile
@@ -89,6 +90,24 @@ def read_file(path: str | Path, most: int, what: str) -> bytes:
                 return content
             size = len(content)
     raise TooLarge(f"{str(path)!r} has {size:,} bytes, and {what} {most:,}", size)
+
+
+def digest(path: str | Path, algorithm: str) -> str:
+    """Return the hash of a regular file of any size, in hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: Its name, as hashlib knows it.
+
+    Raises:
+        NotRegular: If it is no file but a pipe or a device.
+        OSError: If it cannot be read.
+    """
+    found = hashlib.new(algorithm)
+    with opened(path) as file:
+        while piece := file.read(_PIECE):
+            found.update(piece)
+    return found.hexdigest()
 
 
 @contextlib.contextmanager

@@ -193,15 +193,6 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file of any size."""
-    found = hashlib.sha256()
-    with bounded.opened(path) as file:
-        while piece := file.read(2**20):
-            found.update(piece)
-    return found.hexdigest()
-
-
 def _config_digest(config: Mapping[str, Any]) -> str:
     """Return the hash of a configuration's values, whatever its spaces and line breaks."""
     values = {name: value for name, value in config.items() if name != "sha256"}
@@ -844,7 +835,7 @@ class RunFolder:
         with _explained(f"cannot write into {str(self.path)!r}", "check who owns the folder"):
             for name, expected in files.items():
                 waiting = self.path / (name + NEXT)
-                if waiting.is_file() and _digest_of(waiting) == expected["sha256"]:
+                if waiting.is_file() and bounded.digest(waiting, "sha256") == expected["sha256"]:
                     os.replace(waiting, self.path / name)  # noqa: PTH105
             for left in self.path.glob(f"*{NEXT}"):
                 left.unlink()

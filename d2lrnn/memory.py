@@ -95,11 +95,12 @@ def available() -> int | None:
 
     That is what there is in all, not what is free at the moment. None where the system does not tell.
     """
-    found = [size for size in (_of_machine(), _of_container(), _of_limits()) if size is not None]
+    found = [size for size in (of_machine(), _of_container(), _of_limits()) if size is not None]
     return min(found, default=None)
 
 
-def _of_machine() -> int | None:
+def of_machine() -> int | None:
+    """Return how many bytes of memory this machine has, whatever of them may be used; None where it does not tell."""
     if sys.platform == "win32":
         return _of_windows()
     with contextlib.suppress(AttributeError, ValueError, OSError):

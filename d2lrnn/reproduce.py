@@ -9,7 +9,6 @@ and the table is made from nothing but these files.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import textwrap
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from d2lrnn import backends
+from d2lrnn import backends, memory
 from d2lrnn.checkpoint import CONFIG, RunFolder, are_facts, make_folder, write_atomically
 from d2lrnn.compare import ask, check_output, environment
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
@@ -492,11 +491,7 @@ def _configuration_row(
 def describe_machine() -> dict[str, Any]:
     """Return the name of this machine's processor, its processors that may be used, its memory and its system."""
     where = environment()
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no such call
-        memory = None
-    return {"processor": _processor(), "cpus": where["cpus"], "memory": memory, "system": _system()}
+    return {"processor": _processor(), "cpus": where["cpus"], "memory": memory.of_machine(), "system": _system()}
 
 
 def _processor() -> str:

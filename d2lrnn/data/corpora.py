@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn import memory
-from d2lrnn.bounded import NotRegular, check_packing, opened, opened_zip, unpack
+from d2lrnn.bounded import NotRegular, check_packing, digest, opened, opened_zip, unpack
 from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 
@@ -391,14 +391,6 @@ def _own(file_name: str) -> Path | None:
     return Path(folder).expanduser() / file_name if folder else None
 
 
-def _sha1(path: Path) -> str:
-    found = hashlib.sha1()
-    with opened(path) as file:
-        while piece := file.read(2**20):
-            found.update(piece)
-    return found.hexdigest()
-
-
 def _fetch(url: str, path: str, most: int, seconds: float) -> None:
     """Download a file, if it is not too long and does not take too long, whatever the server does.
 
@@ -489,7 +481,7 @@ def download(name: str, cache_dir: str | Path | None = None) -> str:
         if not own.is_file():
             missing = f" (there is none in {os.environ[DATA_ENV]!r}, which it names)"
         else:
-            if _sha1(own) != sha1:
+            if digest(own, "sha1") != sha1:
                 raise DownloadError(f"{str(own)!r} is not the expected file (SHA-1 {sha1}): replace or remove it")
             return str(own)
     try:
