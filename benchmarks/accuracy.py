@@ -31,11 +31,12 @@ from common import (
     wrapped,
 )
 
-from d2lrnn import backends, canonical
+from d2lrnn.core import backends
+from d2lrnn.core.threads import usable_cpus
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
 from d2lrnn.errors import D2LRNNError
-from d2lrnn.threads import usable_cpus
+from d2lrnn.weights import canonical
 
 HERE = Path(__file__).parent
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"

@@ -31,11 +31,12 @@ from typing import Any
 import numpy as np
 from common import say, table, versions, when_and_where, wrapped
 
-from d2lrnn import backends, processes
-from d2lrnn.checkpoint import write_atomically
+from d2lrnn.core import backends
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.errors import D2LRNNError
 from d2lrnn.reproduce import describe_machine, put_between
+from d2lrnn.system import processes
+from d2lrnn.system.storage import write_atomically
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"

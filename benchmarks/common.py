@@ -16,11 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from d2lrnn import backends
-from d2lrnn.checkpoint import write_atomically
+from d2lrnn.comparison.worker import take_output
+from d2lrnn.core import backends
 from d2lrnn.errors import InputError
 from d2lrnn.reproduce import describe_machine, put_between
-from d2lrnn.worker import take_output
+from d2lrnn.system.storage import write_atomically
 
 SIDE = "side"  # the word that makes a program the process of one backend
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")

@@ -1,9 +1,10 @@
 """Measures whether one process can train, predict and resume for long: ``make long-runs``.
 
 In each backend, in a process of its own with one thread, models of several kinds are trained in a run folder, asked to
-continue a text, trained on and asked again, and the folder is removed, over and over, through :mod:`d2lrnn.run`. After
-each such round the process's resident memory, open files and threads are read from /proc, which only Linux has; what
-Python's collector of cycles can free is freed before, so that what grows is kept by something.
+continue a text, trained on and asked again, and the folder is removed, over and over, through
+:mod:`d2lrnn.runs.training`. After each such round the process's resident memory, open files and threads are read from
+/proc, which only Linux has; what Python's collector of cycles can free is freed before, so that what grows is kept by
+something.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ from common import (
     wrapped,
 )
 
-from d2lrnn import backends, run
+from d2lrnn.core import backends
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning
-from d2lrnn.settings import Settings
+from d2lrnn.runs import prediction, training
+from d2lrnn.runs.settings import Settings
 
 HERE = Path(__file__).parent
 MARKS = "<!-- long runs: begin -->", "<!-- long runs: end -->"
@@ -86,10 +88,10 @@ def rounds(backend: str, seconds: float) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for number, kind in enumerate(itertools.cycle(KINDS)):
             out = Path(folder, str(number))
-            run.train(backend, replace(SETTINGS, model=kind), out=out, checkpoint_every=1, quiet=True)
-            run.predict(out)
-            run.resume(out, SETTINGS.epochs, checkpoint_every=1, quiet=True)
-            run.predict(out, temperature=1.0, seed=number)
+            training.train(backend, replace(SETTINGS, model=kind), out=out, checkpoint_every=1, quiet=True)
+            prediction.predict(out)
+            training.resume(out, SETTINGS.epochs, checkpoint_every=1, quiet=True)
+            prediction.predict(out, temperature=1.0, seed=number)
             shutil.rmtree(out)
             gc.collect()
             passed = time.perf_counter() - began

@@ -24,11 +24,11 @@ _BEFORE = signal.getsignal(signal.SIGINT)
 if _BEFORE is signal.default_int_handler:
     signal.signal(signal.SIGINT, _quit)
 
-from d2lrnn import last_door  # noqa: E402 (from here on Ctrl-C is heard)
+from d2lrnn.cli import last_door  # noqa: E402  # noqa: E402 (from here on Ctrl-C is heard)
 
 
 def main() -> int:
-    """Run the command of this process and return its exit code, whatever happens: see :func:`d2lrnn.cli.main`."""
+    """Run this process's command and return its exit code, whatever happens: see :func:`d2lrnn.cli.command.main`."""
     last_door.open_streams()
     try:
         return last_door.guard(_run)
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from d2lrnn.cli import main as command
+    from d2lrnn.cli.command import main as command
 
     if signal.getsignal(signal.SIGINT) is _quit:
         signal.signal(signal.SIGINT, _BEFORE)

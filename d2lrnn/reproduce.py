@@ -1,9 +1,9 @@
 """The book's headline figures, ours beside them: every configuration in every backend, over several seeds.
 
 Each training has a process of its own, and leaves what it reached under one folder: the configurations of edition 0.17
-as run folders (:mod:`d2lrnn.checkpoint`), those of the two first editions, whose functions keep nothing, as a small
-JSON file each. What is there is not trained again, so that an interrupted :func:`reproduce` goes on where it stopped,
-and the table is made from nothing but these files.
+as run folders (:mod:`d2lrnn.runs.run_folder`), those of the two first editions, whose functions keep nothing, as a
+small JSON file each. What is there is not trained again, so that an interrupted :func:`reproduce` goes on where it
+stopped, and the table is made from nothing but these files.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from d2lrnn import backends, memory
-from d2lrnn.checkpoint import CONFIG, RunFolder, are_facts, make_folder, write_atomically
-from d2lrnn.compare import ask, check_output, environment
+from d2lrnn.comparison.compare import ask, check_output, environment
+from d2lrnn.core import backends
+from d2lrnn.core.history import format_perplexity
+from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
-from d2lrnn.monitor import format_perplexity
-from d2lrnn.run import corpus_source, describe_here
-from d2lrnn.settings import Settings
-from d2lrnn.threads import by_itself
+from d2lrnn.runs.run_folder import CONFIG, RunFolder, are_facts
+from d2lrnn.runs.settings import Settings
+from d2lrnn.runs.training import corpus_source, describe_here
+from d2lrnn.system import memory
+from d2lrnn.system.storage import make_folder, write_atomically
 
 OUT = "runs/reproduce"
 RESULTS = Path("benchmarks") / "RESULTS.md"

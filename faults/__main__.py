@@ -22,9 +22,9 @@ from typing import Any
 from groups import try_numbered
 from place import FAULTS, MEMORY, Verdict, usable_backends
 
-from d2lrnn.checkpoint import write_atomically
+from d2lrnn.core.threads import usable_cpus
 from d2lrnn.reproduce import describe_machine, put_between
-from d2lrnn.threads import usable_cpus
+from d2lrnn.system.storage import write_atomically
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from d2lrnn import backends
+from d2lrnn.core import backends
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where what hurts is made, in hostile.py, for the tests too
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import hostile
 from place import Outcome, Place, Skip, fault
 
-from d2lrnn import checkpoint
+from d2lrnn.runs import run_folder
 
 GROUP = "run folders"
 
@@ -89,7 +89,7 @@ def _(place: Place) -> None:
             config["settings"][name] = "HERE"
             written = json.dumps(config).replace('"HERE"', text)
             with contextlib.suppress(ValueError, RecursionError):  # with a hash that fits, where it can be read at all
-                written = written.replace(config["sha256"], checkpoint._config_digest(json.loads(written)))
+                written = written.replace(config["sha256"], run_folder._config_digest(json.loads(written)))
             (run / "config.json").write_text(written)
             for outcome in _read_with(place, run):
                 place.must(len(outcome.err) < 4000, f"{name}={text[:20]}: an error of {len(outcome.err):,} bytes")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Before what is installed, which may be another version
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
-from d2lrnn import graphics, libraries, processes
+from d2lrnn.system import graphics, libraries, processes
 
 __all__ = ["answers", "describe", "has_nvidia_gpu", "is_linux", "libraries", "processes"]
 

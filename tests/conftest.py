@@ -18,8 +18,9 @@ import hypothesis
 import numpy as np
 import pytest
 
-from d2lrnn import backends, canonical
+from d2lrnn.core import backends
 from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
+from d2lrnn.weights import canonical
 
 # The tests' models are so small that a second thread costs more than it brings, on a busy machine many times more. Said
 # here, before a framework is imported, it holds for this process and for those that it starts, however pytest is called
@@ -337,7 +338,7 @@ def count_texts(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
         tokenized.append(source.name if isinstance(source, Text) else str(source))
         return load_corpus(source, *args, **options)
 
-    for name in ("d2lrnn.run", "d2lrnn.compare", "d2lrnn.data.corpora"):
+    for name in ("d2lrnn.runs.training", "d2lrnn.comparison.compare", "d2lrnn.data.corpora"):
         monkeypatch.setattr(f"{name}.read_text", reading)
     monkeypatch.setattr("d2lrnn.data.sampling.load_corpus", tokenizing)
     return read, tokenized

@@ -152,11 +152,11 @@ def _good_run(folder: Path) -> Path:
     """Write a run of NumPy's, which a command reads without a framework, and return its folder."""
     import numpy as np
 
-    from d2lrnn import canonical
-    from d2lrnn.checkpoint import RunFolder, State
+    from d2lrnn.core.history import History
     from d2lrnn.data import load_data, read_text
-    from d2lrnn.monitor import History
-    from d2lrnn.settings import Settings
+    from d2lrnn.runs.run_folder import RunFolder, State
+    from d2lrnn.runs.settings import Settings
+    from d2lrnn.weights import canonical
 
     text = read_text("story")
     train_iter, vocab = load_data(text, 2, 9, False, 600, seed=1)
@@ -173,11 +173,11 @@ def _good_run(folder: Path) -> Path:
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change what a run's config.json says, with a hash that fits."""
-    from d2lrnn import checkpoint
+    from d2lrnn.runs import run_folder
 
     config = json.loads((path / "config.json").read_bytes())
     change(config)
-    config["sha256"] = checkpoint._config_digest(config)
+    config["sha256"] = run_folder._config_digest(config)
     (path / "config.json").write_text(json.dumps(config))
 
 

@@ -4,8 +4,8 @@ import importlib
 
 import numpy as np
 
+from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.data import Vocab
-from d2lrnn.generation import generate, token_chooser
 
 VOCAB = Vocab("the quick brown fox jumps over a lazy dog")  # as many tokens as an English text has, <unk> included
 V, H, B, T = len(VOCAB), 32, 8, 12

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from common import ask, ready
 
-from d2lrnn import canonical
 from d2lrnn.errors import InputError
 from d2lrnn.reproduce import describe_machine, put_between
+from d2lrnn.weights import canonical
 
 
 def row(case, quantity, backend, error, largest):

@@ -7,8 +7,10 @@ import pytest
 import tolerances
 from conftest import MODELS, in_each_backend
 
-from d2lrnn import canonical, data, reference
-from d2lrnn.backends import BACKENDS
+from d2lrnn import data
+from d2lrnn.comparison import reference
+from d2lrnn.core.backends import BACKENDS
+from d2lrnn.weights import canonical
 
 V, H, B, T = 28, 32, 8, 12
 

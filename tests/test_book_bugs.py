@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from d2lrnn import data
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 from d2lrnn.errors import InputError
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import MODELS
 
-from d2lrnn import backends, canonical
+from d2lrnn.core import backends
 from d2lrnn.errors import BackendNotInstalledError, InputError
+from d2lrnn.weights import canonical
 
 
 def test_shapes_of_the_scratch_model():

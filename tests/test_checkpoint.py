@@ -15,12 +15,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from d2lrnn import canonical, checkpoint
-from d2lrnn.checkpoint import RunFolder, State, best_epoch, write_atomically
+from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError, InputFileError, StorageError
-from d2lrnn.monitor import History
-from d2lrnn.settings import Settings
+from d2lrnn.runs import run_folder
+from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs.settings import Settings
+from d2lrnn.system import storage
+from d2lrnn.system.storage import write_atomically
+from d2lrnn.weights import canonical, tensors
 
 VOCAB = Vocab("hello, world")
 SETTINGS = Settings(model="gru", num_hiddens=5, epochs=9, seed=1, prefixes=("wor", "hé"))
@@ -61,7 +64,7 @@ def rewrite(path, **changes):
     config = json.loads((path / "config.json").read_bytes())
     for name, change in changes.items():
         config[name] = change(config[name]) if callable(change) else change
-    config["sha256"] = checkpoint._config_digest(config)
+    config["sha256"] = run_folder._config_digest(config)
     (path / "config.json").write_text(json.dumps(config))
 
 
@@ -118,7 +121,7 @@ def test_a_run_folder_holds_no_pickle_and_nothing_but_what_is_documented(tmp_pat
     names = set(content(make_run(tmp_path / "run", 1, 2)))
     expected = {"config.json", "vocab.json", "weights.safetensors", "best.safetensors", "state.safetensors"}
     assert names - {".lock"} == expected | {"history.csv", "samples.txt"}
-    assert all(f"``{name}``" in checkpoint.__doc__ for name in names - {".lock"})
+    assert all(f"``{name}``" in run_folder.__doc__ for name in names - {".lock"})
 
 
 def test_other_programs_can_read_the_weights(tmp_path):
@@ -314,8 +317,8 @@ def test_the_words_of_an_error_are_kept_until_the_run_goes_on(tmp_path):
 def test_a_folder_is_read_once_to_go_on_with_it_and_again_only_after_another_process(tmp_path, monkeypatch):
     path = make_run(tmp_path / "run", 2)
     read = []
-    original = checkpoint._read_part
-    monkeypatch.setattr(checkpoint, "_read_part", lambda *args: read.append(args[1]) or original(*args))
+    original = run_folder._read_part
+    monkeypatch.setattr(run_folder, "_read_part", lambda *args: read.append(args[1]) or original(*args))
     found = RunFolder.open(path)
     with found.take() as folder:
         assert folder.epoch == 2
@@ -332,7 +335,7 @@ def test_writing_atomically(tmp_path, monkeypatch):
     write_atomically(target, b"one")
     write_atomically(target, b"two")
     assert target.read_bytes() == b"two"
-    assert target.stat().st_mode & 0o777 == 0o666 & ~checkpoint._umask()
+    assert target.stat().st_mode & 0o777 == 0o666 & ~storage._umask()
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
     with pytest.raises(StorageError, match="cannot write .*: Input/output error; "):
         write_atomically(target, b"three")
@@ -349,7 +352,7 @@ def test_writing_atomically(tmp_path, monkeypatch):
 def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path):
     path = make_run(tmp_path / "run", 2)
     program = (
-        "import sys, pathlib; from d2lrnn.checkpoint import RunFolder\n"
+        "import sys, pathlib; from d2lrnn.runs.run_folder import RunFolder\n"
         f"with RunFolder.reopen({str(path)!r}):\n    print('locked', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -372,7 +375,7 @@ def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path):
 
 def test_a_reader_waits_for_a_commit_that_comes_in_between(tmp_path, monkeypatch):
     path = make_run(tmp_path / "run", 2)
-    original = checkpoint._read_part
+    original = run_folder._read_part
     commits = []
 
     def read_part(folder, name, *others):
@@ -382,7 +385,7 @@ def test_a_reader_waits_for_a_commit_that_comes_in_between(tmp_path, monkeypatch
                 other.save(make_state(5), "unfinished")
         return original(folder, name, *others)
 
-    monkeypatch.setattr(checkpoint, "_read_part", read_part)
+    monkeypatch.setattr(run_folder, "_read_part", read_part)
     folder = RunFolder.open(path)
     assert commits
     assert_same_state(folder.state, make_state(5))
@@ -523,9 +526,9 @@ def test_a_config_whose_hash_fits_and_whose_content_does_not(tmp_path, changes, 
         ("vocab.json", b'{"tokens": ["<unk>", "a"]}', "it is the vocabulary of another run"),
         ("weights.safetensors", b"not tensors", "is no safetensors file"),
         ("weights.safetensors", b"\xff" * 8, "is no safetensors file"),
-        ("weights.safetensors", checkpoint.dump_tensors({"W": np.zeros(1)}), "weight 'layers.0.W_xh' is missing"),
+        ("weights.safetensors", tensors.dump_tensors({"W": np.zeros(1)}), "weight 'layers.0.W_xh' is missing"),
         ("best.safetensors", b"", "is no safetensors file"),
-        ("state.safetensors", checkpoint.dump_tensors({"epoch": np.array([2])}), "does not hold the epoch and the six"),
+        ("state.safetensors", tensors.dump_tensors({"epoch": np.array([2])}), "does not hold the epoch and the six"),
         ("history.csv", b"", "is no table of epoch, perplexity"),
         ("history.csv", b"\xff", "is no table of epoch, perplexity"),
         ("history.csv", b"a,b\n1,2\n", "is no table of epoch, perplexity"),
@@ -534,7 +537,7 @@ def test_a_config_whose_hash_fits_and_whose_content_does_not(tmp_path, changes, 
 def test_a_file_whose_hash_fits_and_whose_content_does_not(tmp_path, name, raw, message):
     path = make_run(tmp_path / "run", 2)
     (path / name).write_bytes(raw)
-    rewrite(path, files=lambda old: {**old, name: {"sha256": checkpoint.digest(raw), "bytes": len(raw)}})
+    rewrite(path, files=lambda old: {**old, name: {"sha256": storage.digest(raw), "bytes": len(raw)}})
     with pytest.raises(InputError, match=message):
         RunFolder.open(path)
 
@@ -544,9 +547,9 @@ def test_a_file_whose_hash_fits_and_whose_content_does_not(tmp_path, name, raw, 
 )
 def test_weights_that_are_not_float32_and_finite(tmp_path, change, what):
     path = make_run(tmp_path / "run", 2)
-    raw = checkpoint.dump_tensors({name: change(value) for name, value in make_state(2).weights.items()})
+    raw = tensors.dump_tensors({name: change(value) for name, value in make_state(2).weights.items()})
     (path / "weights.safetensors").write_bytes(raw)
-    rewrite(path, files=lambda old: {**old, "weights.safetensors": {"sha256": checkpoint.digest(raw)}})
+    rewrite(path, files=lambda old: {**old, "weights.safetensors": {"sha256": storage.digest(raw)}})
     with pytest.raises(InputError, match=r"has a weight '.*' that is not float32 and finite"):
         RunFolder.open(path)
 
@@ -555,7 +558,7 @@ def test_a_state_of_another_epoch(tmp_path):
     one, other = make_run(tmp_path / "one", 2), make_run(tmp_path / "other", 3)
     raw = (other / "state.safetensors").read_bytes()
     (one / "state.safetensors").write_bytes(raw)
-    rewrite(one, files=lambda old: {**old, "state.safetensors": {"sha256": checkpoint.digest(raw)}})
+    rewrite(one, files=lambda old: {**old, "state.safetensors": {"sha256": storage.digest(raw)}})
     with pytest.raises(InputError, match=r"is of epoch 3, and config.json of epoch 2"):
         RunFolder.open(one)
 
@@ -642,7 +645,7 @@ def test_a_status_alone_takes_all_of_the_run_with_it(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder in which a file is open")
 def test_a_folder_that_is_replaced_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    path, original, times = tmp_path / "run", checkpoint._flush_folder, []
+    path, original, times = tmp_path / "run", storage.flush_folder, []
     with RunFolder.create(path, CONFIG, SETTINGS, VOCAB) as folder:
 
         def swap(where):
@@ -652,7 +655,7 @@ def test_a_folder_that_is_replaced_while_a_checkpoint_is_written(tmp_path, monke
                 make_run(path, 3)
             original(where)
 
-        monkeypatch.setattr(checkpoint, "_flush_folder", swap)
+        monkeypatch.setattr(run_folder, "_flush_folder", swap)
         with pytest.warns(UserWarning, match="was removed, moved or replaced"):
             folder.save(make_state(4), "unfinished")
     assert (RunFolder.open(path).epoch, RunFolder.open(tmp_path / "run-2").epoch) == (3, 4)
@@ -717,8 +720,8 @@ def test_a_name_as_long_as_the_disk_takes_is_written_too(tmp_path):
 
 
 def test_a_history_that_is_kept_in_every_epoch_is_written_out_once(tmp_path, monkeypatch):
-    rows, original = [], checkpoint._dump_row
-    monkeypatch.setattr(checkpoint, "_dump_row", lambda row: rows.append(row) or original(row))
+    rows, original = [], run_folder._dump_row
+    monkeypatch.setattr(run_folder, "_dump_row", lambda row: rows.append(row) or original(row))
     values = [float(number) for number in range(1, 101)]
     with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
         for epochs in range(1, 101):

@@ -16,12 +16,17 @@ import pytest
 from conftest import count_texts
 from matplotlib.axes import Axes
 
-from d2lrnn import backends, canonical, cli, compare, reproduce, show, threads
-from d2lrnn import run as trainings
+from d2lrnn import reproduce
+from d2lrnn.cli import command as cli
+from d2lrnn.comparison import compare
+from d2lrnn.core import backends, threads
+from d2lrnn.core.history import History
 from d2lrnn.data import corpora
 from d2lrnn.errors import D2LRNNWarning, InputError, StorageError
-from d2lrnn.monitor import History
-from d2lrnn.settings import Settings
+from d2lrnn.runs import show
+from d2lrnn.runs import training as trainings
+from d2lrnn.runs.settings import Settings
+from d2lrnn.weights import canonical
 
 STORY = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "16", "--batch-size", "8", "--num-steps", "20"]
 
@@ -70,7 +75,7 @@ def test_version(run, option):
     assert re.fullmatch(r"d2lrnn \d+\.\d+\.\d+\n", out)
 
 
-@pytest.mark.parametrize("module", ["d2lrnn.cli", "d2lrnn"])
+@pytest.mark.parametrize("module", ["d2lrnn.cli.command", "d2lrnn"])
 def test_the_installed_command_is_this_one(module):
     result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, check=False)
     assert result.stdout.startswith(b"d2lrnn ")
@@ -389,7 +394,7 @@ def test_too_many_layers_for_the_scratch_model(run, monkeypatch):
 
 
 def test_a_dead_reader_of_our_output_is_no_error():
-    command = f"{sys.executable} -m d2lrnn.cli train --help | head -1"
+    command = f"{sys.executable} -m d2lrnn.cli.command train --help | head -1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert result.stdout.startswith("usage")
     assert "Traceback" not in result.stderr
@@ -756,7 +761,7 @@ def test_a_download_that_failed_is_tried_once_in_each_command(run, monkeypatch):
 
     monkeypatch.delenv(corpora.DATA_ENV)
     monkeypatch.setattr(corpora, "download", fail)
-    monkeypatch.setattr("d2lrnn.cli._backends", command)
+    monkeypatch.setattr("d2lrnn.cli.command._backends", command)
     for number in (1, 2):
         code, _, err = run("backends")
         assert (code, err.count("the bundled story stands in: no network")) == (0, 1)
@@ -833,7 +838,7 @@ def finished(monkeypatch):
 
 
 def test_the_document_of_a_comparison_is_kept_beside_its_table(run, finished, monkeypatch, tmp_path):
-    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: None)
+    monkeypatch.setattr("d2lrnn.comparison.report.write", lambda document, path: None)
     code, out, err = run("compare", *STORY, "--document", "a.json")
     assert (code, "8.125" in out, err) == (0, True, "")
     assert run("compare", *STORY, "--json")[1] == (tmp_path / "a.json").read_text(encoding="utf-8")
@@ -882,7 +887,7 @@ def test_what_cannot_be_written_is_told_after_what_came_out(run, finished, monke
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(compare, "draw", full)
-    monkeypatch.setattr("d2lrnn.report.write", odd)
+    monkeypatch.setattr("d2lrnn.comparison.report.write", odd)
     code, out, err = run("compare", *STORY, *(["--json"] if as_json else []))
     assert code == 2
     assert (json.loads(out)["backends"][0]["perplexity"] == 8.125) if as_json else "8.125" in out
@@ -897,7 +902,7 @@ def test_what_cannot_be_printed_is_written_all_the_same(run, finished, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cli, "_print_comparison", closed)
-    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: Path(path).write_text("the report"))
+    monkeypatch.setattr("d2lrnn.comparison.report.write", lambda document, path: Path(path).write_text("the report"))
     code, _, err = run("compare", *STORY)
     assert (code, err) == (2, "d2lrnn: error: No space left on device; is the disk full?\n")
     assert (tmp_path / "report.html").read_text() == "the report"
@@ -957,7 +962,7 @@ def test_what_is_finished_is_kept_whatever_becomes_of_the_other_processes(monkey
 
 
 def test_an_interrupted_comparison_prints_what_was_finished(run, finished, monkeypatch):
-    monkeypatch.setattr("d2lrnn.report.write", lambda document, path: None)
+    monkeypatch.setattr("d2lrnn.comparison.report.write", lambda document, path: None)
     finished["interrupted"] = True
     code, out, err = run("compare", *STORY, "--json")
     assert (code, err) == (130, "d2lrnn: interrupted\n")

@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from d2lrnn import helpers
+from d2lrnn.core import book_tools
 
 # Written as Python writes a signature; DEVICE stands for what the exceptions below replace.
 BOOK = {
@@ -218,7 +218,7 @@ def test_every_public_name_is_documented(backend):
 
 def test_the_helpers_are_the_same_objects(backend):
     for name in ("Accumulator", "Animator", "Timer", "plot", "set_axes", "set_figsize", "use_svg_display"):
-        assert getattr(backend.d2l, name) is getattr(helpers, name)
+        assert getattr(backend.d2l, name) is getattr(book_tools, name)
 
 
 @pytest.mark.parametrize(

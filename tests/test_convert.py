@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from d2lrnn import canonical, cli, exchange, run
-from d2lrnn.backends import BACKENDS
-from d2lrnn.checkpoint import RunFolder, State
-from d2lrnn.convert import convert
+from d2lrnn.cli import command as cli
+from d2lrnn.core.backends import BACKENDS
+from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError
-from d2lrnn.monitor import History
-from d2lrnn.settings import Settings
+from d2lrnn.runs import prediction, training
+from d2lrnn.runs.convert import convert
+from d2lrnn.runs.run_folder import RunFolder, State
+from d2lrnn.runs.settings import Settings
+from d2lrnn.weights import canonical, exchange
 
 VOCAB = Vocab("the sea and the sky")
 
@@ -155,9 +157,9 @@ def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path, capfd):
 def test_a_run_made_of_a_file_has_no_text_to_train_on(tmp_path, monkeypatch):
     convert(make_run(tmp_path / "one"), tmp_path / "w.safetensors")
     convert(tmp_path / "w.safetensors", tmp_path / "two", backend="torch", vocab=tmp_path / "one")
-    monkeypatch.setattr(run.backends, "problem", lambda name: None)
+    monkeypatch.setattr(training.backends, "problem", lambda name: None)
     with pytest.raises(InputError, match="was made from a file of weights and has no text to train on"):
-        run.resume(tmp_path / "two")
+        training.resume(tmp_path / "two")
 
 
 def test_the_weights_of_a_run_folder_are_a_file_that_tells_its_kind(tmp_path):
@@ -215,11 +217,11 @@ def test_what_cannot_be_converted_is_said_in_a_line(tmp_path, monkeypatch, capfd
 def test_a_framework_goes_on_with_the_run_of_another(backend, tmp_path):
     # The minibatches are those that were to come, and the weights the same: the loss goes on where it was
     settings = Settings(corpus="story", max_tokens=2000, num_hiddens=12, batch_size=8, num_steps=20, seed=3, epochs=4)
-    run.train(backend.name, settings, out=tmp_path / "whole", quiet=True)
+    training.train(backend.name, settings, out=tmp_path / "whole", quiet=True)
     with pytest.raises(KeyboardInterrupt):
-        run.train(backend.name, settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
+        training.train(backend.name, settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
     convert(tmp_path / "cut", tmp_path / "again", backend=backend.name)
-    run.resume(tmp_path / "again", quiet=True)
+    training.resume(tmp_path / "again", quiet=True)
     one, other = (RunFolder.open(tmp_path / name).state for name in ("again", "whole"))
     assert one.history.perplexity == other.history.perplexity
     assert_same_weights(one.weights, other.weights)
@@ -237,7 +239,7 @@ def test_round_trips_of_runs_through_the_frameworks_own_file(backend, tmp_path, 
     convert(source, tmp_path / f"model{ending}")
     convert(tmp_path / f"model{ending}", tmp_path / "two", backend=backend.name, kind=kind, vocab=source)
     assert_same_weights(RunFolder.open(tmp_path / "two").weights(), RunFolder.open(source).weights())
-    assert run.predict(tmp_path / "two", ["the"], 20) == run.predict(source, ["the"], 20)
+    assert prediction.predict(tmp_path / "two", ["the"], 20) == prediction.predict(source, ["the"], 20)
 
 
 @pytest.mark.parity
@@ -247,10 +249,11 @@ def test_a_run_of_each_backend_is_continued_with_the_same_text_in_all(tmp_path, 
     settings = Settings(
         model=kind, corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=2,
     )  # fmt: skip
-    run.train(source, settings, out=tmp_path / "run", quiet=True)
-    texts = {name: run.predict(tmp_path / "run", backend=name) for name in BACKENDS}
+    training.train(source, settings, out=tmp_path / "run", quiet=True)
+    texts = {name: prediction.predict(tmp_path / "run", backend=name) for name in BACKENDS}
     drawn = {
-        name: run.predict(tmp_path / "run", ["the "], 100, backend=name, temperature=0.8, seed=5) for name in texts
+        name: prediction.predict(tmp_path / "run", ["the "], 100, backend=name, temperature=0.8, seed=5)
+        for name in texts
     }
     assert all(text == texts["torch"] for text in texts.values())
     assert all(text == drawn["torch"] for text in drawn.values())
@@ -262,11 +265,11 @@ def test_a_run_of_each_backend_is_continued_with_the_same_text_in_all(tmp_path, 
 @pytest.mark.parity
 def test_another_framework_goes_on_with_the_training(tmp_path):
     settings = Settings(corpus="story", max_tokens=4000, num_hiddens=32, batch_size=8, num_steps=20, seed=3, epochs=8)
-    run.train("torch", settings, out=tmp_path / "whole", quiet=True)
+    training.train("torch", settings, out=tmp_path / "whole", quiet=True)
     with pytest.raises(KeyboardInterrupt):
-        run.train("torch", settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
+        training.train("torch", settings, out=tmp_path / "cut", quiet=True, callback=interrupt_after_two)
     convert(tmp_path / "cut", tmp_path / "mxnet", backend="mxnet")
-    run.resume(tmp_path / "mxnet", quiet=True)
+    training.resume(tmp_path / "mxnet", quiet=True)
     whole, cut = (RunFolder.open(tmp_path / name).state.history for name in ("whole", "mxnet"))
     np.testing.assert_allclose(cut.perplexity, whole.perplexity, rtol=1e-3)
 

@@ -19,9 +19,11 @@ import safetensors.numpy
 import tolerances
 from conftest import MODELS, in_each_backend
 
-from d2lrnn import backends, canonical, exchange, layouts, ndarray_list, reference
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.comparison import reference
+from d2lrnn.core import backends
+from d2lrnn.core.backends import FRAMEWORKS
 from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning, InputError, InputFileError
+from d2lrnn.weights import canonical, exchange, layouts, ndarray_list
 
 V, H, B, T = 7, 5, 3, 6
 ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras", "numpy": ".npz"}

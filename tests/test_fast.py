@@ -8,9 +8,9 @@ import pytest
 import tolerances
 from nets import VOCAB, B, H, T, V, fail, randomise
 
-from d2lrnn import canonical
-from d2lrnn.backends import FRAMEWORKS
-from d2lrnn.generation import generate, most_probable, token_chooser
+from d2lrnn.core.backends import FRAMEWORKS
+from d2lrnn.core.generation import generate, most_probable, token_chooser
+from d2lrnn.weights import canonical
 
 pytestmark = pytest.mark.only(*FRAMEWORKS)  # test_numpy.py has those of NumPy, which has no automatic gradients
 # What a run of the network returns, in its order, and how far off it may be

@@ -5,10 +5,11 @@ import io
 import numpy as np
 import pytest
 
-from d2lrnn import figures, helpers
+from d2lrnn.core import book_tools
+from d2lrnn.core.history import History
 from d2lrnn.data import seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError
-from d2lrnn.monitor import History
+from d2lrnn.lessons import figures
 
 
 def texts(figure):
@@ -90,7 +91,7 @@ def test_a_heatmap_needs_a_label_for_each_column():
 
 
 def test_a_figure_is_the_same_file_each_time(monkeypatch):
-    monkeypatch.setattr(helpers, "in_notebook", lambda: True)
+    monkeypatch.setattr(book_tools, "in_notebook", lambda: True)
     monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *args, **kwargs: None)
 
     def svg():
@@ -149,7 +150,7 @@ def test_names_are_drawn_as_they_are(name):
 
 @pytest.mark.parametrize("name", NOT_MATHEMATICS)
 def test_a_readers_own_label_is_a_formula_only_if_it_is_one(name):
-    animator = helpers.Animator(xlabel=name, ylabel=r"$\theta$", legend=[name])
+    animator = book_tools.Animator(xlabel=name, ylabel=r"$\theta$", legend=[name])
     animator.add(1, 2.0)
     animator.fig.savefig(io.BytesIO(), format="png")
     axes = animator.axes[0, 0]

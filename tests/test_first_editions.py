@@ -10,10 +10,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from d2lrnn import canonical, first_editions, worker
+from d2lrnn.comparison import worker
+from d2lrnn.core.history import Epoch
 from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, load_data, read_text
+from d2lrnn.editions import first_editions
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
-from d2lrnn.monitor import Epoch
+from d2lrnn.weights import canonical
 
 EDITIONS = ("zh", "en")
 SONG = "我想\r\n分开\n"

@@ -5,9 +5,9 @@ import unicodedata
 import numpy as np
 import pytest
 
+from d2lrnn.core.generation import fit_prefix, generate, token_chooser
 from d2lrnn.data import Preparation, Text, Vocab, load_corpus
 from d2lrnn.errors import D2LRNNWarning, InputError
-from d2lrnn.generation import fit_prefix, generate, token_chooser
 
 LOGITS = np.log([0.1, 0.6, 0.3])
 

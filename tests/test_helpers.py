@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from d2lrnn import helpers
+from d2lrnn.core import book_tools
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +15,8 @@ def closed_figures():
 
 def test_a_timer_records_every_time(monkeypatch):
     ticks = iter([10.0, 12.0, 20.0, 23.0])
-    monkeypatch.setattr(helpers.time, "perf_counter", lambda: next(ticks))
-    timer = helpers.Timer()
+    monkeypatch.setattr(book_tools.time, "perf_counter", lambda: next(ticks))
+    timer = book_tools.Timer()
     assert timer.stop() == 2
     timer.start()
     assert timer.stop() == 3
@@ -24,7 +24,7 @@ def test_a_timer_records_every_time(monkeypatch):
 
 
 def test_an_accumulator_adds_numbers_and_scalars_and_resets():
-    metric = helpers.Accumulator(2)
+    metric = book_tools.Accumulator(2)
     metric.add(1, np.float32(0.5))
     metric.add(2.0, np.array(1))
     assert [metric[0], metric[1]] == [3.0, 1.5]
@@ -34,7 +34,7 @@ def test_an_accumulator_adds_numbers_and_scalars_and_resets():
 
 def test_an_accumulator_refuses_another_number_of_numbers():
     with pytest.raises(ValueError, match="argument"):
-        helpers.Accumulator(2).add(1)
+        book_tools.Accumulator(2).add(1)
 
 
 def lines():
@@ -55,12 +55,12 @@ def lines():
     ids=["one-line", "two-lines", "x-and-y", "a-range", "one-x-for-two", "an-x-for-each", "rows"],
 )
 def test_plot_draws_the_lines(X, Y, expected):
-    helpers.plot(X, Y)
+    book_tools.plot(X, Y)
     assert lines() == expected
 
 
 def test_plot_sets_the_axes():
-    helpers.plot([1, 10, 100], xlabel="x", ylabel="n(x)", legend=["a"], xlim=[1, 3], yscale="log", figsize=(5, 2))
+    book_tools.plot([1, 10, 100], xlabel="x", ylabel="n(x)", legend=["a"], xlim=[1, 3], yscale="log", figsize=(5, 2))
     axes = plt.gca()
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("x", "n(x)", "log")
     assert axes.get_xlim() == (1, 3)
@@ -69,7 +69,7 @@ def test_plot_sets_the_axes():
 
 
 def test_an_animator_adds_points_to_each_line_and_leaves_no_open_figure():
-    animator = helpers.Animator(xlabel="epoch", ylabel="perplexity", legend=["train", "held out"], xlim=[10, 500])
+    animator = book_tools.Animator(xlabel="epoch", ylabel="perplexity", legend=["train", "held out"], xlim=[10, 500])
     animator.add(10, [3.0, None])
     animator.add(20, (2.0, 2.5))
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in animator.axes[0, 0].lines]
@@ -78,4 +78,4 @@ def test_an_animator_adds_points_to_each_line_and_leaves_no_open_figure():
 
 
 def test_there_is_no_notebook_here():
-    assert helpers.in_notebook() is False
+    assert book_tools.in_notebook() is False

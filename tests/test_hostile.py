@@ -10,11 +10,12 @@ import hostile
 import numpy as np
 import pytest
 
-from d2lrnn import bounded, canonical, memory
 from d2lrnn.data import corpora
 from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, require_rates, shortened
-from d2lrnn.run import train
-from d2lrnn.settings import LIMITS, Settings
+from d2lrnn.runs.settings import LIMITS, Settings
+from d2lrnn.runs.training import train
+from d2lrnn.system import bounded, memory
+from d2lrnn.weights import canonical, sizes
 
 posix = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and wait4 are POSIX")
 
@@ -166,9 +167,9 @@ def test_weights_are_counted_as_they_are(kind, layers, both):
     if kind == "rnn-scratch" and (layers > 1 or both):
         layers, both = 1, False
     expected = sum(int(np.prod(shape)) for shape in canonical.shapes(kind, 7, 5, layers, both).values())
-    assert memory.num_weights(kind, 7, 5, layers, both) == expected
-    assert memory.of_weights(kind, 7, 5, layers, both) == 4 * expected
-    assert memory.of_training(kind, 7, 5, layers, itemsize=8) > 3 * 8 * memory.num_weights(kind, 7, 5, layers)
+    assert sizes.num_weights(kind, 7, 5, layers, both) == expected
+    assert sizes.of_weights(kind, 7, 5, layers, both) == 4 * expected
+    assert sizes.of_training(kind, 7, 5, layers, itemsize=8) > 3 * 8 * sizes.num_weights(kind, 7, 5, layers)
 
 
 def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch):

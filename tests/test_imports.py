@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from d2lrnn import backends
+from d2lrnn.core import backends
 
 ROOT = Path(__file__).parents[1]
 
@@ -191,7 +191,7 @@ def test_all_that_is_installed_is_recorded(wheel, editable):
         recorded = {row[0] for row in csv.reader(archive.read(record).decode().splitlines())}
         assert recorded == names
         assert {"d2lrnn.pth", "_d2lrnn_mxnet_first.py"} < names
-        assert not {"d2lrnn/startup.pth", "d2lrnn/_mxnet_first.py"} & names
+        assert not {"d2lrnn/core/startup.pth", "d2lrnn/core/_mxnet_first.py"} & names
 
 
 @pytest.mark.only("mxnet")

@@ -22,7 +22,7 @@ import nbformat
 import pytest
 from lesson_source import LessonError, read_lesson, read_lessons
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -534,7 +534,10 @@ def test_a_page_without_its_executed_notebook_is_refused(tiny, executed):
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
-        ("/home/me/d2lrnn/d2lrnn/monitor.py:9: D2LRNNWarning: so\n", "d2lrnn/monitor.py:9: D2LRNNWarning: so\n"),
+        (
+            "/home/me/d2lrnn/d2lrnn/core/monitor.py:9: D2LRNNWarning: so\n",
+            "d2lrnn/core/monitor.py:9: D2LRNNWarning: so\n",
+        ),
         ("/x/lib/python3.11/site-packages/torch/a.py:1: UserWarning: b", "torch/a.py:1: UserWarning: b"),
         ("/tmp/ipykernel_12/345.py:3: UserWarning: b", "this cell, line 3: UserWarning: b"),
         ("Downloading http://host/d2lrnn/file", "Downloading http://host/d2lrnn/file"),

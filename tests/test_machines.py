@@ -9,8 +9,9 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from d2lrnn import backends, graphics, libraries
+from d2lrnn.core import backends
 from d2lrnn.errors import BackendNotInstalledError
+from d2lrnn.system import graphics, libraries
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -180,7 +181,7 @@ def test_numpy_stays_what_it_is_and_mxnet_finds_what_it_had(tmp_path):
     (tmp_path / "other.py").write_text("import numpy")
     code = (
         "import numpy, numpy.testing; before = dict(vars(numpy))\n"
-        "from d2lrnn.numpy_for_mxnet import prepare; prepare(); prepare()\n"
+        "from d2lrnn.core.numpy_for_mxnet import prepare; prepare(); prepare()\n"
         "import mxnet.asks, mxnet._ctypes.ndarray, other\n"
         "assert vars(numpy) == before\n"
         "assert other.numpy is numpy and mxnet.asks.float32 is numpy.float32\n"
@@ -203,7 +204,7 @@ def test_an_import_of_mxnet_that_failed_before_is_begun_again(tmp_path):
         "import numpy\n"
         "try: import mxnet\n"
         "except AttributeError: pass\n"
-        "from d2lrnn.numpy_for_mxnet import prepare; prepare()\n"
+        "from d2lrnn.core.numpy_for_mxnet import prepare; prepare()\n"
         "import mxnet; print(mxnet.first.np is numpy, mxnet.first.np.int)",
         tmp_path,
     )

@@ -8,7 +8,7 @@ import pytest
 from conftest import in_backends
 from nets import B, H, T, call, parameters
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 from d2lrnn.errors import D2LRNNWarning
 
 pytestmark = pytest.mark.only(*FRAMEWORKS)  # NumPy's tab has no dropout, and so no modes

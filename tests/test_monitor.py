@@ -11,18 +11,12 @@ import warnings
 import numpy as np
 import pytest
 
+from d2lrnn.core.checks import check_training
+from d2lrnn.core.history import Epoch, History, bits_per_character, format_perplexity, perplexity
+from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import SeqDataLoader
 from d2lrnn.errors import DivergenceError, InputError
-from d2lrnn.monitor import (
-    Epoch,
-    History,
-    Monitor,
-    Scalars,
-    bits_per_character,
-    check_training,
-    format_perplexity,
-    perplexity,
-)
 
 
 def epoch(*losses, seconds=2.0):
@@ -245,7 +239,7 @@ def test_a_terminal_shows_a_live_bar_on_the_error_stream():
 
     code = (
         "import numpy, time\n"
-        "from d2lrnn.monitor import Epoch, Monitor\n"
+        "from d2lrnn.core.monitor import Epoch, Monitor\n"
         "with Monitor(3, callback=lambda number, epoch: print('after', number)) as monitor:\n"
         "    for number in (1, 2, 3):\n"
         "        monitor.add(number, Epoch(numpy.zeros(1), [700], 1.0, numpy.ones(1)))\n"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tolerances
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 # MXNet's layers use names of its arrays that MXNet has renamed
 pytestmark = [

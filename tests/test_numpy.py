@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from nets import B, H, T, V
 
-from d2lrnn import canonical, reference
 from d2lrnn import numpy as d2l
+from d2lrnn.comparison import reference
 from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.numpy import concise, interop, training
+from d2lrnn.weights import canonical
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import pytest
 import tolerances
 from conftest import MODELS, able
 
-from d2lrnn import backends, canonical, data, exchange
+from d2lrnn import data
+from d2lrnn.core import backends
+from d2lrnn.weights import canonical, exchange
 
 pytestmark = pytest.mark.parity
 ENDING = {"torch": ".pt", "mxnet": ".params", "tensorflow": ".keras", "numpy": ".npz"}

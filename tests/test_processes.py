@@ -15,8 +15,12 @@ import pytest
 from killing import SETTINGS, losses
 from test_cli import STORY, broken_framework, last_line
 
-from d2lrnn import cli, compare, graphics, last_door, processes, run
-from d2lrnn.checkpoint import RunFolder
+from d2lrnn.cli import command as cli
+from d2lrnn.cli import last_door
+from d2lrnn.comparison import compare
+from d2lrnn.runs import training
+from d2lrnn.runs.run_folder import RunFolder
+from d2lrnn.system import graphics, processes
 
 pytestmark = [
     pytest.mark.usefixtures("no_time_machine"),
@@ -85,7 +89,7 @@ class Worker:
 
     def __init__(self, folder):
         self.path = folder / "lock"
-        code = LOCKED.format(words=["d2lrnn.worker"], lock=str(self.path))
+        code = LOCKED.format(words=["d2lrnn.comparison.worker"], lock=str(self.path))
         (folder / "sitecustomize.py").write_text(code)
 
     @property
@@ -180,14 +184,14 @@ def test_each_python_has_a_way_to_leave_the_current_folder_out(hostile, environ,
     words = processes.python("told", "a", "b c")
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (said.stdout, said.stderr) == ("['a', 'b c'] False __main__\n", "")
-    answer = subprocess.run(processes.python("d2lrnn.worker"), input='{"task": "devices", "backend": "numpy"}\n',
-                            capture_output=True, text=True, check=False)  # fmt: skip
+    worker, job = processes.python("d2lrnn.comparison.worker"), '{"task": "devices", "backend": "numpy"}\n'
+    answer = subprocess.run(worker, input=job, capture_output=True, text=True, check=False)
     assert what_ran(hostile) == "", answer
 
 
 def test_every_python_process_is_started_by_the_same_words():
     """But for the cell of a notebook, which runs before d2lrnn is there, and for pytest in its own clone."""
-    allowed = {"d2lrnn/processes.py", "notebooks/generator/lesson_notebook.py", "start/commands.py"}
+    allowed = {"d2lrnn/system/processes.py", "notebooks/generator/lesson_notebook.py", "start/commands.py"}
     starts = re.compile(r"(?:executable|python\"?), \"-[mcI]\"")
     folders = ("d2lrnn", "benchmarks", "start", "notebooks/generator")
     found = {
@@ -306,7 +310,7 @@ def test_a_terminal_that_closes_ends_a_training_that_is_saved(script, environ, t
     folder = RunFolder.open(tmp_path / "run")
     assert folder.status == "interrupted"
     assert folder.epoch == len(losses(tmp_path / "run"))
-    assert run.resume(tmp_path / "run", 1, quiet=True)["status"] == "complete"
+    assert training.resume(tmp_path / "run", 1, quiet=True)["status"] == "complete"
 
 
 @posix
@@ -477,7 +481,7 @@ def test_an_output_that_is_full_is_said_once(finished, commands, args):
 def test_a_clock_that_is_set_back_changes_no_duration(finished, environ):
     """The worker's clock is an hour behind that of who started it."""
     (environ / "sitecustomize.py").write_text(
-        "import sys, time\nif 'd2lrnn.worker' in sys.orig_argv:\n before = time.time\n"
+        "import sys, time\nif 'd2lrnn.comparison.worker' in sys.orig_argv:\n before = time.time\n"
         " time.time = lambda: before() - 3600\n"
     )
     (row,) = json.loads(finished("compare", "--backends", "numpy", *STORY, "--epochs", 1, "--json").stdout)["backends"]
@@ -518,7 +522,7 @@ UNFORESEEN = {
 @pytest.mark.parametrize(("show", "said"), UNFORESEEN.values(), ids=list(UNFORESEEN))
 def test_what_nobody_foresaw_is_one_line_and_a_file(capfd, monkeypatch, tmp_path, show, said):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("d2lrnn.cli.show.show", show)
+    monkeypatch.setattr("d2lrnn.cli.command.show.show", show)
     assert cli.main(["show", "run"]) == last_door.UNEXPECTED == 70
     out, err = capfd.readouterr()
     found = re.fullmatch(rf"d2lrnn: error: unexpected: {said}; its traceback is in '(.+)', for a report .*\n", err)
@@ -532,7 +536,7 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(capfd, monkeypatch, tmp_path
 
 
 def test_a_traceback_that_cannot_be_kept_is_not_shown_either(capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr("d2lrnn.cli.show.show", lambda paths: 1 / 0)
+    monkeypatch.setattr("d2lrnn.cli.command.show.show", lambda paths: 1 / 0)
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
         assert cli.main(["show", "run"]) == 70
@@ -544,7 +548,7 @@ def test_a_traceback_that_cannot_be_kept_is_not_shown_either(capfd, monkeypatch,
 def test_who_develops_sees_the_traceback(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("D2LRNN_TRACEBACK", "1")
-    monkeypatch.setattr("d2lrnn.cli.show.show", lambda paths: 1 / 0)
+    monkeypatch.setattr("d2lrnn.cli.command.show.show", lambda paths: 1 / 0)
     assert cli.main(["show", "run"]) == 70
     assert capfd.readouterr().err.endswith("ZeroDivisionError: division by zero\n")
     assert not list(tmp_path.glob("d2lrnn-error-*"))

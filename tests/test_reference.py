@@ -5,7 +5,8 @@ import pytest
 import tolerances
 from conftest import MODELS
 
-from d2lrnn import canonical, reference
+from d2lrnn.comparison import reference
+from d2lrnn.weights import canonical
 
 V, H, B, T = 6, 4, 3, 5
 

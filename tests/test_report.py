@@ -21,10 +21,13 @@ from conftest import Watch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from d2lrnn import backends, canonical, cli, compare, report, svg_curves
+from d2lrnn.cli import command as cli
+from d2lrnn.comparison import compare, report, svg_curves
+from d2lrnn.comparison.side_by_side import align, differing, read_lines, render_columns
+from d2lrnn.core import backends
 from d2lrnn.errors import InputError, StorageError
-from d2lrnn.settings import Settings
-from d2lrnn.side_by_side import align, differing, read_lines, render_columns
+from d2lrnn.runs.settings import Settings
+from d2lrnn.weights import canonical
 
 NAMES = list(backends.FRAMEWORKS)
 TITLES = {name: backends.BACKENDS[name].title for name in NAMES}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from d2lrnn import backends, checkpoint
+from d2lrnn.core import backends
+from d2lrnn.runs import run_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -201,7 +202,7 @@ def test_what_a_guide_names_is_there(guide):
 def is_there(name):
     # A run's file is none of ours. Paths are from the root, from a folder that the text speaks of, or from a backend's
     folders = ("", "d2lrnn", "tests", ".github/workflows", *(f"d2lrnn/{backend}" for backend in backends.BACKENDS))
-    return name == checkpoint.CONFIG or any((ROOT / folder / name).exists() for folder in folders)
+    return name == run_folder.CONFIG or any((ROOT / folder / name).exists() for folder in folders)
 
 
 def test_the_checks_of_guides_can_fail():
@@ -209,7 +210,7 @@ def test_the_checks_of_guides_can_fail():
     assert mentioned(text) == {"d2lrnn/gone.py", "OTHER.md", "interop.py"}
     assert not is_there("d2lrnn/gone.py")
     assert is_there("interop.py")
-    assert is_there("d2lrnn/backends.py")
+    assert is_there("d2lrnn/core/backends.py")
     assert commands(text) == [("tset", []), ("test", ["x", "y"])]
 
 

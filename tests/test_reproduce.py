@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from d2lrnn import canonical, reproduce
-from d2lrnn.checkpoint import CONFIG, RunFolder, State
+from d2lrnn import reproduce
+from d2lrnn.core.history import History
 from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
-from d2lrnn.monitor import History
 from d2lrnn.reproduce import BEGIN, CONFIGURATIONS, END, Configuration
-from d2lrnn.run import describe_here
-from d2lrnn.settings import Settings
+from d2lrnn.runs.run_folder import CONFIG, RunFolder, State
+from d2lrnn.runs.settings import Settings
+from d2lrnn.runs.training import describe_here
+from d2lrnn.weights import canonical
 
 ALL = ["torch", "mxnet", "tensorflow"]
 EPOCHS = 4
@@ -36,7 +37,7 @@ def small(monkeypatch, tmp_path_factory):
     """Two configurations of few epochs; the lyrics are nowhere, and every backend is there."""
     monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"scratch": SCRATCH, "english": ENGLISH})
     monkeypatch.setattr(reproduce, "LAST_EPOCHS", 2)
-    monkeypatch.setattr("d2lrnn.backends.problem", lambda name: None)
+    monkeypatch.setattr("d2lrnn.core.backends.problem", lambda name: None)
     monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", ("http://127.0.0.1:1/jaychou_lyrics.txt.zip", "0" * 40))
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp("cache"))
 
@@ -169,7 +170,9 @@ def test_where_nothing_is_trained_the_table_says_so(tmp_path):
 
 def test_a_backend_that_is_missing_has_its_reason_in_its_cell_and_the_others_their_figures(tmp_path, monkeypatch):
     jobs = answers(monkeypatch)
-    monkeypatch.setattr("d2lrnn.backends.problem", lambda name: "MXNet is not here: a | b" if name == "mxnet" else None)
+    monkeypatch.setattr(
+        "d2lrnn.core.backends.problem", lambda name: "MXNet is not here: a | b" if name == "mxnet" else None
+    )
     document = reproduce.reproduce(["torch", "mxnet"], seeds=(0, 1), out=tmp_path)
     assert {job["backend"] for job in jobs} == {"torch"}
     text = reproduce.table(document)
@@ -189,11 +192,11 @@ def test_the_first_edition_has_a_row_for_each_epoch_that_the_book_prints(tmp_pat
 def test_the_head_says_what_was_run_where_with_what_and_when(tmp_path, monkeypatch):
     machine = {"processor": "A fast one", "cpus": 2, "memory": 8 * 2**30, "system": "Some Linux, x86_64"}
     monkeypatch.setattr(reproduce, "describe_machine", lambda: dict(machine))
-    monkeypatch.setattr("d2lrnn.backends.version", lambda name: "1.2.3")
+    monkeypatch.setattr("d2lrnn.core.backends.version", lambda name: "1.2.3")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     for seed in (0, 1):
         keep(tmp_path / f"scratch-torch-{seed}", [9, 8, 7, 1.5], seed)
-    monkeypatch.setattr("d2lrnn.backends.version", lambda name: "1.2.4")
+    monkeypatch.setattr("d2lrnn.core.backends.version", lambda name: "1.2.4")
     keep(tmp_path / "scratch-torch-2", [9, 8, 7, 1.5], 2)
     document = reproduce.collect(["torch"], out=tmp_path)
     text = reproduce.table(document)
@@ -639,7 +642,7 @@ def test_the_number_of_threads_is_each_trainings_own(tmp_path):
 # With the frameworks
 
 
-@pytest.mark.only("torch")  # what trains is d2lrnn.run, whose tests are for each backend
+@pytest.mark.only("torch")  # what trains is d2lrnn.runs.training, whose tests are for each backend
 # What trains is a process of its own, which knows nothing of the text that this one has put in the book's place
 @pytest.mark.usefixtures("no_time_machine")
 @pytest.mark.filterwarnings("ignore:The Time Machine is not here, the bundled story stands in")
@@ -651,7 +654,7 @@ def test_trainings_are_made_interrupted_and_gone_on_with(backend, tmp_path, monk
             super().__init__(*args, **options)
             processes.append(self)
 
-    monkeypatch.setattr("d2lrnn.compare.subprocess.Popen", Process)
+    monkeypatch.setattr("d2lrnn.comparison.compare.subprocess.Popen", Process)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads for so small a model would wait for each other
     tiny = replace(SCRATCH, settings=replace(SMALL, num_hiddens=4, epochs=24), book={24: "1.0"})
     english = replace(ENGLISH, settings=replace(ENGLISH.settings, epochs=2, batch_size=32, num_steps=35))

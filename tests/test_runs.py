@@ -15,27 +15,31 @@ import numpy as np
 import pytest
 from conftest import count_texts, in_backends
 
-from d2lrnn import backends, canonical, checkpoint, run
-from d2lrnn.checkpoint import RunFolder, State, best_epoch
+from d2lrnn.core import backends
+from d2lrnn.core.history import Epoch, History
 from d2lrnn.data import Preparation, Vocab, read_text
 from d2lrnn.errors import DivergenceError, InputError, StorageError, TrainingInterrupted
-from d2lrnn.monitor import Epoch, History
-from d2lrnn.settings import Settings
+from d2lrnn.runs import prediction, run_folder, training
+from d2lrnn.runs.recorder import Recorder
+from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs.settings import Settings
+from d2lrnn.weights import canonical
 
 TINY = {"corpus": "story", "max_tokens": 2000, "num_hiddens": 12, "batch_size": 8, "num_steps": 20, "seed": 3}
 TINY_ARGS = ["--corpus", "story", "--max-tokens", "2000", "--num-hiddens", "12", "--batch-size", "8",
              "--num-steps", "20", "--seed", "3"]  # fmt: skip
 
 
-# What d2lrnn.run does is the same whatever trains, which only what a framework could do otherwise is tested in all of
+# What d2lrnn.runs.training does is the same whatever trains, which only what a framework could do otherwise is tested
+# in all of
 same_in_all = pytest.mark.only("torch")
 
 
 @pytest.fixture(autouse=True)
 def in_brief(monkeypatch):
     """Texts of a few characters are kept with an epoch, and no picture: both take longer than such a training."""
-    monkeypatch.setattr(run, "BOOK_NUM_PREDS", 4)
-    monkeypatch.setattr(run, "draw_history", lambda history: b"the curves")
+    monkeypatch.setattr(training, "BOOK_NUM_PREDS", 4)
+    monkeypatch.setattr(training, "draw_history", lambda history: b"the curves")
 
 
 def settings(**changes):
@@ -43,11 +47,11 @@ def settings(**changes):
 
 
 def train(backend, out, *, callback=None, **changes):
-    return run.train(backend.name, settings(**changes), out=out, checkpoint_every=2, quiet=True, callback=callback)
+    return training.train(backend.name, settings(**changes), out=out, checkpoint_every=2, quiet=True, callback=callback)
 
 
 def resume(out, epochs=None, **options):
-    return run.resume(out, epochs, checkpoint_every=2, quiet=True, **options)
+    return training.resume(out, epochs, checkpoint_every=2, quiet=True, **options)
 
 
 def interrupt_after(epochs, error=KeyboardInterrupt):
@@ -128,7 +132,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(backend, tmp_path, model, num_la
 def test_a_run_that_is_interrupted_before_its_first_epoch_resumes_too(backend, whole, tmp_path):
     folder = tmp_path / "cut"
     with pytest.raises(TrainingInterrupted, match="0 of 6 epochs are saved"):
-        run.train(backend.name, settings(), out=folder, quiet=True, ready=interrupt_at_once)
+        training.train(backend.name, settings(), out=folder, quiet=True, ready=interrupt_at_once)
     assert RunFolder.open(folder).state is None
     resume(folder)
     assert_same_run(folder, whole(backend))
@@ -172,10 +176,10 @@ def test_training_stops_early_where_patience_runs_out(backend, whole, tmp_path):
     assert len(values) == best + 2 < 60
     assert result["best_epoch"] == best
     folder = RunFolder.open(tmp_path / "run")
-    net, _, device = run.load_model(folder, best=True, device="cpu")
+    net, _, device = prediction.load_model(folder, best=True, device="cpu")
     weights = backend.interop.get_weights(net)
     assert any((weights[name] != value).any() for name, value in folder.weights().items())
-    loader, _ = run.load(folder.settings, run.read_text("story"), backend.interop.SeqDataLoader)
+    loader, _ = training.load(folder.settings, training.read_text("story"), backend.interop.SeqDataLoader)
     place = () if backend.name == "tensorflow" else (device,)
     perplexity = backend.d2l.evaluate_perplexity(net, loader.valid_iter, *place)
     assert perplexity == pytest.approx(values[best - 1], rel=1e-6)
@@ -195,7 +199,9 @@ def test_a_run_that_is_cut_where_its_patience_ends_is_not_trained_on(backend, wh
         if number == last:
             shutil.copytree(tmp_path / "run", tmp_path / "killed")  # what kill -9 would leave at this moment
 
-    run.train(backend.name, settings(**STOPPED), out=tmp_path / "run", checkpoint_every=1, quiet=True, callback=copy)
+    training.train(
+        backend.name, settings(**STOPPED), out=tmp_path / "run", checkpoint_every=1, quiet=True, callback=copy
+    )
     assert RunFolder.open(tmp_path / "killed").status == "unfinished"
     for name in ("cut", "killed"):
         assert resume(tmp_path / name)["status"] == "stopped early"
@@ -205,7 +211,9 @@ def test_a_run_that_is_cut_where_its_patience_ends_is_not_trained_on(backend, wh
 
 @same_in_all
 def test_patience_without_a_folder(backend):
-    result = run.train(backend.name, settings(valid_fraction=0.2, patience=1, epochs=60, lr=8.0), quiet=True, out=None)
+    result = training.train(
+        backend.name, settings(valid_fraction=0.2, patience=1, epochs=60, lr=8.0), quiet=True, out=None
+    )
     values = result["history"]["valid_perplexity"]
     assert len(values) == int(np.argmin(values)) + 2 < 60
 
@@ -282,7 +290,7 @@ def test_epochs_that_are_absurd_are_kept_only_once_a_better_one_has_come(tmp_pat
               for loss, value in zip(losses, valid, strict=True)]  # fmt: skip
     given = RunFolder.open(folder).weights()
     with RunFolder.reopen(folder) as opened:
-        recorder = run._Recorder(
+        recorder = Recorder(
             opened, opened.state.history, settings(epochs=99), 1, None,
             weights=lambda: {name: np.full_like(value, number) for name, value in given.items()},
             random_state=lambda: opened.state.random_state, predict=str,
@@ -356,7 +364,7 @@ def test_a_run_reads_and_tokenizes_its_text_once(backend, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
 def test_a_backends_loader_yields_what_numpys_would_have(backend, sampling):
-    loader, vocab = run.load(settings(valid_fraction=0.2, sampling=sampling), run.read_text("story"))
+    loader, vocab = training.load(settings(valid_fraction=0.2, sampling=sampling), training.read_text("story"))
     next(iter(loader))  # from where it is
     made = loader.read_as(backend.interop.SeqDataLoader)
     assert made.vocab is vocab
@@ -382,11 +390,11 @@ def test_recording_an_epoch_does_not_copy_those_before_it(tmp_path, monkeypatch)
         monkeypatch.setattr(History, name, counting)
     epoch = Epoch(np.ones(1), [10], 1.0, np.ones(1), 2.0)
     with RunFolder.reopen(folder) as opened:
-        recorder = run._Recorder(
+        recorder = Recorder(
             opened, opened.state.history, settings(epochs=200, patience=300, valid_fraction=0.1), 100, None,
             weights=opened.weights, random_state=lambda: opened.state.random_state, predict=str,
         )  # fmt: skip
-        monkeypatch.setattr(run, "best_epoch", lambda *args: copied.append(args) or best_epoch(*args))
+        monkeypatch.setattr(training, "best_epoch", lambda *args: copied.append(args) or best_epoch(*args))
         for number in range(2, 150):
             recorder(number, epoch)
     assert len(copied) <= 5  # at the beginning, and for the one checkpoint
@@ -451,7 +459,7 @@ def command(tmp_path):
 
     def command(*args, **options):
         return subprocess.run(
-            [sys.executable, "-m", "d2lrnn.cli", *map(str, args)],
+            [sys.executable, "-m", "d2lrnn.cli.command", *map(str, args)],
             cwd=tmp_path, capture_output=True, text=True, check=False, **options,
         )  # fmt: skip
 
@@ -469,7 +477,7 @@ SIGNALS = {"ctrl-c": "SIGINT", "sigterm": "SIGTERM", "sighup": "SIGHUP"}
 )
 def test_interrupting_saves_and_says_how_to_go_on(backend, tmp_path, number):
     process = subprocess.Popen(
-        [sys.executable, "-m", "d2lrnn.cli", "train", "--backend", backend.name, *TINY_ARGS, "--epochs", "100000",
+        [sys.executable, "-m", "d2lrnn", "train", "--backend", backend.name, *TINY_ARGS, "--epochs", "100000",
          "--out", "run"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -522,14 +530,14 @@ def trained(tmp_path_factory):
     def trained(name):
         if name not in made:
             made[name] = tmp_path_factory.mktemp("runs") / name
-            run.train(name, settings(epochs=3, valid_fraction=0.2), out=made[name], quiet=True)
+            training.train(name, settings(epochs=3, valid_fraction=0.2), out=made[name], quiet=True)
         return made[name]
 
     return trained
 
 
 def test_predict_continues_a_run(backend, trained, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     path = trained(backend.name)
     before = content(path)
@@ -542,13 +550,13 @@ def test_predict_continues_a_run(backend, trained, capfd):
         assert cli.main(["predict", str(path), "--prefix", "the", "--seed", "4", "--json", *options]) == 0
         drawn.append(json.loads(capfd.readouterr().out)["predictions"]["the"])
     assert drawn[0] == drawn[1]
-    assert [{"prefix": "the", "text": drawn[3]}] == run.predict(path, ["the"], 50)
+    assert [{"prefix": "the", "text": drawn[3]}] == prediction.predict(path, ["the"], 50)
     assert content(path) == before
 
 
 @same_in_all
 def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     path = str(trained(backend.name))
     for seed in ([], ["--seed", "4"]):
@@ -565,19 +573,19 @@ def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd
         if seed:
             assert [row["text"] for row in document["texts"]] == lines
     # Whatever else is asked for, the first text of a prefix is that of its seed
-    (row,) = run.predict(path, ["a"], temperature=1, seed=4)
+    (row,) = prediction.predict(path, ["a"], temperature=1, seed=4)
     assert row["text"] == lines[2]
 
 
 @same_in_all
 def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     path = tmp_path / "run"
     train(backend, path, epochs=1, keep_punctuation=True, prefixes=("It WAS, ",))
     expected = Preparation("char", "letters", keep_punctuation=True)
     assert RunFolder.open(path).vocab.preparation == expected
-    net, vocab, device = run.load_model(path)
+    net, vocab, device = prediction.load_model(path)
     assert vocab.preparation == expected
     text = backend.interop.predict("it was, ", 9, net, vocab, device)
     assert backend.interop.predict("It WAS, ", 9, net, vocab, device) == text
@@ -627,27 +635,27 @@ def test_a_corpus_that_is_found_again_as_a_file_is_what_it_was(backend, tmp_path
 def test_characters_that_the_text_lacks(backend, trained):
     path = trained(backend.name)
     with pytest.warns(UserWarning, match="'THE é ж' has characters that the text lacks: 'éж'"):
-        (row,) = run.predict(path, ["THE é ж"], 3)
+        (row,) = prediction.predict(path, ["THE é ж"], 3)
     assert row["prefix"] == "THE é ж"
     assert row["text"].startswith("the <unk> <unk>")
-    (row,) = run.predict(path, ["ThéE sea"], 3, unknown="skip")
+    (row,) = prediction.predict(path, ["ThéE sea"], 3, unknown="skip")
     assert row["text"].startswith("the sea")
     with pytest.warns(UserWarning, match="nothing is left of the prefix '1895', which is cleaned as the text was"):
-        run.predict(path, ["1895"], 3)
+        prediction.predict(path, ["1895"], 3)
     with pytest.raises(InputError, match=r"lacks: 'é'; leave them out, or choose"):
-        run.predict(path, ["é"], unknown="error")
+        prediction.predict(path, ["é"], unknown="error")
     with pytest.raises(InputError, match="unknown policy 'ignore': use one of unk, skip, error"):
-        run.predict(path, ["a"], unknown="ignore")
+        prediction.predict(path, ["a"], unknown="ignore")
 
 
 @same_in_all
 def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, monkeypatch):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.chdir(tmp_path)
     path = trained(backend.name)
     with pytest.raises(TrainingInterrupted):
-        run.train(backend.name, settings(), out="other", quiet=True, ready=interrupt_at_once)
+        training.train(backend.name, settings(), out="other", quiet=True, ready=interrupt_at_once)
     assert cli.main(["show", str(path), "other", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert [(row["epoch"], row["epochs"], row["status"]) for row in document["runs"]] == [
@@ -672,11 +680,11 @@ def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, mon
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capfd, monkeypatch, tmp_path, args, message):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backends, "problem", lambda name: None)
-    monkeypatch.setattr(run.backends, "interop", lambda name: pytest.fail("a framework was imported"))
+    monkeypatch.setattr(training.backends, "interop", lambda name: pytest.fail("a framework was imported"))
     (tmp_path / "file").write_text("")
     assert cli.main([*args, *(TINY_ARGS if args[0] == "train" else [])]) == 2
     err = capfd.readouterr().err
@@ -689,7 +697,7 @@ def test_a_run_of_a_missing_framework_names_the_others(tmp_path, monkeypatch):
     path = make_folder(tmp_path / "run")
     monkeypatch.setattr(backends, "problem", lambda name: None if name == "mxnet" else f"{name} is not installed: pip")
     with pytest.raises(ImportError, match="torch is not installed: pip; or continue the run .*: --backend mxnet"):
-        run.predict(path, ["a"])
+        prediction.predict(path, ["a"])
 
 
 # What the places around may do to it
@@ -724,8 +732,8 @@ def test_the_settings_of_an_old_run_folder_say_how_its_text_was_prepared(tmp_pat
 
 
 def test_a_run_folder_whose_vocabulary_has_a_preparation_of_another_kind(tmp_path, monkeypatch):
-    dump = checkpoint._dump_vocab
-    monkeypatch.setattr(checkpoint, "_dump_vocab", lambda vocab: dump(vocab)[:-3] + b', "preparation": {"stem": 1}}')
+    dump = run_folder._dump_vocab
+    monkeypatch.setattr(run_folder, "_dump_vocab", lambda vocab: dump(vocab)[:-3] + b', "preparation": {"stem": 1}}')
     with RunFolder.create(tmp_path / "run", {"backend": "torch"}, settings(), Vocab("abc")):
         pass
     with pytest.raises(InputError, match="vocab.json' does not say how its text was prepared: a preparation has some"):
@@ -745,7 +753,7 @@ def test_show_takes_a_folder_of_runs_and_leaves_out_what_is_none(command, tmp_pa
 
 
 def test_two_runs_whose_names_differ_at_the_end_are_told_apart(tmp_path, monkeypatch, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.chdir(tmp_path)
     names = [f"runs/{'a-long-name-' * 6}{end}" for end in ("one", "two")]
@@ -758,7 +766,7 @@ def test_two_runs_whose_names_differ_at_the_end_are_told_apart(tmp_path, monkeyp
 
 @pytest.mark.parametrize("value", [3e84, float("inf")])
 def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch, capfd, value):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.chdir(tmp_path)
     with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
@@ -771,7 +779,7 @@ def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch,
 
 
 def test_show_says_what_ended_a_run(tmp_path, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
         folder.save(folder.state, "failed", "MemoryError: [not enough]")
@@ -784,7 +792,7 @@ def test_show_says_what_ended_a_run(tmp_path, capfd):
 
 
 def test_show_in_a_narrow_terminal(tmp_path, monkeypatch, capfd):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -811,7 +819,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
     make_folder(tmp_path / "run")
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
-            [sys.executable, "-m", "d2lrnn.cli", "show", "run", "--json"],
+            [sys.executable, "-m", "d2lrnn.cli.command", "show", "run", "--json"],
             cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert result.returncode == 2

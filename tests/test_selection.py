@@ -11,9 +11,10 @@ import commands
 import pytest
 from conftest import NO_SERVER, able
 
-from d2lrnn import backends, canonical
+from d2lrnn.core import backends
 from d2lrnn.data import DATA_URL, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.weights import canonical
 
 pytest_plugins = ["pytester"]
 HERE = Path(__file__).parent

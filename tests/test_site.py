@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import Watch, without
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 pytestmark = pytest.mark.site
 

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 
 import d2lrnn
-from d2lrnn import canonical, checkpoint, report
-from d2lrnn.checkpoint import RunFolder, State
+from d2lrnn.comparison import report
+from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
-from d2lrnn.monitor import History
-from d2lrnn.settings import Settings
-from d2lrnn.terminal import Door, doors, in_json, one_line, spelled, visible
+from d2lrnn.runs import run_folder
+from d2lrnn.runs.run_folder import RunFolder, State
+from d2lrnn.runs.settings import Settings
+from d2lrnn.system.terminal import Door, doors, in_json, one_line, spelled, visible
+from d2lrnn.weights import canonical
 
 # The title of the window, the clipboard, a colour by one byte, a new line by another, and words turned around
 ATTACK = (
@@ -174,7 +176,7 @@ def received(path, tokens=ATTACK + "\n", **changes):
         folder.save(state, "failed", f"no{ATTACK}{FORGED}")
     if changes:
         content = {**json.loads((path / "config.json").read_bytes()), **changes}
-        content["sha256"] = checkpoint._config_digest(content)
+        content["sha256"] = run_folder._config_digest(content)
         (path / "config.json").write_text(json.dumps(content))
     return path
 
@@ -231,7 +233,7 @@ def test_a_run_folder_that_was_received(tmp_path):
 def test_a_run_of_no_known_backend_or_of_strange_versions_is_refused_in_one_line(
     tmp_path, capfd, monkeypatch, command, changes, message
 ):
-    from d2lrnn import cli
+    from d2lrnn.cli import command as cli
 
     monkeypatch.chdir(tmp_path)
     received(tmp_path / "run", **changes)
@@ -327,7 +329,7 @@ def test_in_a_terminal_our_own_colours_and_bars_stay_and_those_of_others_do_not(
     code = (
         "import sys, warnings; from d2lrnn import cli, run\n"
         # While the bar is there, Rich catches what is printed, and obeys it
-        "from d2lrnn.text_curve import TextCurve; call = TextCurve.__call__\n"
+        "from d2lrnn.cli.text_curve import TextCurve; call = TextCurve.__call__\n"
         f"def hostile(self, *args): print({ATTACK!a}, flush=True); warnings.warn({ATTACK!a}); call(self, *args)\n"
         "TextCurve.__call__ = hostile\n"
         "sys.exit(cli.main(sys.argv[1:]))"

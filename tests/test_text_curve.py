@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from d2lrnn.monitor import Epoch
-from d2lrnn.text_curve import TextCurve
+from d2lrnn.cli.text_curve import TextCurve
+from d2lrnn.core.history import Epoch
 
 
 def epoch(loss, valid_perplexity=None):

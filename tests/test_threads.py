@@ -10,11 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from d2lrnn import backends, cli, compare, run, threads
-from d2lrnn.checkpoint import CONFIG, RunFolder
-from d2lrnn.convert import convert
+from d2lrnn.cli import command as cli
+from d2lrnn.comparison import compare
+from d2lrnn.core import backends, threads
 from d2lrnn.errors import D2LRNNWarning, InputError
-from d2lrnn.settings import Settings
+from d2lrnn.runs import training
+from d2lrnn.runs.convert import convert
+from d2lrnn.runs.run_folder import CONFIG, RunFolder
+from d2lrnn.runs.settings import Settings
 
 TINY = {"corpus": "story", "max_tokens": 2000, "num_hiddens": 12, "batch_size": 8, "num_steps": 20, "seed": 3}
 
@@ -246,7 +249,7 @@ def test_a_comparison_measures_once_and_tells_each_process(measured, monkeypatch
 TRAIN = """
 import os, sys
 from d2lrnn import backends, run
-from d2lrnn.settings import Settings
+from d2lrnn.runs.settings import Settings
 name, threads, epochs, out = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3]), sys.argv[4]
 small = dict(max_tokens=200, num_hiddens=24, batch_size=4, num_steps=10, prefixes=("t",))
 seen = []
@@ -356,7 +359,7 @@ def test_a_number_that_was_set_in_the_framework_stays(backend):
 
 @pytest.mark.only("mxnet")
 def test_what_mxnet_really_takes_by_itself(backend):
-    here = run.describe_here("mxnet")["machine"]
+    here = training.describe_here("mxnet")["machine"]
     assert settle(backend)[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": None})
     assert settle(backend, OMP_NUM_THREADS="3")[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": "3"})
 
@@ -379,7 +382,7 @@ def test_a_run_goes_on_without_openmp(backend, tmp_path, monkeypatch):
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.delitem(sys.modules, "mxnet")  # as in a new process, where only the system's name is known
     with pytest.warns(UserWarning, match="with 2 threads so far and goes on with 1, so its rounding"):
-        run.resume(tmp_path / "run", 1, quiet=True)
+        training.resume(tmp_path / "run", 1, quiet=True)
 
 
 def rewrite(out, number, **machine):
@@ -401,7 +404,7 @@ def test_a_guess_of_what_a_run_computed_with_is_said_to_be_one(backend, tmp_path
     train(backend, tmp_path / "run")
     rewrite(tmp_path / "run", None, cpus=2, OMP_NUM_THREADS=None)
     with pytest.warns(UserWarning, match="not recorded with how many threads the run computed: 2 is a guess"):
-        run.resume(tmp_path / "run", 1, quiet=True)
+        training.resume(tmp_path / "run", 1, quiet=True)
 
 
 def test_a_number_can_be_set_while_it_can_be_changed(backend):
@@ -424,7 +427,7 @@ def test_a_number_can_be_set_while_it_can_be_changed(backend):
 
 
 def train(backend, out=None, **changes):
-    return run.train(backend.name, Settings(**{**TINY, "epochs": 1, **changes}), out=out, quiet=True)
+    return training.train(backend.name, Settings(**{**TINY, "epochs": 1, **changes}), out=out, quiet=True)
 
 
 def test_where_the_framework_has_begun(backend, tmp_path):
@@ -460,7 +463,7 @@ def test_a_run_whose_number_cannot_be_had_goes_on_with_a_word(backend, tmp_path)
     with pytest.warns(
         UserWarning, match=rf"with {before + 1} threads so far and goes on with {before}, so its rounding"
     ):
-        run.resume(tmp_path / "run", 1, quiet=True)
+        training.resume(tmp_path / "run", 1, quiet=True)
     assert RunFolder.open(tmp_path / "run").settings.threads == before
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from d2lrnn import data
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
+from d2lrnn.core.history import History
 from d2lrnn.errors import DivergenceError, InputError
-from d2lrnn.monitor import History
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Linux x86-64 with the versions of constraints.txt: the largest over all kinds, l
 backend that was furthest off, which is named. A tolerance is three to seven times what was measured.
 """
 
-from d2lrnn.canonical import KINDS
+from d2lrnn.weights.canonical import KINDS
 
 FINITE_DIFFERENCE = 4e-9  # measured 1.0e-9 (with ReLU)
 LOGITS = 5e-6  # measured 1.6e-6 (TensorFlow), of logits up to 4

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn import memory
-from d2lrnn.bounded import NotRegular, check_packing, digest, opened, opened_zip, unpack
 from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
+from d2lrnn.system import memory
+from d2lrnn.system.bounded import NotRegular, check_packing, digest, opened, opened_zip, unpack
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 # The book's registry of downloads: name -> (address, SHA-1). Its cells add entries of their own.

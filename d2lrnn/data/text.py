@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.data.arrays import as_array
 from d2lrnn.errors import InputError
-from d2lrnn.helpers import as_array
 
 Token = Hashable
 UNKNOWN = "<unk>"

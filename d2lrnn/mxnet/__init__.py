@@ -1,6 +1,6 @@
 """The chapter in MXNet. ``from d2lrnn import mxnet as d2l`` and the book's cells run."""
 
-from d2lrnn.backends import require
+from d2lrnn.core.backends import require
 
 require("mxnet")
 
@@ -10,6 +10,16 @@ from mxnet import npx  # noqa: E402
 # that is to train needs the call too.
 npx.set_np()
 
+from d2lrnn.core.book_tools import (  # noqa: E402
+    Accumulator,
+    Animator,
+    Timer,
+    lazy_pyplot,
+    plot,
+    set_axes,
+    set_figsize,
+    use_svg_display,
+)
 from d2lrnn.data import (  # noqa: E402
     DATA_HUB,
     DATA_URL,
@@ -26,16 +36,6 @@ from d2lrnn.data import (  # noqa: E402
     tokenize,
     tokenize_nmt,
     truncate_pad,
-)
-from d2lrnn.helpers import (  # noqa: E402
-    Accumulator,
-    Animator,
-    Timer,
-    lazy_pyplot,
-    plot,
-    set_axes,
-    set_figsize,
-    use_svg_display,
 )
 from d2lrnn.mxnet.concise import RNNModel, recurrent_layer  # noqa: E402
 from d2lrnn.mxnet.data import (  # noqa: E402

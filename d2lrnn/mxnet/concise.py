@@ -4,8 +4,8 @@ from mxnet import npx
 from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
-from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
+from d2lrnn.weights.canonical import check_kind
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {

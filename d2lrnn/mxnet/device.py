@@ -2,7 +2,7 @@
 
 from mxnet import npx
 
-from d2lrnn.backends import find_device
+from d2lrnn.core.backends import find_device
 
 
 def cpu():

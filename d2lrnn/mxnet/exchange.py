@@ -1,6 +1,6 @@
-"""A model's weights as the file that the framework's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
 """
 
 import tempfile
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mxnet import npx
 
-from d2lrnn import layouts, ndarray_list
 from d2lrnn.errors import InputError
 from d2lrnn.mxnet import interop
+from d2lrnn.weights import layouts, ndarray_list
 
 __all__ = ["decode", "encode"]
 
@@ -26,7 +26,7 @@ def encode(kind, weights):
     ``npx.load`` reads.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         weights: Canonical weights.
 
     Raises:
@@ -49,8 +49,8 @@ def encode(kind, weights):
 def decode(content, kind=None):
     """Return the kind and the canonical weights of a model, from the content of a file of ``save_parameters``.
 
-    The file holds named arrays, see :func:`d2lrnn.layouts.from_tensors` for which. It is read by
-    :mod:`d2lrnn.ndarray_list`, and so it is where MXNet is not installed.
+    The file holds named arrays, see :func:`d2lrnn.weights.layouts.from_tensors` for which. It is read by
+    :mod:`d2lrnn.weights.ndarray_list`, and so it is where MXNet is not installed.
 
     Args:
         content: The bytes of the file.

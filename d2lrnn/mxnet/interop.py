@@ -1,13 +1,12 @@
 """The uniform door: what programs use so that they need not know which framework they talk to.
 
-Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.weights.canonical`,
 minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
 """
 
 import numpy
 from mxnet import autograd, gluon, np
 
-from d2lrnn import canonical
 from d2lrnn.errors import InputError
 from d2lrnn.mxnet import prediction, training
 from d2lrnn.mxnet.concise import LAYERS, RNNModel, recurrent_layer
@@ -16,6 +15,7 @@ from d2lrnn.mxnet.device import device_name, device_names, get_device
 from d2lrnn.mxnet.fast import rnn_fast
 from d2lrnn.mxnet.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from d2lrnn.mxnet.threads import num_threads, set_num_threads
+from d2lrnn.weights import canonical
 
 __all__ = [
     "SeqDataLoader",
@@ -40,7 +40,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers.
@@ -79,7 +79,7 @@ _PLAIN = {
 
 
 def kind_of(net):
-    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
         InputError: If the canonical weights would not say all of what it computes; the message says why.

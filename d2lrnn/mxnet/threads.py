@@ -2,8 +2,8 @@
 
 from mxnet.base import _LIB
 
+from d2lrnn.core.threads import check_number, given
 from d2lrnn.errors import InputError
-from d2lrnn.threads import check_number, given
 
 
 def num_threads():
@@ -21,7 +21,8 @@ def set_num_threads(n):
 
     So set the environment variable OMP_NUM_THREADS before that; afterwards only the number in use is taken.
 
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.threads`). Rounding depends on the number.
+    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
+    number.
 
     Args:
         n: A whole number of at least 1.

@@ -1,5 +1,15 @@
 """The chapter in NumPy. ``from d2lrnn import numpy as d2l`` and the book's cells run."""
 
+from d2lrnn.core.book_tools import (
+    Accumulator,
+    Animator,
+    Timer,
+    lazy_pyplot,
+    plot,
+    set_axes,
+    set_figsize,
+    use_svg_display,
+)
 from d2lrnn.data import (
     DATA_HUB,
     DATA_URL,
@@ -16,16 +26,6 @@ from d2lrnn.data import (
     tokenize,
     tokenize_nmt,
     truncate_pad,
-)
-from d2lrnn.helpers import (
-    Accumulator,
-    Animator,
-    Timer,
-    lazy_pyplot,
-    plot,
-    set_axes,
-    set_figsize,
-    use_svg_display,
 )
 from d2lrnn.numpy.concise import RNNModel, recurrent_layer
 from d2lrnn.numpy.data import (

@@ -7,11 +7,11 @@ gradient of its inputs. Nothing is fused but the products that are the same for 
 
 import numpy as np
 
-from d2lrnn import canonical
-from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
 from d2lrnn.numpy.module import Module
 from d2lrnn.numpy.scratch import one_hot
+from d2lrnn.weights import canonical
+from d2lrnn.weights.canonical import check_kind
 
 
 def sigmoid(x):
@@ -29,7 +29,7 @@ class Recurrent(Module):
     recurrent product, which b_hh is added to, and of the old state.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         input_size: Size of the inputs, such as that of the vocabulary.
         hidden_size: Hidden units in each layer and direction.
         num_layers: Layers, each reading the one below.
@@ -37,7 +37,7 @@ class Recurrent(Module):
         seed: Of the first weights: a number, a ``numpy.random.Generator``, or None.
 
     Attributes:
-        params: The parameters by the names of :mod:`d2lrnn.canonical`, ``layers.0.W_xh`` and so on, in float64.
+        params: The parameters by the names of :mod:`d2lrnn.weights.canonical`, ``layers.0.W_xh`` and so on, in float64.
         grads: Their gradients, by the same names, once :meth:`backward` has been called.
     """
 
@@ -193,7 +193,7 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """The gated recurrent unit (book section 9.1), in one of its two forms (:mod:`d2lrnn.canonical`).
+    """The gated recurrent unit (book section 9.1), in one of its two forms (:mod:`d2lrnn.weights.canonical`).
 
     Args:
         input_size: Size of the inputs.
@@ -283,7 +283,8 @@ class Dense(Module):
         seed: Of the first weights, uniform within 1 / sqrt(input_size).
 
     Attributes:
-        params: The parameters by the names of :mod:`d2lrnn.canonical`, ``output.W_hq`` and ``output.b_q``, in float64.
+        params: The parameters by the names of :mod:`d2lrnn.weights.canonical`, ``output.W_hq`` and ``output.b_q``, in
+            float64.
         grads: Their gradients, by the same names, once :meth:`backward` has been called.
     """
 

@@ -1,6 +1,6 @@
 """Devices (book section 5.6): NumPy has the CPU and nothing else."""
 
-from d2lrnn.backends import find_device
+from d2lrnn.core.backends import find_device
 
 
 def cpu():

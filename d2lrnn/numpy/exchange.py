@@ -1,14 +1,15 @@
-"""A model's weights as the file that NumPy's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+"""A model's weights as the file that NumPy's users expect; :mod:`d2lrnn.weights.exchange` reads and writes the files.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
 """
 
 import io
 
 import numpy as np
 
-from d2lrnn import bounded, canonical, layouts, memory
 from d2lrnn.errors import InputError
+from d2lrnn.system import bounded, memory
+from d2lrnn.weights import canonical, layouts
 
 __all__ = ["decode", "encode"]
 
@@ -21,7 +22,7 @@ def encode(kind, weights):
     """Return the content of a file that ``numpy.load`` reads: the canonical weights by their names.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         weights: Canonical weights.
 
     Raises:
@@ -37,7 +38,7 @@ def decode(content, kind=None):
     """Return the kind and the canonical weights of a model, from the content of a file of ``numpy.savez``.
 
     The names are those that :func:`encode` writes, or those of a framework, see
-    :func:`d2lrnn.layouts.from_tensors` for which. No code that a file may hold is run.
+    :func:`d2lrnn.weights.layouts.from_tensors` for which. No code that a file may hold is run.
 
     Args:
         content: The bytes of the file.

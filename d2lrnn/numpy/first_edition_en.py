@@ -2,13 +2,13 @@
 
 ``from d2lrnn.numpy import first_edition_en as d2l`` and the calls of that edition's lesson on the concise
 implementation run. What it has in common with the other backends and with the Chinese edition is in
-:mod:`d2lrnn.first_editions`.
+:mod:`d2lrnn.editions.first_editions`.
 """
 
 import numpy as np
 
-from d2lrnn import first_editions
-from d2lrnn.first_editions import load_data_time_machine
+from d2lrnn.editions import first_editions
+from d2lrnn.editions.first_editions import load_data_time_machine
 from d2lrnn.numpy.concise import RNNModel
 from d2lrnn.numpy.device import try_gpu
 from d2lrnn.numpy.first_edition_zh import grad_clipping, to_tensors, train
@@ -137,7 +137,7 @@ def train_and_predict_rnn_gluon(
         seed: Of the first weights and of the offsets: a number, a ``numpy.random.Generator``, or None.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`, with the perplexity of each epoch.
+        The :class:`~d2lrnn.core.history.History`, with the perplexity of each epoch.
 
     Raises:
         InputError: If an argument cannot be used; nothing has been trained then.

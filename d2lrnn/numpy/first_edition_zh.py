@@ -1,17 +1,17 @@
 """The Chinese first edition's lesson in NumPy: song lyrics, by characters (its sections 6.3 to 6.5).
 
 ``from d2lrnn.numpy import first_edition_zh as d2l`` and the calls of that edition run. What it has in common with
-the other backends and with the English edition is in :mod:`d2lrnn.first_editions`.
+the other backends and with the English edition is in :mod:`d2lrnn.editions.first_editions`.
 """
 
 from types import SimpleNamespace
 
 import numpy as np
 
-from d2lrnn import first_editions
+from d2lrnn.core.checks import check_training
+from d2lrnn.editions import first_editions
+from d2lrnn.editions.first_editions import load_data_jay_lyrics
 from d2lrnn.errors import require_positive
-from d2lrnn.first_editions import load_data_jay_lyrics
-from d2lrnn.monitor import check_training
 from d2lrnn.numpy import training
 from d2lrnn.numpy.concise import RNNModel
 from d2lrnn.numpy.device import try_gpu
@@ -163,7 +163,7 @@ def train_and_predict_rnn_gluon(
         seed: Of the first weights: a number, a ``numpy.random.Generator``, or None.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`, with the perplexity of each epoch.
+        The :class:`~d2lrnn.core.history.History`, with the perplexity of each epoch.
 
     Raises:
         InputError: If an argument cannot be used, or the vocabulary lacks a character of a prefix; nothing has been

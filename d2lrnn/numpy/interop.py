@@ -1,12 +1,11 @@
 """The uniform door: what programs use so that they need not know which framework they talk to.
 
-Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.weights.canonical`,
 minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
 """
 
 import numpy as np
 
-from d2lrnn import canonical
 from d2lrnn.errors import InputError
 from d2lrnn.numpy import prediction, training
 from d2lrnn.numpy.concise import LAYERS, Dense, RNNModel, recurrent_layer
@@ -15,6 +14,7 @@ from d2lrnn.numpy.device import device_name, device_names, get_device
 from d2lrnn.numpy.fast import rnn_fast
 from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from d2lrnn.numpy.threads import num_threads, set_num_threads
+from d2lrnn.weights import canonical
 
 __all__ = [
     "SeqDataLoader",
@@ -39,7 +39,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers.
@@ -61,7 +61,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
 
 
 def kind_of(net):
-    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
         InputError: If the canonical weights would not say all of what it computes; the message says why.

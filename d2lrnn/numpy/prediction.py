@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from d2lrnn.generation import generate, token_chooser
+from d2lrnn.core.generation import generate, token_chooser
 
 
 def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None):

@@ -2,8 +2,8 @@
 
 from threadpoolctl import ThreadpoolController
 
+from d2lrnn.core.threads import check_number, given
 from d2lrnn.errors import InputError
-from d2lrnn.threads import check_number, given
 
 _BLAS = ThreadpoolController().select(user_api="blas")  # none where the library cannot be told (Apple's)
 _OWN = max((library["num_threads"] for library in _BLAS.info()), default=1)
@@ -17,7 +17,8 @@ def num_threads():
 def set_num_threads(n):
     """Compute with n threads from now on. It can be called at any time.
 
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.threads`). Rounding depends on the number.
+    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
+    number.
 
     Args:
         n: A whole number of at least 1.

@@ -2,17 +2,11 @@
 
 import numpy as np
 
+from d2lrnn.core.book_tools import Timer
+from d2lrnn.core.checks import check_losses, check_training
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
+from d2lrnn.core.monitor import Monitor
 from d2lrnn.errors import InputError
-from d2lrnn.helpers import Timer
-from d2lrnn.monitor import (
-    BOOK_NUM_PREDS,
-    BOOK_PREFIXES,
-    Epoch,
-    Monitor,
-    check_losses,
-    check_training,
-    perplexity,
-)
 from d2lrnn.numpy.prediction import predict_ch8
 
 
@@ -187,17 +181,17 @@ def train_ch8(
         valid_iter: Held-out minibatches to evaluate after every epoch.
         prefixes: What to continue at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.monitor.Epoch`; training ends if it
-            returns True.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`; training ends if
+            it returns True.
         history: What an earlier training of this net returned. Epochs are numbered from where it ends.
 
     Returns:
-        The :class:`~d2lrnn.monitor.History`, with the earlier one at its beginning.
+        The :class:`~d2lrnn.core.history.History`, with the earlier one at its beginning.
 
     Raises:
         InputError: If an argument cannot be used, or the iterator samples randomly and use_random_iter is False.
         DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
-            guessing (:data:`d2lrnn.monitor.ABSURD`); the net then has the weights from before it did.
+            guessing (:data:`d2lrnn.core.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = CrossEntropyLoss()

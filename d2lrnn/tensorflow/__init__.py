@@ -1,9 +1,19 @@
 """The chapter in TensorFlow. ``from d2lrnn import tensorflow as d2l`` and the book's cells run."""
 
-from d2lrnn.backends import require
+from d2lrnn.core.backends import require
 
 require("tensorflow")
 
+from d2lrnn.core.book_tools import (  # noqa: E402
+    Accumulator,
+    Animator,
+    Timer,
+    lazy_pyplot,
+    plot,
+    set_axes,
+    set_figsize,
+    use_svg_display,
+)
 from d2lrnn.data import (  # noqa: E402
     DATA_HUB,
     DATA_URL,
@@ -20,16 +30,6 @@ from d2lrnn.data import (  # noqa: E402
     tokenize,
     tokenize_nmt,
     truncate_pad,
-)
-from d2lrnn.helpers import (  # noqa: E402
-    Accumulator,
-    Animator,
-    Timer,
-    lazy_pyplot,
-    plot,
-    set_axes,
-    set_figsize,
-    use_svg_display,
 )
 from d2lrnn.tensorflow.concise import RNNModel, recurrent_layer  # noqa: E402
 from d2lrnn.tensorflow.data import (  # noqa: E402

@@ -1,6 +1,6 @@
-"""A model's weights as the file that the framework's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
 """
 
 import io
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from d2lrnn import bounded, layouts, memory
 from d2lrnn.errors import InputError
+from d2lrnn.system import bounded, memory
 from d2lrnn.tensorflow import interop
 from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
+from d2lrnn.weights import layouts
 
 __all__ = ["decode", "encode"]
 
@@ -39,7 +40,7 @@ def encode(kind, weights):
     layers as ``'rnn'``.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         weights: Canonical weights.
 
     Raises:

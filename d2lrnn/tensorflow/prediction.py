@@ -7,8 +7,8 @@ import weakref
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.errors import D2LRNNWarning
-from d2lrnn.generation import generate, token_chooser
 from d2lrnn.tensorflow.fast import loops
 
 # What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say; and when XLA

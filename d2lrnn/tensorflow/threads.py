@@ -5,8 +5,8 @@ import os
 
 import tensorflow as tf
 
+from d2lrnn.core.threads import check_number, given, usable_cpus
 from d2lrnn.errors import InputError
-from d2lrnn.threads import check_number, given, usable_cpus
 
 
 def num_threads():
@@ -18,7 +18,8 @@ def num_threads():
 def set_num_threads(n):
     """Compute with n threads. It can be called until TensorFlow's first operation.
 
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.threads`). Rounding depends on the number.
+    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
+    number.
 
     Args:
         n: A whole number of at least 1.

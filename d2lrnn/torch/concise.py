@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrnn.canonical import check_kind
 from d2lrnn.errors import InputError
+from d2lrnn.weights.canonical import check_kind
 
 # Of each kind, the layer and what makes it this kind
 LAYERS = {

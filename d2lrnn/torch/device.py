@@ -2,7 +2,7 @@
 
 import torch
 
-from d2lrnn.backends import find_device
+from d2lrnn.core.backends import find_device
 
 
 def cpu():

@@ -1,6 +1,6 @@
-"""A model's weights as the file that the framework's users expect; :mod:`d2lrnn.exchange` reads and writes the files.
+"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.canonical`.
+Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
 """
 
 import io
@@ -11,9 +11,10 @@ import zipfile
 
 import torch
 
-from d2lrnn import bounded, layouts, memory
 from d2lrnn.errors import InputError
+from d2lrnn.system import bounded, memory
 from d2lrnn.torch import interop
+from d2lrnn.weights import layouts
 
 __all__ = ["decode", "encode"]
 
@@ -25,7 +26,7 @@ def encode(kind, weights):
     ``'rnn-scratch'`` those of the book's parameters, ``W_xh``, ``W_hh``, ``b_h``, ``W_hq``, ``b_q``.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         weights: Canonical weights.
 
     Raises:
@@ -46,8 +47,8 @@ def encode(kind, weights):
 def decode(content, kind=None):
     """Return the kind and the canonical weights of a model, from the content of a file of ``torch.save``.
 
-    The file holds a ``state_dict``: a dict of tensors, see :func:`d2lrnn.layouts.from_tensors` for which. No code that
-    a file may hold is run.
+    The file holds a ``state_dict``: a dict of tensors, see :func:`d2lrnn.weights.layouts.from_tensors` for which. No
+    code that a file may hold is run.
 
     Args:
         content: The bytes of the file.

@@ -1,6 +1,6 @@
 """The uniform door: what programs use so that they need not know which framework they talk to.
 
-Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.canonical`,
+Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.weights.canonical`,
 minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
 """
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from d2lrnn import canonical
 from d2lrnn.errors import InputError
 from d2lrnn.torch import prediction, training
 from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
@@ -17,6 +16,7 @@ from d2lrnn.torch.device import device_name, device_names, get_device
 from d2lrnn.torch.fast import rnn_fast
 from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from d2lrnn.torch.threads import num_threads, set_num_threads
+from d2lrnn.weights import canonical
 
 __all__ = [
     "SeqDataLoader",
@@ -41,7 +41,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
     Args:
-        kind: One of :data:`d2lrnn.canonical.KINDS`.
+        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units in each layer and direction.
         num_layers: Layers.
@@ -72,7 +72,7 @@ _PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
 
 
 def kind_of(net):
-    """Return the kind of a model: one of :data:`d2lrnn.canonical.KINDS`.
+    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
         InputError: If the canonical weights would not say all of what it computes; the message says why.

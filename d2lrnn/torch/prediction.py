@@ -5,7 +5,7 @@ import contextlib
 import torch
 from torch import nn
 
-from d2lrnn.generation import generate, token_chooser
+from d2lrnn.core.generation import generate, token_chooser
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import torch
 
-from d2lrnn.threads import check_number, given
+from d2lrnn.core.threads import check_number, given
 
 _OWN = torch.get_num_threads()  # a processor's cores or its threads, by the library that PyTorch was built with
 
@@ -15,7 +15,8 @@ def num_threads():
 def set_num_threads(n):
     """Compute with n threads from now on. It can be called at any time.
 
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.threads`). Rounding depends on the number.
+    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
+    number.
 
     Args:
         n: A whole number of at least 1.

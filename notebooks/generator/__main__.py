@@ -7,7 +7,7 @@ from lesson_notebook import check_notebooks, write_notebooks
 from lesson_run import default_jobs, run
 from lesson_source import LessonError
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 
 def main() -> int:

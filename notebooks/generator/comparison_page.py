@@ -11,7 +11,7 @@ from typing import Any
 
 from lesson_source import NOTEBOOKS, LessonError
 
-from d2lrnn.backends import BACKENDS, FRAMEWORKS
+from d2lrnn.core.backends import BACKENDS, FRAMEWORKS
 from d2lrnn.data import part_of_text
 
 MEASURED = NOTEBOOKS.parent / "build" / "compare.json"

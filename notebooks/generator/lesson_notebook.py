@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 from lesson_source import NAME, NOTEBOOKS, Cell, Lesson, LessonError, read_lessons
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 if sys.version_info >= (3, 11):
     import tomllib

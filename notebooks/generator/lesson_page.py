@@ -12,7 +12,7 @@ from lesson_notebook import SKIP, make_notebook, with_links
 from lesson_run import EXECUTED, read_current
 from lesson_source import Cell, Lesson, LessonError, read_lessons
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 
 def read_executed(lesson: Lesson, framework: str, executed: Path = EXECUTED) -> list[Any]:

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 import d2lrnn
-from d2lrnn.backends import FRAMEWORKS, problem, version
+from d2lrnn.core.backends import FRAMEWORKS, problem, version
 
 EXECUTED = NOTEBOOKS.parent / "build" / "lessons"
 HOW = "run make lessons, which executes the lessons, and then make site"

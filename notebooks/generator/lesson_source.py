@@ -11,7 +11,7 @@ import jupytext
 import yaml
 from jupytext.myst import MystMetadataParsingError
 
-from d2lrnn.backends import FRAMEWORKS
+from d2lrnn.core.backends import FRAMEWORKS
 
 NOTEBOOKS = Path(__file__).parents[1]
 LESSONS = NOTEBOOKS / "lessons"

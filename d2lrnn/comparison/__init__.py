@@ -1,0 +1,1 @@
+"""Several backends side by side: a process for each, the reference, the report."""

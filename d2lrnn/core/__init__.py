@@ -1,0 +1,1 @@
+"""What the four backends share: their interface, threads, history and progress, generation, the book's tools."""

@@ -1,0 +1,1 @@
+"""Other editions of the book: their calls over the same chapter."""

@@ -1,0 +1,1 @@
+"""What the lessons need beside the book's calls."""

@@ -1,0 +1,1 @@
+"""What the machine gives: files, memory, processes, libraries, a terminal. Nothing here knows a model."""
