@@ -1,7 +1,7 @@
 """Measures how far each backend's rounding is from float64: ``make accuracy``.
 
 NumPy in float64 computes everything first, and keeps it. Then each backend in float32, NumPy's too, computes the same
-from the same weights, state and minibatches, through :mod:`d2lrnn.<backend>.interop`, in a process of its own with one
+from the same weights, state and minibatches, through :mod:`d2lrnn.<backend>.backend`, in a process of its own with one
 thread. What is quoted is the largest error of all the numbers of a quantity, and its ratio to the largest of them.
 """
 
@@ -87,19 +87,19 @@ class Side:
     """
 
     def __init__(self, backend: str, dtype: str, job: Mapping[str, Any]) -> None:
-        self.interop = backends.interop(backend)
+        self.framework = backends.load(backend)
         self.backend, self.dtype, self.units = backend, dtype, job["units"]
         self.corpus, self.vocab = load_corpus(job.get("text", "time-machine"), clean=job.get("clean"))
 
     def build(self, case: Case) -> tuple[Any, Any]:
         """Return a model with its first weights, which are the same in all backends, and its device."""
         kind, layers, both = case
-        net, device = self.interop.build_model(
+        net, device = self.framework.build_model(
             kind, len(self.vocab), self.units, layers, bidirectional=both, device="cpu", seed=SEED
         )
         if self.backend == "numpy" and self.dtype == "float32":
             net = net.float()
-        for name, value in self.interop.get_weights(net).items():
+        for name, value in self.framework.get_weights(net).items():
             if value.dtype != self.dtype:
                 raise SystemExit(f"{self.backend} has {name} in {value.dtype}, and {self.dtype} is measured")
         return net, device
@@ -108,7 +108,7 @@ class Side:
         """Return the backend's loader of so many minibatches an epoch."""
         size = BATCH_SIZE * NUM_STEPS * number + NUM_STEPS + 1  # the offset of an epoch takes away up to a step's
         sizes = {"corpus": self.corpus[:size], "vocab": self.vocab, "seed": SEED}
-        return self.interop.SeqDataLoader(BATCH_SIZE, NUM_STEPS, False, -1, **sizes)
+        return self.framework.SeqDataLoader(BATCH_SIZE, NUM_STEPS, False, -1, **sizes)
 
     def trained(self, case: Case, most: int, move: float = 0.0) -> Results:
         """Train by ``train_ch8`` and return the weights after each of :data:`STEPS`, the first ones moved by a part."""
@@ -118,18 +118,18 @@ class Side:
             nonlocal taken
             taken += len(epoch.losses)
             if taken in STEPS:
-                found[taken] = self.interop.get_weights(net)
+                found[taken] = self.framework.get_weights(net)
 
         net, device = self.build(case)
         chance = np.random.default_rng(SEED)
         first = {
             name: value * (1 + move * chance.uniform(-1, 1, value.shape)) if move else value
-            for name, value in self.interop.get_weights(net).items()
+            for name, value in self.framework.get_weights(net).items()
         }
         for number, epochs in ((1, 1), (PER_EPOCH, most // PER_EPOCH)):
-            self.interop.set_weights(net, first)
+            self.framework.set_weights(net, first)
             taken, train_iter = 0, self.minibatches(number)
-            self.interop.train(
+            self.framework.train(
                 net, train_iter, self.vocab, LR, epochs, device, theta=THETA, prefixes=(), quiet=True, callback=callback
             )
             if taken != number * epochs:
@@ -139,12 +139,12 @@ class Side:
     def single(self, case: Case, given: Mapping[str, Any]) -> Results:
         """Return what one minibatch comes to, with given weights and state, the clipped gradients at a given theta."""
         net, _ = self.build(case)
-        self.interop.set_weights(net, given["weights"])
+        self.framework.set_weights(net, given["weights"])
         minibatch, state = given["minibatch"], given["state"]
-        logits, _ = self.interop.forward(net, minibatch[0], state)
-        loss, raw, norm = self.interop.loss_and_gradients(net, *minibatch, state)
+        logits, _ = self.framework.forward(net, minibatch[0], state)
+        loss, raw, norm = self.framework.loss_and_gradients(net, *minibatch, state)
         # Half the norm, so that the clipping changes them
-        _, clipped, _ = self.interop.loss_and_gradients(net, *minibatch, state, theta=given.get("theta", norm / 2))
+        _, clipped, _ = self.framework.loss_and_gradients(net, *minibatch, state, theta=given.get("theta", norm / 2))
         self.norm = norm
         return {
             "logits": {"logits": logits}, "loss": {"loss": np.array(loss)},
@@ -158,9 +158,9 @@ class Side:
         """
         weights = canonical.in_dtype(weights, "float32")
         net, _ = self.build(case)
-        self.interop.set_weights(net, weights)
+        self.framework.set_weights(net, weights)
         first, second = (minibatch for minibatch, _ in zip(self._arrays(), range(2), strict=False))
-        _, state = self.interop.forward(net, first[0])
+        _, state = self.framework.forward(net, first[0])
         return {"weights": weights, "state": [s.astype("float32") for s in state], "minibatch": second}
 
     def _arrays(self) -> Iterator[tuple[Any, Any]]:

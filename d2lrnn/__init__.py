@@ -9,3 +9,20 @@ NumPy only.
 """
 
 __version__ = "0.1.0"
+
+# What lessons of earlier versions import from here
+_MOVED = {
+    "backends": "d2lrnn.core.backends",
+    "canonical": "d2lrnn.weights.canonical",
+    "figures": "d2lrnn.lessons.figures",
+    "reference": "d2lrnn.comparison.reference",
+    "run": "d2lrnn.runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module(_MOVED[name])

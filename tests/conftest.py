@@ -193,12 +193,12 @@ class Backend:
 
     name: str
     d2l: ModuleType
-    interop: ModuleType
+    interface: ModuleType
 
     @property
     def cpu(self) -> Any:
         """The device, or the strategy, that training takes."""
-        return self.interop.get_device("cpu")
+        return self.interface.get_device("cpu")
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -261,7 +261,7 @@ class Backend:
 
 
 def load_backend(name: str) -> Backend:
-    return Backend(name, importlib.import_module(f"d2lrnn.{name}"), backends.interop(name))
+    return Backend(name, importlib.import_module(f"d2lrnn.{name}"), backends.load(name))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def rng():
 
 @cache  # the tests give a model weights and train it no further
 def build(backend, kind, layers, both):
-    return backend.interop.build_model(kind, V, H, layers, bidirectional=both, device="cpu")[0]
+    return backend.interface.build_model(kind, V, H, layers, bidirectional=both, device="cpu")[0]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def model(backend, rng, kind, layers, both):
     net = build(backend, kind, layers, both)
     shapes = canonical.shapes(kind, V, H, layers, both)
     weights = {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-    backend.interop.set_weights(net, weights)
+    backend.interface.set_weights(net, weights)
     zeros = reference.begin_state(weights, B, kind)
     return net, weights, tuple(rng.normal(0, 0.5, s.shape).astype(np.float32) for s in zeros)
 
@@ -44,7 +44,7 @@ def minibatch(rng):
 @in_each_backend(MODELS)
 def test_weights_come_back_as_they_were_given(backend, model):
     net, weights, _ = model
-    result = backend.interop.get_weights(net)
+    result = backend.interface.get_weights(net)
     assert list(result) == list(weights)
     for name, value in weights.items():
         assert result[name].dtype == BACKENDS[backend.name].dtype
@@ -54,7 +54,7 @@ def test_weights_come_back_as_they_were_given(backend, model):
 @in_each_backend(MODELS)
 def test_exactly_the_canonical_parameters_are_trained(backend, model, kind, layers, both):
     net, weights, _ = model
-    assert backend.interop.num_parameters(net) == sum(value.size for value in weights.values())
+    assert backend.interface.num_parameters(net) == sum(value.size for value in weights.values())
 
 
 @in_each_backend(MODELS)
@@ -62,7 +62,7 @@ def test_exactly_the_canonical_parameters_are_trained(backend, model, kind, laye
 def test_logits_and_state(backend, model, minibatch, kind, layers, both, from_zeros):
     net, weights, state = model
     state = None if from_zeros else state
-    logits, new_state = backend.interop.forward(net, minibatch[0], state)
+    logits, new_state = backend.interface.forward(net, minibatch[0], state)
     expected, expected_state = reference.forward(weights, minibatch[0], state, kind)
     assert (logits.shape, logits.dtype) == ((T * B, V), BACKENDS[backend.name].dtype)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerances.LOGITS)
@@ -75,7 +75,7 @@ def test_logits_and_state(backend, model, minibatch, kind, layers, both, from_ze
 @in_each_backend(MODELS)
 def test_loss_and_raw_gradients(backend, model, minibatch, kind, layers, both):
     net, weights, state = model
-    loss, grads, norm = backend.interop.loss_and_gradients(net, *minibatch, state)
+    loss, grads, norm = backend.interface.loss_and_gradients(net, *minibatch, state)
     expected_loss, expected, _ = reference.loss_and_gradients(weights, *minibatch, state, kind)
     _, expected_norm = reference.clip(expected, 1.0)
     np.testing.assert_allclose(loss, expected_loss, rtol=0, atol=tolerances.LOSS)
@@ -98,7 +98,7 @@ def test_gradients_inside_of_theta_are_left_alone(backend, model, minibatch, kin
 
 def check_clipped(backend, model, minibatch, kind, theta):
     net, weights, state = model
-    _, grads, norm = backend.interop.loss_and_gradients(net, *minibatch, state, theta=theta)
+    _, grads, norm = backend.interface.loss_and_gradients(net, *minibatch, state, theta=theta)
     _, raw, _ = reference.loss_and_gradients(weights, *minibatch, state, kind)
     expected, expected_norm = reference.clip(raw, theta)
     assert theta > 1 or expected_norm > theta
@@ -121,11 +121,11 @@ def trained(backend, kind, epochs, *, use_random_iter=False, lr=1.0):
     """Train in a backend and in the reference from the same weights and minibatches; return losses and weights."""
     corpus, vocab = data.load_corpus("story", 3000)
     sizes = {"corpus": corpus, "vocab": vocab, "seed": 3}
-    loader = backend.interop.SeqDataLoader(16, 20, use_random_iter, -1, **sizes)
-    net, device = backend.interop.build_model(kind, len(vocab), 64, device="cpu", seed=5)
-    weights = backend.interop.get_weights(net)
+    loader = backend.interface.SeqDataLoader(16, 20, use_random_iter, -1, **sizes)
+    net, device = backend.interface.build_model(kind, len(vocab), 64, device="cpu", seed=5)
+    weights = backend.interface.get_weights(net)
     losses = []
-    backend.interop.train(
+    backend.interface.train(
         net, loader, vocab, lr, epochs, device, use_random_iter, quiet=True,
         callback=lambda number, epoch: losses.extend(epoch.losses.tolist()),
     )  # fmt: skip
@@ -135,7 +135,7 @@ def trained(backend, kind, epochs, *, use_random_iter=False, lr=1.0):
             weights, mirror, lr, kind=kind, use_random_iter=use_random_iter
         )
         expected += epoch_losses
-    return losses, expected, backend.interop.get_weights(net), weights
+    return losses, expected, backend.interface.get_weights(net), weights
 
 
 @pytest.mark.parametrize("use_random_iter", [False, True], ids=["sequential", "random"])

@@ -74,9 +74,9 @@ def test_a_net_that_has_weights_is_trained_from_them(backend, loaders):
     train_iter, vocab = loaders(False)
     net = backend.concise("rnn", len(vocab), 8)
     backend.train(net, train_iter, vocab, 1, 1)
-    learned = backend.interop.get_weights(net)
+    learned = backend.interface.get_weights(net)
     backend.train(net, train_iter, vocab, 1e-7, 1)
-    for name, value in backend.interop.get_weights(net).items():
+    for name, value in backend.interface.get_weights(net).items():
         np.testing.assert_allclose(value, learned[name], rtol=0, atol=1e-5, err_msg=name)
 
 

@@ -227,7 +227,7 @@ def test_a_framework_that_is_installed_and_broken(monkeypatch, on_linux):
 
 def test_an_unknown_backend():
     with pytest.raises(InputError, match="unknown backend 'jax': use one of torch, mxnet, tensorflow"):
-        backends.interop("jax")
+        backends.load("jax")
 
 
 def test_more_layers_than_any_model_has_are_an_error():

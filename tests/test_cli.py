@@ -406,7 +406,7 @@ def test_backends_lists_versions_and_devices(run, backend):
     assert code == 0
     assert row["problem"] is None
     assert row["version"].startswith(backend.framework.__version__.split("+")[0])
-    assert row["devices"] == backend.interop.device_names()
+    assert row["devices"] == backend.interface.device_names()
 
 
 @pytest.mark.parametrize("model", ["rnn-scratch", "lstm"])

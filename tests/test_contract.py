@@ -108,7 +108,7 @@ EXCEPTIONS = {
     },
 }
 
-INTEROP = {
+INTERFACE = {
     "build_model": "(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device='auto', seed=None)",
     "device_names": "()",
     "forward": "(net, X, state=None)",
@@ -180,9 +180,9 @@ def test_signature(backend, name):
     assert signature(function) == EXCEPTIONS[backend.name].get(name, BOOK[name])
 
 
-@pytest.mark.parametrize("name", INTEROP)
-def test_signature_of_the_uniform_door(backend, name):
-    assert signature(getattr(backend.interop, name)) == INTEROP[name]
+@pytest.mark.parametrize("name", INTERFACE)
+def test_signature_of_the_interface(backend, name):
+    assert signature(getattr(backend.interface, name)) == INTERFACE[name]
 
 
 @pytest.mark.parametrize("name", EXCHANGE)

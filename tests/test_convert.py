@@ -13,7 +13,7 @@ from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.runs import prediction, training
-from d2lrnn.runs.convert import convert
+from d2lrnn.runs.conversion import convert
 from d2lrnn.runs.run_folder import RunFolder, State
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical, exchange

@@ -269,7 +269,7 @@ def test_the_activation_must_be_said_where_no_file_tells_it(backend, tmp_path, l
 
 @pytest.mark.only("torch", "mxnet")
 def test_a_gru_that_resets_before_is_refused_where_no_layer_computes_it(backend, tmp_path):
-    for build in (backend.d2l.recurrent_layer, backend.interop.build_model):
+    for build in (backend.d2l.recurrent_layer, backend.interface.build_model):
         with pytest.raises(InputError, match="applies the reset gate after .* 'gru-reset-before': use TensorFlow"):
             build("gru-reset-before", V, H)
     path = tmp_path / f"model{ENDING[backend.name]}"
@@ -639,10 +639,10 @@ def check_kind_of(backend, layer, expected):
     """Check that a model over a layer is of a kind, or else that its weights are refused for a reason."""
     net = backend.d2l.RNNModel(layer, V)
     if expected in canonical.KINDS:
-        assert backend.interop.kind_of(net) == expected
+        assert backend.interface.kind_of(net) == expected
     else:
         with pytest.raises(InputError, match=expected):
-            backend.interop.get_weights(net)
+            backend.interface.get_weights(net)
 
 
 @pytest.mark.only("torch")
@@ -713,7 +713,7 @@ def test_a_subclass_may_compute_something_else(backend):
 
 def test_a_model_that_is_none_of_ours(backend):
     with pytest.raises(InputError, match="the weights of object have no canonical form: use a model of build_model's"):
-        backend.interop.get_weights(object())
+        backend.interface.get_weights(object())
 
 
 # Names and layouts, without a framework

@@ -398,7 +398,7 @@ def test_a_trained_model_continues_the_sentence_it_was_trained_on(backend, editi
 
 
 def weights(backend, model):
-    return backend.interop.get_weights(model)
+    return backend.interface.get_weights(model)
 
 
 @pytest.mark.parametrize("times", [1, 2])

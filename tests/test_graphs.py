@@ -50,7 +50,7 @@ def test_only_the_first_training_makes_graphs(backend, data, monkeypatch, kind):
 
     def train(lr, theta):
         # A strategy and a loader of its own each time, as cells that are run again have
-        strategy = backend.interop.get_device("cpu")
+        strategy = backend.interface.get_device("cpu")
         backend.d2l.train_ch8(net, train_iter, vocab, lr, 1, strategy, theta=theta, valid_iter=train_iter, quiet=True)
         backend.predict("the", 3, net, vocab, seed=0)
 
@@ -69,7 +69,7 @@ def test_the_graphs_of_a_net_go_with_it(backend, data, kind):
     train_iter, vocab = data
 
     def number_after_another_net():
-        net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu")
+        net, device = backend.interface.build_model(kind, len(vocab), H, device="cpu")
         backend.d2l.train_ch8(net, train_iter, vocab, 1, 1, device, valid_iter=train_iter, quiet=True)
         backend.predict("the", 3, net, vocab, seed=0)
         with_it = number_of_graphs()
@@ -92,10 +92,10 @@ def weights_after(backend, net, data, **options):
 @pytest.mark.parametrize("changed", [{"lr": 0.5}, {"theta": 0.1}], ids=["learning-rate", "radius"])
 def test_a_number_that_changes_is_seen(backend, data, changed):
     _, vocab = data
-    used, new = (backend.interop.build_model("rnn", len(vocab), H, device="cpu", seed=0)[0] for _ in range(2))
-    first = backend.interop.get_weights(used)
+    used, new = (backend.interface.build_model("rnn", len(vocab), H, device="cpu", seed=0)[0] for _ in range(2))
+    first = backend.interface.get_weights(used)
     weights_after(backend, used, data)
-    backend.interop.set_weights(used, first)
+    backend.interface.set_weights(used, first)
     for result, expected in zip(
         weights_after(backend, used, data, **changed), weights_after(backend, new, data, **changed), strict=True
     ):
@@ -173,10 +173,10 @@ def test_with_keras_2_only_the_first_training_makes_graphs(backend):
         "import tensorflow as tf; from d2lrnn import backends, tensorflow as d2l\n"
         "made, function = [], tf.function\n"
         "tf.function = lambda *args, **kwargs: made.append(1) or function(*args, **kwargs)\n"
-        "interop = backends.interop('tensorflow')\n"
+        "backend = backends.load('tensorflow')\n"
         "train_iter, vocab = d2l.load_data('story', 16, 8, max_tokens=1000)\n"
         "for kind in ('rnn', 'lstm'):\n"
-        "    net, strategy = interop.build_model(kind, len(vocab), 8, device='cpu')\n"
+        "    net, strategy = backend.build_model(kind, len(vocab), 8, device='cpu')\n"
         "    for _ in range(2):\n"
         "        d2l.train_ch8(net, train_iter, vocab, 1, 2, strategy, valid_iter=train_iter, quiet=True)\n"
         "        d2l.predict_ch8('the', 3, net, vocab)\n"
@@ -305,7 +305,7 @@ def test_training_by_xla_is_training(backend, monkeypatch, form):
 def test_xla_is_for_those_who_ask_for_it(backend, monkeypatch):
     """It may be the slower way, and takes seconds to begin."""
     graphs = count_calls(monkeypatch, backend.framework, "function")
-    losses_of(backend, backend.interop.build_model("rnn-scratch", V, 512, device="cpu", seed=0)[0], epochs=1)
+    losses_of(backend, backend.interface.build_model("rnn-scratch", V, 512, device="cpu", seed=0)[0], epochs=1)
     assert graphs
     assert not any(options.get("jit_compile") for _, options in graphs)
 

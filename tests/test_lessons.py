@@ -185,7 +185,7 @@ def test_every_lesson_checks_what_it_shows(lesson):
     for framework in FRAMEWORKS:
         code = [cell.source for cell in lesson_notebook.cells_of(lesson, framework) if cell.kind == "code"]
         assert re.search(r"^ *assert ", "\n".join(code), re.MULTILINE), framework
-        if any("train_ch8(" in source or "interop.train(" in source for source in code):
+        if any("train_ch8(" in source or "backend.train(" in source for source in code):
             assert re.search(r"^ *assert .*(perplexity|last|losses)", "\n".join(code), re.MULTILINE), framework
 
 

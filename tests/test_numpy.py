@@ -10,7 +10,8 @@ from nets import B, H, T, V
 from d2lrnn import numpy as d2l
 from d2lrnn.comparison import reference
 from d2lrnn.errors import DivergenceError, InputError
-from d2lrnn.numpy import concise, interop, training
+from d2lrnn.numpy import backend as interface
+from d2lrnn.numpy import concise, training
 from d2lrnn.weights import canonical
 
 
@@ -28,7 +29,7 @@ def tab():
     def predict(prefix, num_preds, net, vocab):
         return d2l.predict_ch8(prefix, num_preds, net, vocab, d2l.cpu())
 
-    return SimpleNamespace(d2l=d2l, interop=interop, train=train, scratch=scratch, predict=predict)
+    return SimpleNamespace(d2l=d2l, interface=interface, train=train, scratch=scratch, predict=predict)
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ def test_a_step_needs_a_gradient_or_none_of_each_parameter(tab):
 
 @pytest.mark.parametrize("kind", canonical.KINDS)
 def test_a_model_begins_without_gradients_and_from_zeros(tab, kind):
-    net, device = tab.interop.build_model(kind, V, H)
+    net, device = tab.interface.build_model(kind, V, H)
     assert net.grads == [None] * len(net.params)
     assert tab.d2l.grad_clipping(net, 1) == 0
     if kind != "rnn-scratch":
@@ -258,7 +259,7 @@ def test_a_model_in_float32_stays_in_float32(tab, kind):
     losses = []
     for dtype in ("float64", "float32"):
         train_iter, vocab = tab.d2l.load_data("story", 8, 10, False, 1000, seed=0)
-        net, device = tab.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
+        net, device = tab.interface.build_model(kind, len(vocab), H, device="cpu", seed=0)
         net = net.float() if dtype == "float32" else net
         history = tab.train(net, train_iter, vocab, 1, 2)
         assert {param.dtype for param in net.params} == {grad.dtype for grad in net.grads} == {np.dtype(dtype)}
@@ -271,10 +272,10 @@ def test_a_model_in_float32_stays_in_float32(tab, kind):
 def test_a_state_is_read_in_the_type_of_the_model(tab):
     """What comes from the oracle is in float64; a model in float32 computes on in float32."""
     for kind in ("rnn-scratch", "gru", "lstm"):
-        net, _ = tab.interop.build_model(kind, V, H, device="cpu", seed=0)
-        _, state = tab.interop.forward(net, [[1, 2], [3, 4]])
+        net, _ = tab.interface.build_model(kind, V, H, device="cpu", seed=0)
+        _, state = tab.interface.forward(net, [[1, 2], [3, 4]])
         assert {part.dtype for part in state} == {np.dtype("float64")}
-        logits, new_state = tab.interop.forward(net.float(), [[1, 2], [3, 4]], state)
+        logits, new_state = tab.interface.forward(net.float(), [[1, 2], [3, 4]], state)
         assert {array.dtype for array in (logits, *new_state)} == {np.dtype("float32")}
 
 
@@ -300,15 +301,15 @@ def test_the_device_reaches_the_readers_own_functions(tab, capsys):
     own_epoch(tab, net, train_iter, False, device="there")
     assert seen == [(8, "there")]
     seen.clear()
-    tab.interop.predict("the", 1, net, vocab, "here")
-    tab.interop.forward(net, [[1], [2]])
+    tab.interface.predict("the", 1, net, vocab, "here")
+    tab.interface.forward(net, [[1], [2]])
     assert seen == [(1, "here"), (2, "cpu")]
 
 
 def test_the_uniform_door_trains_and_predicts_as_the_tab_does(tab):
     train_iter, vocab = tab.d2l.load_data("story", 8, 20, True, 2000, seed=0)
     results = []
-    for train, predict in ((tab.interop.train, tab.interop.predict), (tab.d2l.train_ch8, tab.d2l.predict_ch8)):
+    for train, predict in ((tab.interface.train, tab.interface.predict), (tab.d2l.train_ch8, tab.d2l.predict_ch8)):
         train_iter, vocab = tab.d2l.load_data("story", 8, 20, True, 2000, seed=0)
         net = tab.scratch(len(vocab), 8)
         history = train(net, train_iter, vocab, 2, 2, tab.d2l.cpu(), True, theta=0.5, quiet=True)
@@ -374,7 +375,7 @@ def test_an_epoch_is_told_with_what_was_measured_in_it(tab):
     train_iter, vocab = tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)
     net, epochs = tab.scratch(len(vocab), 8), []
     first = next(iter(tab.d2l.load_data("story", 8, 20, False, 2000, seed=0)[0]))
-    loss, _, norm = tab.interop.loss_and_gradients(net, *first, theta=1e-9)
+    loss, _, norm = tab.interface.loss_and_gradients(net, *first, theta=1e-9)
     history = tab.train(net, train_iter, vocab, 1, 3, callback=lambda number, epoch: epochs.append(epoch))
     assert [len(epoch.losses) for epoch in epochs] == [len(epoch.norms) for epoch in epochs]
     assert (epochs[0].losses[0], epochs[0].norms[0]) == pytest.approx((loss, norm))
@@ -394,33 +395,33 @@ def test_a_loss_of_rows_of_very_different_size(tab):
 @pytest.mark.parametrize("kind", [kind for kind in canonical.KINDS if kind != "rnn-scratch"])
 def test_a_layer_that_may_compute_something_else_is_of_no_kind(tab, kind):
     net = tab.d2l.RNNModel(tab.d2l.recurrent_layer(kind, V, H), V)
-    assert tab.interop.kind_of(net) == kind
+    assert tab.interface.kind_of(net) == kind
     net.rnn.__class__ = type("Mine", (type(net.rnn),), {})
     with pytest.raises(InputError, match="^the weights of Mine have no canonical form: use a layer of recurrent_layer"):
-        tab.interop.kind_of(net)
+        tab.interface.kind_of(net)
 
 
 def test_a_model_that_may_compute_something_else_is_of_no_kind(tab):
     net = tab.d2l.RNNModel(concise.RNN(V, H), V)
     net.dense.__class__ = type("Mine", (concise.Dense,), {})
     with pytest.raises(InputError, match="^the weights of RNNModel have no canonical form: use a model of build_model"):
-        tab.interop.kind_of(net)
+        tab.interface.kind_of(net)
     own = tab.scratch(V, H)
     own.forward_fn = lambda inputs, state, params: tab.d2l.rnn(inputs, state, params)
     with pytest.raises(InputError, match="^the weights of RNNModelScratch have no canonical form"):
-        tab.interop.kind_of(own)
+        tab.interface.kind_of(own)
     net = tab.d2l.RNNModel(concise.RNN(V, H), V)
     net.rnn.nonlinearity = "sin"
     with pytest.raises(InputError, match="^the weights of RNN have no canonical form"):
-        tab.interop.kind_of(net)
+        tab.interface.kind_of(net)
 
 
 def test_a_model_is_of_one_layer_in_one_direction_unless_said(tab):
-    net, device = tab.interop.build_model("gru", V, H, seed=3)
+    net, device = tab.interface.build_model("gru", V, H, seed=3)
     assert device == "cpu"
     assert (net.rnn.num_layers, net.rnn.bidirectional, net.num_directions) == (1, False, 1)
     for name, value in canonical.initial_weights("gru", V, H, seed=3).items():
-        np.testing.assert_array_equal(tab.interop.get_weights(net)[name], value)
+        np.testing.assert_array_equal(tab.interface.get_weights(net)[name], value)
     layer = tab.d2l.recurrent_layer("lstm", V, H)
     assert (layer.num_layers, layer.bidirectional) == (1, False)
 
@@ -475,20 +476,20 @@ def test_a_last_step_that_breaks_the_weights_is_undone(tab):
 
 @pytest.mark.parametrize("kind", canonical.KINDS)
 def test_weights_come_back_as_they_were_given(tab, kind):
-    net, _ = tab.interop.build_model(kind, V, H, device="cpu", seed=0)
-    weights = tab.interop.get_weights(net)
-    assert tab.interop.kind_of(net) == kind
+    net, _ = tab.interface.build_model(kind, V, H, device="cpu", seed=0)
+    weights = tab.interface.get_weights(net)
+    assert tab.interface.kind_of(net) == kind
     assert {name: value.shape for name, value in weights.items()} == canonical.shapes(kind, V, H)
     assert {value.dtype for value in weights.values()} == {np.dtype("float64")}
-    assert tab.interop.num_parameters(net) == sum(value.size for value in weights.values())
-    logits, _ = tab.interop.forward(net, np.zeros((2, 3), int))
+    assert tab.interface.num_parameters(net) == sum(value.size for value in weights.values())
+    logits, _ = tab.interface.forward(net, np.zeros((2, 3), int))
     np.testing.assert_allclose(logits, reference.forward(weights, np.zeros((2, 3), int), kind=kind)[0], atol=1e-12)
 
 
 def test_a_device_that_is_not_there(tab):
-    assert tab.interop.get_device("auto") == tab.d2l.try_gpu() == "cpu"
+    assert tab.interface.get_device("auto") == tab.d2l.try_gpu() == "cpu"
     with pytest.raises(InputError, match="no device 'gpu' for NumPy here: use one of cpu"):
-        tab.interop.get_device("gpu")
+        tab.interface.get_device("gpu")
 
 
 def test_the_number_of_threads(tab):

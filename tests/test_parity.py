@@ -46,10 +46,10 @@ def trained():
 def _train(name, kind):
     backend = conftest.load_backend(name)
     train_iter, vocab = backend.d2l.load_data("story", 16, 25, False, 6000, seed=0)
-    net, device = backend.interop.build_model(kind, len(vocab), H, device="cpu", seed=0)
-    history = backend.interop.train(net, train_iter, vocab, 1, 10, device, quiet=True)
-    text = backend.interop.predict("time traveller", 50, net, vocab, device)
-    return history, backend.interop.get_weights(net), text
+    net, device = backend.interface.build_model(kind, len(vocab), H, device="cpu", seed=0)
+    history = backend.interface.train(net, train_iter, vocab, 1, 10, device, quiet=True)
+    text = backend.interface.predict("time traveller", 50, net, vocab, device)
+    return history, backend.interface.get_weights(net), text
 
 
 @each_pair(canonical.KINDS)
@@ -67,10 +67,10 @@ def test_forward_from_the_same_weights(kind, layers, both, one, other):
     X = rng.integers(28, size=(8, 12))
     results = []
     for name in (one, other):
-        interop = backends.interop(name)
-        net, _ = interop.build_model(kind, 28, 32, layers, bidirectional=both, device="cpu")
-        interop.set_weights(net, weights)
-        results.append(interop.forward(net, X))
+        backend = backends.load(name)
+        net, _ = backend.build_model(kind, 28, 32, layers, bidirectional=both, device="cpu")
+        backend.set_weights(net, weights)
+        results.append(backend.forward(net, X))
     (logits, state), (other_logits, other_state) = results
     np.testing.assert_allclose(logits, other_logits, rtol=0, atol=tolerances.LOGITS)
     np.testing.assert_allclose(state, other_state, rtol=0, atol=tolerances.STATE)
@@ -86,18 +86,18 @@ def test_weights_trained_in_one_continue_the_same_text_in_all(trained, tmp_path,
     _, vocab = data.load_corpus("story")
     texts = {}
     for name in able(kind):
-        interop = backends.interop(name)
-        net, device = interop.build_model(kind, len(vocab), H, device="cpu")
-        interop.set_weights(net, weights)
-        texts[name] = interop.predict("time traveller", 50, net, vocab, device)
+        backend = backends.load(name)
+        net, device = backend.build_model(kind, len(vocab), H, device="cpu")
+        backend.set_weights(net, weights)
+        texts[name] = backend.predict("time traveller", 50, net, vocab, device)
     assert texts == dict.fromkeys(able(kind), text)
 
 
 @pytest.mark.parametrize("kind", canonical.KINDS)
 def test_the_same_seed_gives_the_same_first_weights(kind):
     first, *others = (
-        interop.get_weights(interop.build_model(kind, 28, 16, device="cpu", seed=9)[0])
-        for interop in map(backends.interop, able(kind))
+        backend.get_weights(backend.build_model(kind, 28, 16, device="cpu", seed=9)[0])
+        for backend in map(backends.load, able(kind))
     )
     for other in others:
         assert list(other) == list(first)

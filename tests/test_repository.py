@@ -206,10 +206,10 @@ def is_there(name):
 
 
 def test_the_checks_of_guides_can_fail():
-    text = "`d2lrnn/gone.py`, [here](OTHER.md), `interop.py`, `GATES`, `a / b`; `make tset`, `python3 start test x y`."
-    assert mentioned(text) == {"d2lrnn/gone.py", "OTHER.md", "interop.py"}
+    text = "`d2lrnn/gone.py`, [here](OTHER.md), `backend.py`, `GATES`, `a / b`; `make tset`, `python3 start test x y`."
+    assert mentioned(text) == {"d2lrnn/gone.py", "OTHER.md", "backend.py"}
     assert not is_there("d2lrnn/gone.py")
-    assert is_there("interop.py")
+    assert is_there("backend.py")
     assert is_there("d2lrnn/core/backends.py")
     assert commands(text) == [("tset", []), ("test", ["x", "y"])]
 

@@ -177,9 +177,9 @@ def test_training_stops_early_where_patience_runs_out(backend, whole, tmp_path):
     assert result["best_epoch"] == best
     folder = RunFolder.open(tmp_path / "run")
     net, _, device = prediction.load_model(folder, best=True, device="cpu")
-    weights = backend.interop.get_weights(net)
+    weights = backend.interface.get_weights(net)
     assert any((weights[name] != value).any() for name, value in folder.weights().items())
-    loader, _ = training.load(folder.settings, training.read_text("story"), backend.interop.SeqDataLoader)
+    loader, _ = training.load(folder.settings, training.read_text("story"), backend.interface.SeqDataLoader)
     place = () if backend.name == "tensorflow" else (device,)
     perplexity = backend.d2l.evaluate_perplexity(net, loader.valid_iter, *place)
     assert perplexity == pytest.approx(values[best - 1], rel=1e-6)
@@ -366,7 +366,7 @@ def test_a_run_reads_and_tokenizes_its_text_once(backend, tmp_path, monkeypatch)
 def test_a_backends_loader_yields_what_numpys_would_have(backend, sampling):
     loader, vocab = training.load(settings(valid_fraction=0.2, sampling=sampling), training.read_text("story"))
     next(iter(loader))  # from where it is
-    made = loader.read_as(backend.interop.SeqDataLoader)
+    made = loader.read_as(backend.interface.SeqDataLoader)
     assert made.vocab is vocab
     assert (made.used_tokens, made.text_tokens) == (loader.used_tokens, loader.text_tokens)
     assert made.text_tokens > made.used_tokens == 2000
@@ -587,8 +587,8 @@ def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
     assert RunFolder.open(path).vocab.preparation == expected
     net, vocab, device = prediction.load_model(path)
     assert vocab.preparation == expected
-    text = backend.interop.predict("it was, ", 9, net, vocab, device)
-    assert backend.interop.predict("It WAS, ", 9, net, vocab, device) == text
+    text = backend.interface.predict("it was, ", 9, net, vocab, device)
+    assert backend.interface.predict("It WAS, ", 9, net, vocab, device) == text
     assert cli.main(["predict", str(path), "--prefix", "It  WAS,\n", "--num-preds", "9"]) == 0
     assert capfd.readouterr().out == f"{text}\n"
     assert cli.main(["predict", str(path), "--num-preds", "9"]) == 0  # the run's own, kept as they were given
@@ -684,7 +684,7 @@ def test_bad_input_is_one_line_and_exit_code_2(capfd, monkeypatch, tmp_path, arg
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backends, "problem", lambda name: None)
-    monkeypatch.setattr(training.backends, "interop", lambda name: pytest.fail("a framework was imported"))
+    monkeypatch.setattr(training.backends, "load", lambda name: pytest.fail("a framework was imported"))
     (tmp_path / "file").write_text("")
     assert cli.main([*args, *(TINY_ARGS if args[0] == "train" else [])]) == 2
     err = capfd.readouterr().err

@@ -192,7 +192,7 @@ def test_a_test_of_a_backend_that_was_asked_for_is_not_skipped(pytest_with):
 def test_what_a_backend_has_no_tests_for_it_refuses(backend, kind):
     """A backend that could build it after all would have lost its tests."""
     with pytest.raises(InputError, match=kind):
-        backend.interop.build_model(kind, 28, 16, device="cpu")
+        backend.interface.build_model(kind, 28, 16, device="cpu")
 
 
 def printed(code):

@@ -69,7 +69,7 @@ def test_recurrent_layer(backend, kind, parts, batch_size):
 )
 @pytest.mark.parametrize(("kind", "parts"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_concise_model(backend, kind, parts, layers, both, rows):
-    net, _ = backend.interop.build_model(kind, V, 256, layers, bidirectional=both, device="cpu")
-    logits, state = backend.interop.forward(net, np.zeros((32, 35), int))
+    net, _ = backend.interface.build_model(kind, V, 256, layers, bidirectional=both, device="cpu")
+    logits, state = backend.interface.forward(net, np.zeros((32, 35), int))
     assert logits.shape == (35 * 32, V)
     assert [part.shape for part in state] == [(rows, 32, 256)] * parts

@@ -15,7 +15,7 @@ from d2lrnn.comparison import compare
 from d2lrnn.core import backends, threads
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.runs import training
-from d2lrnn.runs.convert import convert
+from d2lrnn.runs.conversion import convert
 from d2lrnn.runs.run_folder import CONFIG, RunFolder
 from d2lrnn.runs.settings import Settings
 
@@ -253,7 +253,7 @@ from d2lrnn.runs.settings import Settings
 name, threads, epochs, out = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3]), sys.argv[4]
 small = dict(max_tokens=200, num_hiddens=24, batch_size=4, num_steps=10, prefixes=("t",))
 seen = []
-follow = lambda *epoch: seen.append(backends.interop(name).num_threads())
+follow = lambda *epoch: seen.append(backends.load(name).num_threads())
 if threads == -1:
     result = run.resume(out, epochs, quiet=True, callback=follow)
 else:
@@ -409,7 +409,7 @@ def test_a_guess_of_what_a_run_computed_with_is_said_to_be_one(backend, tmp_path
 
 def test_a_number_can_be_set_while_it_can_be_changed(backend):
     before = backend.d2l.num_threads()
-    assert backend.interop.num_threads() == before >= 1
+    assert backend.interface.num_threads() == before >= 1
     backend.tensor(np.ones(3, "float32"))  # TensorFlow has begun
     backend.d2l.set_num_threads(before)
     with pytest.raises(InputError, match="threads must be a whole number from 1 to 1024, not 0"):

@@ -23,11 +23,11 @@ def load(backend):
 
 @pytest.fixture(params=["rnn-scratch", "lstm"])
 def net(backend, request):
-    return backend.interop.build_model(request.param, 28, 32, device="cpu", seed=0)[0]
+    return backend.interface.build_model(request.param, 28, 32, device="cpu", seed=0)[0]
 
 
 def weights_of(backend, net):
-    return backend.interop.get_weights(net)
+    return backend.interface.get_weights(net)
 
 
 def test_training_returns_the_history_and_learns(backend, net, load):
@@ -61,7 +61,7 @@ def test_training_is_the_same_with_the_same_seed(backend, load):
     results = []
     for _ in range(2):
         train_iter, vocab = load()
-        net, _ = backend.interop.build_model("rnn-scratch", len(vocab), 32, device="cpu", seed=0)
+        net, _ = backend.interface.build_model("rnn-scratch", len(vocab), 32, device="cpu", seed=0)
         results.append(backend.train(net, train_iter, vocab, 1, 3).perplexity)
     assert results[0] == results[1]
 
@@ -78,7 +78,7 @@ def held_out_perplexity(backend, net, valid_iter):
     """Compute it the long way: the state is carried over, and every token counts the same."""
     state, losses = None, []
     for X, Y in valid_iter:
-        logits, state = backend.interop.forward(net, backend.numpy(X), state)
+        logits, state = backend.interface.forward(net, backend.numpy(X), state)
         logits = logits.astype(np.float64)
         y = backend.numpy(Y).T.reshape(-1)
         losses.append(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y])
@@ -87,7 +87,7 @@ def held_out_perplexity(backend, net, valid_iter):
 
 def test_the_radius_of_clipping_is_used(backend, load):
     train_iter, vocab = load()
-    net, _ = backend.interop.build_model("rnn", len(vocab), 32, device="cpu", seed=0)
+    net, _ = backend.interface.build_model("rnn", len(vocab), 32, device="cpu", seed=0)
     before = weights_of(backend, net)
     backend.train(net, train_iter, vocab, 1, 1, theta=1e-3)
     after = weights_of(backend, net)
@@ -120,7 +120,7 @@ def test_an_epoch_by_hand(backend, load):
 @pytest.mark.parametrize("kind", ["rnn-scratch", "rnn"])
 def test_a_loss_that_diverges_stops_and_keeps_the_last_good_weights(backend, load, kind):
     train_iter, vocab = load()
-    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    net, _ = backend.interface.build_model(kind, len(vocab), 32, device="cpu", seed=0)
     after_epoch = {}
 
     def callback(number, epoch):
@@ -128,7 +128,7 @@ def test_a_loss_that_diverges_stops_and_keeps_the_last_good_weights(backend, loa
         if number == 2:  # poison one weight: the next epoch's loss is NaN from its first step
             poisoned = {name: value.copy() for name, value in after_epoch[2].items()}
             poisoned["output.b_q"][0] = np.inf
-            backend.interop.set_weights(net, poisoned)
+            backend.interface.set_weights(net, poisoned)
 
     with pytest.raises(DivergenceError, match="epoch 3, step 1") as caught:
         backend.train(net, train_iter, vocab, 1, 5, callback=callback)
@@ -139,7 +139,7 @@ def test_a_loss_that_diverges_stops_and_keeps_the_last_good_weights(backend, loa
 @pytest.mark.parametrize("kind", ["rnn-scratch", "rnn"])
 def test_a_learning_rate_that_is_far_too_large(backend, load, kind):
     train_iter, vocab = load()
-    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    net, _ = backend.interface.build_model(kind, len(vocab), 32, device="cpu", seed=0)
     before = weights_of(backend, net)
     with pytest.raises(DivergenceError, match="epoch 1, step .* smaller learning rate"):
         backend.train(net, train_iter, vocab, 1e38, 5)
@@ -151,7 +151,7 @@ def test_a_learning_rate_that_is_far_too_large(backend, load, kind):
 @pytest.mark.parametrize(("kind", "lr"), [("rnn-scratch", 100), ("lstm", 1e6)])
 def test_a_loss_that_is_finite_and_absurd_has_diverged(backend, load, kind, lr):
     train_iter, vocab = load()
-    net, _ = backend.interop.build_model(kind, len(vocab), 32, device="cpu", seed=0)
+    net, _ = backend.interface.build_model(kind, len(vocab), 32, device="cpu", seed=0)
     history = backend.train(net, train_iter, vocab, 1, 2)
     good = weights_of(backend, net)
     epochs = []
@@ -209,12 +209,12 @@ def test_clipping_returns_the_norm_and_projects(backend):
 def test_greedy_prediction_follows_the_most_probable_token(backend, net):
     _, vocab = data.load_corpus("story")
     text = backend.predict("time traveller", 5, net, vocab)
-    logits, state = backend.interop.forward(net, [vocab.encode("time traveller")])
+    logits, state = backend.interface.forward(net, [vocab.encode("time traveller")])
     expected = "time traveller"
     for _ in range(5):
         index = int(logits[-1].argmax())
         expected += vocab.to_tokens(index)
-        logits, state = backend.interop.forward(net, [[index]], state)
+        logits, state = backend.interface.forward(net, [[index]], state)
     assert text == expected
 
 
@@ -227,7 +227,7 @@ def test_prediction_samples_with_a_seed(backend, net):
 
 def test_prediction_of_words(backend):
     _corpus, vocab = data.load_corpus("story", token="word")
-    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    net, _ = backend.interface.build_model("gru", len(vocab), 8, device="cpu", seed=0)
     text = backend.predict(["time", "traveller"], 4, net, vocab)
     assert text.startswith("time traveller ")
     assert len(text.split(" ")) == 6
@@ -235,7 +235,7 @@ def test_prediction_of_words(backend):
 
 def test_a_string_for_a_model_of_words_is_parted_as_its_text_was(backend, capsys):
     train_iter, vocab = backend.d2l.load_data("story", 2, 5, token="word", max_tokens=60)
-    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    net, _ = backend.interface.build_model("gru", len(vocab), 8, device="cpu", seed=0)
     text = backend.predict("The TIME, traveller", 4, net, vocab)
     assert text.startswith("the time traveller ")
     assert len(text.split(" ")) == 7
@@ -262,16 +262,16 @@ def test_a_vocabulary_reads_the_backends_tensors(backend):
 
 
 def test_devices(backend):
-    assert backend.interop.device_names()[0] == "cpu"
-    assert backend.interop.device_name(backend.interop.get_device("cpu")) == "cpu"
+    assert backend.interface.device_names()[0] == "cpu"
+    assert backend.interface.device_name(backend.interface.get_device("cpu")) == "cpu"
     d2l = backend.d2l
     if d2l.num_gpus() == 0:
-        assert backend.interop.device_names() in (["cpu"], ["cpu", "mps"])
+        assert backend.interface.device_names() in (["cpu"], ["cpu", "mps"])
         assert len(d2l.try_all_gpus()) == 1
         with pytest.raises(InputError, match="no device 'gpu' for .* here: use one of cpu"):
-            backend.interop.get_device("gpu")
+            backend.interface.get_device("gpu")
     with pytest.raises(InputError, match="no device 'tpu'"):
-        backend.interop.get_device("tpu")
+        backend.interface.get_device("tpu")
 
 
 @pytest.mark.only(*FRAMEWORKS)  # NumPy has no GPU
@@ -318,7 +318,7 @@ def test_progress_is_not_drawn_where_nobody_looks(backend, net, load, monkeypatc
 @pytest.mark.parametrize("number", [np.float32(1), np.float64(1), np.int64(1)], ids=["float32", "float64", "int64"])
 def test_numbers_may_be_numpys(backend, load, number):
     train_iter, vocab = load()
-    net, _ = backend.interop.build_model("gru", len(vocab), 8, device="cpu", seed=0)
+    net, _ = backend.interface.build_model("gru", len(vocab), 8, device="cpu", seed=0)
     assert len(backend.train(net, train_iter, vocab, number, np.int64(1), theta=number)) == 1
 
 
@@ -337,7 +337,7 @@ def test_an_iterator_that_is_used_up_is_an_error_that_says_so(backend, load):
 def test_the_uniform_door_runs_a_readers_own_forward_function(backend):
     net = backend.scratch(28, 8)
     net.forward_fn = lambda inputs, state, params: backend.d2l.rnn(inputs, state, params)
-    logits, (H,) = backend.interop.forward(net, np.zeros((2, 5), int))
+    logits, (H,) = backend.interface.forward(net, np.zeros((2, 5), int))
     assert (logits.shape, H.shape) == ((10, 28), (1, 2, 8))
 
 

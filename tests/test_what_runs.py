@@ -82,13 +82,13 @@ def test_the_loop_its_copy_and_the_fast_form_train_alike(backend):
 
 
 def test_programs_take_the_fast_form_by_name(backend):
-    net, _ = backend.interop.build_model("rnn-scratch", V, H, device="cpu", seed=0)
+    net, _ = backend.interface.build_model("rnn-scratch", V, H, device="cpu", seed=0)
     assert net.forward_fn is backend.d2l.rnn_fast
 
 
 def test_the_weights_of_either_form_are_those_of_the_model_from_scratch(backend):
     for form in (backend.d2l.rnn, backend.d2l.rnn_fast):
-        assert backend.interop.kind_of(scratch(backend, form)) == "rnn-scratch"
+        assert backend.interface.kind_of(scratch(backend, form)) == "rnn-scratch"
 
 
 # Over the framework's layer

@@ -36,7 +36,7 @@ from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
 from d2lrnn.data.text import CLEANINGS
 from d2lrnn.errors import LONGEST, BackendNotInstalledError, D2LRNNError, D2LRNNWarning, InputError, TrainingInterrupted
 from d2lrnn.runs import prediction, show, training
-from d2lrnn.runs.convert import convert
+from d2lrnn.runs.conversion import convert
 from d2lrnn.runs.settings import SAMPLINGS, Settings, check_text
 from d2lrnn.system import memory
 from d2lrnn.system.storage import write_atomically

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.numpy import interop, scratch, training
+from d2lrnn.numpy import backend, scratch, training
 from d2lrnn.weights import canonical
 
 Array = npt.NDArray[np.float64]
@@ -25,8 +25,8 @@ Gradients = dict[str, Array]
 def _model(params: Params, kind: str) -> Any:
     """Return a model with these weights."""
     vocab_size, num_hiddens, num_layers, bidirectional = canonical.sizes(kind, params)
-    net, _ = interop.build_model(kind, vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, seed=0)
-    interop.set_weights(net, params)
+    net, _ = backend.build_model(kind, vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, seed=0)
+    backend.set_weights(net, params)
     return net
 
 
@@ -54,7 +54,7 @@ def forward(params: Params, X: npt.ArrayLike, state: State | None = None, kind: 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), and the new state.
     """
-    logits, new_state = interop.forward(_model(params, kind), X, state)
+    logits, new_state = backend.forward(_model(params, kind), X, state)
     return logits, new_state
 
 
@@ -72,8 +72,8 @@ def loss_and_gradients(
     backpropagation through time, book section 8.7.1).
     """
     net = _model(params, kind)
-    loss, new_state = interop.loss_and_backward(net, X, Y, state)
-    return loss, interop.get_gradients(net), new_state
+    loss, new_state = backend.loss_and_backward(net, X, Y, state)
+    return loss, backend.get_gradients(net), new_state
 
 
 def clip(grads: Gradients, theta: float) -> tuple[Gradients, float]:
@@ -113,8 +113,8 @@ def train_steps(
     """
     net, losses = _model(params, kind), []
     for X, Y in minibatches:
-        loss, state = interop.loss_and_backward(net, X, Y, None if use_random_iter else state)
+        loss, state = backend.loss_and_backward(net, X, Y, None if use_random_iter else state)
         training.grad_clipping(net, theta)
         training.sgd(net.params, net.grads, lr, 1)
         losses.append(loss)
-    return interop.get_weights(net), losses, state
+    return backend.get_weights(net), losses, state

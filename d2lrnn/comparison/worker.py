@@ -198,7 +198,7 @@ def main() -> int:
     with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:
             if job["task"] == "devices":
-                answer("result", devices=backends.interop(job["backend"]).device_names())
+                answer("result", devices=backends.load(job["backend"]).device_names())
             else:
                 {"train": _train, "keep": _keep, "first edition": _first_edition}[job["task"]](job, answer)
         except D2LRNNError as error:

@@ -14,15 +14,18 @@ import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
-from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 from d2lrnn.core import numpy_for_mxnet
 from d2lrnn.errors import BackendNotInstalledError, InputError
+
+if TYPE_CHECKING:
+    from d2lrnn.core.interface import Backend
 from d2lrnn.system import libraries
 
 
 @dataclass(frozen=True)
-class Backend:
+class Framework:
     """A framework that the package teaches.
 
     Attributes:
@@ -42,14 +45,14 @@ class Backend:
 # The name is that of our subpackage, of the framework's own top-level module, and of the extra. NumPy, the last one, is
 # always there: d2lrnn itself needs it.
 BACKENDS = {
-    "torch": Backend("PyTorch", ("torch",), newest=("2.13", (3, 14))),
-    "mxnet": Backend("MXNet", ("mxnet", "mxnet-mkl", *(f"mxnet-cu{cuda}" for cuda in (102, *range(110, 118))))),
-    "tensorflow": Backend(
+    "torch": Framework("PyTorch", ("torch",), newest=("2.13", (3, 14))),
+    "mxnet": Framework("MXNet", ("mxnet", "mxnet-mkl", *(f"mxnet-cu{cuda}" for cuda in (102, *range(110, 118))))),
+    "tensorflow": Framework(
         "TensorFlow",
         ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"),
         newest=("2.21", (3, 13)),
     ),
-    "numpy": Backend("NumPy", ("numpy",), "float64"),
+    "numpy": Framework("NumPy", ("numpy",), "float64"),
 }
 FRAMEWORKS = {name: backend for name, backend in BACKENDS.items() if name != "numpy"}  # the tabs of the book
 # In which order a backend is chosen for who names none: the ones that are looked after come first, the slowest last
@@ -221,11 +224,11 @@ def find_device(backend: str, name: str, there: list[str]) -> str:
     return full
 
 
-def interop(name: str) -> ModuleType:
-    """Import a backend and return its uniform door, ``d2lrnn.<name>.interop``.
+def load(name: str) -> Backend:
+    """Import a backend, and return what programs use of it: the module ``d2lrnn.<name>.backend``.
 
     Raises:
         InputError: If there is no such backend.
         BackendNotInstalledError: If it is not installed or cannot work here.
     """
-    return importlib.import_module(f"d2lrnn.{check_name(name)}.interop")
+    return cast("Backend", importlib.import_module(f"d2lrnn.{check_name(name)}.backend"))

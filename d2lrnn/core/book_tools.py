@@ -5,6 +5,7 @@ matplotlib and IPython are imported when something is drawn, not before.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,19 +82,20 @@ def use_svg_display() -> None:
         backend_inline.set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def lazy_pyplot(module: str) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a module, by which it has matplotlib's ``pyplot`` as ``plt`` once that is asked for.
+def lazy_modules(module: str) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` for a backend, by which it has modules that are imported once they are asked for.
+
+    These are matplotlib's ``pyplot`` as ``plt``, and ``backend`` under the name that it had: ``interop``.
 
     Args:
-        module: The module's name.
+        module: The backend's name.
     """
 
     def get(name: str) -> Any:
-        if name != "plt":
+        modules = {"plt": "matplotlib.pyplot", "interop": f"{module}.backend"}
+        if name not in modules:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        from matplotlib import pyplot as plt
-
-        return plt
+        return importlib.import_module(modules[name])
 
     return get
 

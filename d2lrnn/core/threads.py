@@ -15,13 +15,15 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from d2lrnn.core import backends
 from d2lrnn.errors import D2LRNNWarning, InputError
+
+if TYPE_CHECKING:
+    from d2lrnn.core.interface import Backend
 
 MOST = 1024  # more than any processor has; far more, and a framework ends the process
 SECONDS = 0.25  # that a measurement takes, about
@@ -233,7 +235,7 @@ def settle(backend: str, threads: int | None, batch_size: int, num_hiddens: int)
     one = _has_one(backend, platform.system())
     if backend not in sys.modules and (threads is None or not one):
         return threads if threads is not None else choose([backend], batch_size, num_hiddens)[backend]
-    backends.interop(backend)
+    backends.load(backend)
     own = importlib.import_module(f"d2lrnn.{backend}.threads")
     if threads is not None:
         own.check_num_threads(threads)
@@ -243,8 +245,8 @@ def settle(backend: str, threads: int | None, batch_size: int, num_hiddens: int)
 
 
 @contextlib.contextmanager
-def computing_with(backend: str, threads: int) -> Iterator[ModuleType]:
-    """Import a backend so that it computes with so many threads, and yield its uniform door.
+def computing_with(backend: str, threads: int) -> Iterator[Backend]:
+    """Import a backend so that it computes with so many threads, and yield its interface.
 
     Afterwards the framework has the number that it had, where it can still change (PyTorch). The environment is as it
     was: MXNet reads OMP_NUM_THREADS while it is imported, and what is read of it later is the user's own value.
@@ -253,12 +255,12 @@ def computing_with(backend: str, threads: int) -> Iterator[ModuleType]:
         InputError: If the framework has begun in this process and cannot change its number.
     """
     with _environment(OMP_NUM_THREADS=str(threads)) if backend == "mxnet" else contextlib.nullcontext():
-        door = backends.interop(backend)
+        framework = backends.load(backend)
     own, was_given = importlib.import_module(f"d2lrnn.{backend}.threads"), backend in given
     before = own.keep_threads()
-    door.set_num_threads(threads)
+    framework.set_num_threads(threads)
     try:
-        yield door
+        yield framework
     finally:
         own.put_back_threads(before)
         if not was_given:

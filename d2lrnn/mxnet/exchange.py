@@ -9,7 +9,7 @@ from pathlib import Path
 from mxnet import npx
 
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet import interop
+from d2lrnn.mxnet import backend
 from d2lrnn.weights import layouts, ndarray_list
 
 __all__ = ["decode", "encode"]
@@ -35,8 +35,8 @@ def encode(kind, weights):
     weights, (*sizes, bidirectional) = layouts.complete(kind, weights)
     if sizes[2] > _MAX_LAYERS:
         raise InputError(f"MXNet's save_parameters knows no more than {_MAX_LAYERS} layers: these are {sizes[2]}")
-    net, _ = interop.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
-    interop.set_weights(net, weights)
+    net, _ = backend.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
+    backend.set_weights(net, weights)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.params"
         if kind == "rnn-scratch":

@@ -4,7 +4,7 @@ from d2lrnn.core.book_tools import (
     Accumulator,
     Animator,
     Timer,
-    lazy_pyplot,
+    lazy_modules,
     plot,
     set_axes,
     set_figsize,
@@ -58,7 +58,7 @@ from d2lrnn.numpy.translation import (
     load_data_nmt,
 )
 
-__getattr__ = lazy_pyplot(__name__)
+__getattr__ = lazy_modules(__name__)
 
 __all__ = [
     "DATA_HUB",

@@ -58,12 +58,12 @@ def load_model(
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     weights, settings = folder.weights(best), folder.settings
-    interop = backends.interop(usable(folder, backend))
+    framework = backends.load(usable(folder, backend))
     with memory.explained(f"the model of the run in {str(folder.path)!r}", "use it on a machine that has more"):
-        net, place = interop.build_model(
+        net, place = framework.build_model(
             settings.model, len(folder.vocab), settings.num_hiddens, settings.num_layers, device=device, seed=0
         )
-        interop.set_weights(net, weights)
+        framework.set_weights(net, weights)
     return net, folder.vocab, place
 
 
@@ -123,11 +123,11 @@ def predict(
     # A generator for each prefix: its first text is the same whatever else is asked for, and its second one another
     draws = {prefix: None if seed is None else np.random.default_rng(seed) for prefix in wanted}
 
-    with computing_with(name, threads) as interop:
+    with computing_with(name, threads) as framework:
         net, vocab, place = load_model(folder, name, best=best, device=device)
 
         def continued(prefix: str) -> str:
             options = {"temperature": temperature, "top_k": top_k, "seed": draws[prefix]}
-            return str(interop.predict(fitted[prefix], num_preds, net, vocab, place, **options))
+            return str(framework.predict(fitted[prefix], num_preds, net, vocab, place, **options))
 
         return [{"prefix": prefix, "text": continued(prefix)} for prefix in wanted]

@@ -421,11 +421,11 @@ def _train(
 
     ``data`` is what :func:`load` made of the text, in NumPy.
     """
-    interop = backends.interop(backend)
-    train_iter, vocab = data[0].read_as(interop.SeqDataLoader), data[1]
-    _check_memory(settings, backend, len(vocab), interop.device_name(interop.get_device(settings.device)))
+    framework = backends.load(backend)
+    train_iter, vocab = data[0].read_as(framework.SeqDataLoader), data[1]
+    _check_memory(settings, backend, len(vocab), framework.device_name(framework.get_device(settings.device)))
     with memory.explained(f"{settings.num_layers} x {settings.num_hiddens:,} units"):
-        net, device = interop.build_model(
+        net, device = framework.build_model(
             settings.model,
             len(vocab),
             settings.num_hiddens,
@@ -441,22 +441,22 @@ def _train(
         )
     if folder is not None and folder.state is not None:
         history = folder.state.history
-        interop.set_weights(net, folder.state.weights)
+        framework.set_weights(net, folder.state.weights)
         train_iter.random_state = folder.state.random_state
     if ready is not None:
         ready()
 
     def predict(prefix: str) -> str:
-        return str(interop.predict(prefix, BOOK_NUM_PREDS, net, vocab, device))
+        return str(framework.predict(prefix, BOOK_NUM_PREDS, net, vocab, device))
 
     recorder = Recorder(
         folder, history, settings, checkpoint_every, callback,
-        weights=lambda: interop.get_weights(net), random_state=lambda: train_iter.random_state, predict=predict,
+        weights=lambda: framework.get_weights(net), random_state=lambda: train_iter.random_state, predict=predict,
     )  # fmt: skip
     if num_epochs > 0:
         minibatch = f"a minibatch of {settings.batch_size:,} x {settings.num_steps:,} tokens"
         with recorder, memory.explained(f"{settings.num_layers} x {settings.num_hiddens:,} units and {minibatch}"):
-            history = interop.train(
+            history = framework.train(
                 net,
                 train_iter,
                 vocab,
@@ -474,11 +474,11 @@ def _train(
     result = {
         "backend": backend,
         "version": backends.version(backend),
-        "device": interop.device_name(device),
+        "device": framework.device_name(device),
         "settings": settings.to_dict(),
         "corpus": _describe(text, train_iter, vocab),
         "runs": RUNS[settings.model],
-        "parameters": interop.num_parameters(net),
+        "parameters": framework.num_parameters(net),
         "perplexity": history.perplexity[-1],
         "bits_per_character": bits_per_character(history.perplexity[-1]),
         "valid_perplexity": history.valid_perplexity[-1] if history.valid_perplexity else None,

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.tensorflow import interop
+from d2lrnn.tensorflow import backend
 from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
 from d2lrnn.weights import layouts
 
@@ -52,7 +52,7 @@ def encode(kind, weights):
         layers = stacked_layers(layer_kind, vocab_size, num_hiddens, num_layers, bidirectional, return_state=False)
         dense = tf.keras.layers.Dense(vocab_size)
         model = tf.keras.Sequential([tf.keras.Input((None, vocab_size)), *layers, dense], name=kind)
-        interop.set_weights(_net(layers, dense), weights)
+        backend.set_weights(_net(layers, dense), weights)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             model.save(path)
@@ -91,13 +91,13 @@ def decode(content, kind=None):
         raise InputError(f"the model has no weights yet: save {_WANTED}")
     *layers, dense = model.layers
     net = _net(layers, dense)
-    found = interop.kind_of(net)
+    found = backend.kind_of(net)
     alone = found == "rnn" and len(layers) == 1 and len(directions(layers[0])) == 1
     if alone and model.name == "rnn-scratch":
         kind = layouts.choose_kind(kind, ["rnn-scratch"], ["rnn"])
     else:
         kind = layouts.choose_kind(kind, [found], ["rnn-scratch"] if alone else [])
-    return kind, layouts.complete(kind, interop.get_weights(net))[0]
+    return kind, layouts.complete(kind, backend.get_weights(net))[0]
 
 
 def _net(layers, dense):

@@ -8,7 +8,7 @@ from d2lrnn.core.book_tools import (  # noqa: E402
     Accumulator,
     Animator,
     Timer,
-    lazy_pyplot,
+    lazy_modules,
     plot,
     set_axes,
     set_figsize,
@@ -62,7 +62,7 @@ from d2lrnn.torch.translation import (  # noqa: E402
     load_data_nmt,
 )
 
-__getattr__ = lazy_pyplot(__name__)
+__getattr__ = lazy_modules(__name__)
 
 __all__ = [
     "DATA_HUB",

@@ -13,7 +13,7 @@ import torch
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.torch import interop
+from d2lrnn.torch import backend
 from d2lrnn.weights import layouts
 
 __all__ = ["decode", "encode"]
@@ -33,8 +33,8 @@ def encode(kind, weights):
         InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
     """
     weights, (*sizes, bidirectional) = layouts.complete(kind, weights)
-    net, _ = interop.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
-    interop.set_weights(net, weights)
+    net, _ = backend.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
+    backend.set_weights(net, weights)
     if kind == "rnn-scratch":
         tensors = dict(zip(layouts.scratch_parameters(), net.params, strict=True))
     else:

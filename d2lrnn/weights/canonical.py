@@ -32,9 +32,9 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.core.backends import BACKENDS
+from d2lrnn.core.interface import Weights as Weights
 from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
 
-Weights = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn-scratch": 1, "rnn": 1, "rnn-relu": 1, "gru": 3, "gru-reset-before": 3, "lstm": 4}

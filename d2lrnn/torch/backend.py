@@ -1,20 +1,21 @@
-"""The uniform door: what programs use so that they need not know which framework they talk to.
+"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`.
 
-Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.weights.canonical`,
-minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
+Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are NumPy arrays, and devices are named as
+:func:`get_device` takes them.
 """
 
-import numpy
-from mxnet import autograd, gluon, np
+import numpy as np
+import torch
+from torch import nn
 
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet import prediction, training
-from d2lrnn.mxnet.concise import LAYERS, RNNModel, recurrent_layer
-from d2lrnn.mxnet.data import SeqDataLoader
-from d2lrnn.mxnet.device import device_name, device_names, get_device
-from d2lrnn.mxnet.fast import rnn_fast
-from d2lrnn.mxnet.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.mxnet.threads import num_threads, set_num_threads
+from d2lrnn.torch import prediction, training
+from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
+from d2lrnn.torch.data import SeqDataLoader
+from d2lrnn.torch.device import device_name, device_names, get_device
+from d2lrnn.torch.fast import rnn_fast
+from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from d2lrnn.torch.threads import num_threads, set_num_threads
 from d2lrnn.weights import canonical
 
 __all__ = [
@@ -57,25 +58,17 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
         net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
     else:
         layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
-        net = RNNModel(layer, vocab_size)
-        net.initialize(ctx=device)
-        net(np.zeros((1, 1), dtype="int32", ctx=device), net.begin_state(batch_size=1, ctx=device))
-        if kind != "gru":
+        net = RNNModel(layer, vocab_size).to(device)
+        for name, param in net.rnn.named_parameters():
             # A second bias that is only ever added to the first would double the bias's learning rate.
-            net.rnn.collect_params(".*h2h_bias").setattr("grad_req", "null")
+            if name.startswith("bias_hh") and kind != "gru":
+                param.requires_grad_(False)
     set_weights(net, weights)
     return net, device
 
 
 # What a layer must have for its canonical weights to say all of what it computes
-_PLAIN = {
-    "layout": "TNC",
-    "dropout": 0,
-    "projection_size": None,
-    "lstm_state_clip_min": None,
-    "lstm_state_clip_max": None,
-    "use_sequence_length": False,
-}
+_PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
 
 
 def kind_of(net):
@@ -96,10 +89,10 @@ def kind_of(net):
 def _layer_kind(layer):
     name = type(layer).__name__
     for kind, (layer_class, options) in LAYERS.items():
-        # A subclass may compute something else. Gluon keeps the activation in the name of the layer's mode.
-        if type(layer) is layer_class and layer._mode.endswith(options.get("activation", "")):
+        # A subclass may compute something else
+        if type(layer) is layer_class and all(getattr(layer, option) == value for option, value in options.items()):
             for option, value in _PLAIN.items():
-                if (given := getattr(layer, f"_{option}")) != value:
+                if (given := getattr(layer, option)) != value:
                     raise InputError(
                         f"the weights of {name} with {option}={given!r} have no canonical form: "
                         f"make the layer with {option}={value!r}"
@@ -109,11 +102,11 @@ def _layer_kind(layer):
 
 
 def _layers(net):
-    """Yield, for each layer and direction, the canonical prefix and Gluon's name of it."""
-    directions = ("l", "r") if net.rnn._dir == 2 else ("l",)
-    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn._num_layers, net.rnn._dir == 2)):
-        for prefix, direction in zip(prefixes, directions, strict=True):
-            yield prefix, f"{direction}{layer}"
+    """Yield, for each layer and direction, the canonical prefix and the ending of PyTorch's names of it."""
+    endings = ("", "_reverse") if net.rnn.bidirectional else ("",)
+    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
+        for prefix, ending in zip(prefixes, endings, strict=True):
+            yield prefix, f"l{layer}{ending}"
 
 
 def _read(net, of):
@@ -124,27 +117,17 @@ def _read(net, of):
     result = {}
     for prefix, layer in _layers(net):
         W_xh, W_hh, b_h, b_hh = (
-            of(getattr(net.rnn, f"{layer}_{name}")) for name in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+            of(getattr(net.rnn, f"{name}_{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        # MXNet keeps its matrices transposed: (gates * num_hiddens, inputs)
+        # PyTorch keeps its matrices transposed: (gates * num_hiddens, inputs)
         result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
         result |= {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
-    return result | {"output.W_hq": of(net.dense.weight).T, "output.b_q": of(net.dense.bias)}
-
-
-def _value(param):
-    return (param.data() if isinstance(param, gluon.Parameter) else param).asnumpy().copy()
-
-
-def _gradient(param):
-    if isinstance(param, gluon.Parameter):
-        return numpy.zeros(param.shape, "float32") if param.grad_req == "null" else param.grad().asnumpy().copy()
-    return param.grad.asnumpy().copy()
+    return result | {"output.W_hq": of(net.linear.weight).T, "output.b_q": of(net.linear.bias)}
 
 
 def get_weights(net):
     """Return a model's weights as canonical NumPy arrays, copied."""
-    return _read(net, _value)
+    return _read(net, lambda param: param.detach().cpu().numpy().copy())
 
 
 def set_weights(net, weights):
@@ -157,43 +140,44 @@ def set_weights(net, weights):
     kind = kind_of(net)
 
     def write(param, value):
-        array = param.data() if isinstance(param, gluon.Parameter) else param
-        array[:] = np.array(value, dtype="float32", ctx=array.ctx)
+        param.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
 
-    if kind == "rnn-scratch":
-        for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True):
-            write(param, weights[name])
-        return
-    for prefix, layer in _layers(net):
-        write(getattr(net.rnn, f"{layer}_i2h_weight"), weights[prefix + "W_xh"].T)
-        write(getattr(net.rnn, f"{layer}_h2h_weight"), weights[prefix + "W_hh"].T)
-        b_h = weights[prefix + "b_h"]
-        write(getattr(net.rnn, f"{layer}_i2h_bias"), b_h)
-        write(
-            getattr(net.rnn, f"{layer}_h2h_bias"),
-            weights[prefix + "b_hh"] if kind == "gru" else numpy.zeros_like(b_h),
-        )
-    write(net.dense.weight, weights["output.W_hq"].T)
-    write(net.dense.bias, weights["output.b_q"])
+    with torch.no_grad():
+        if kind == "rnn-scratch":
+            for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True):
+                write(param, weights[name])
+            return
+        for prefix, layer in _layers(net):
+            write(getattr(net.rnn, f"weight_ih_{layer}"), weights[prefix + "W_xh"].T)
+            write(getattr(net.rnn, f"weight_hh_{layer}"), weights[prefix + "W_hh"].T)
+            b_h = weights[prefix + "b_h"]
+            write(getattr(net.rnn, f"bias_ih_{layer}"), b_h)
+            write(
+                getattr(net.rnn, f"bias_hh_{layer}"),
+                weights[prefix + "b_hh"] if kind == "gru" else np.zeros_like(b_h),
+            )
+        write(net.linear.weight, weights["output.W_hq"].T)
+        write(net.linear.bias, weights["output.b_q"])
 
 
 def num_parameters(net):
     """Return the number of trained parameters."""
-    return sum(param.size for param in training.parameters(net))
+    return sum(param.numel() for param in training.parameters(net))
 
 
 def _begin_state(net, batch_size, state, device):
     if state is None:
-        return net.begin_state(batch_size=batch_size, ctx=device)
-    parts = [np.array(numpy.asarray(s), dtype="float32", ctx=device) for s in state]
+        return net.begin_state(batch_size=batch_size, device=device)
+    parts = [torch.tensor(np.asarray(s), dtype=torch.float32, device=device) for s in state]
     if isinstance(net, RNNModelScratch):
         return (parts[0][0],)
-    return parts
+    return tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def _state(net, state):
     """Return a framework's state in its canonical form."""
-    arrays = [part.asnumpy() for part in state]
+    parts = state if isinstance(state, tuple) else (state,)
+    arrays = [part.detach().cpu().numpy() for part in parts]
     return (arrays[0][None],) if isinstance(net, RNNModelScratch) else tuple(arrays)
 
 
@@ -208,10 +192,11 @@ def forward(net, X, state=None):
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
     """
-    device = training.parameters(net)[0].ctx
-    X = np.array(numpy.asarray(X), dtype="int32", ctx=device)
-    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state, device))
-    return y_hat.asnumpy(), _state(net, new_state)
+    device = training.parameters(net)[0].device
+    with torch.no_grad():
+        X = torch.tensor(np.asarray(X), device=device)
+        y_hat, new_state = net(X, _begin_state(net, X.shape[0], state, device))
+    return y_hat.cpu().numpy(), _state(net, new_state)
 
 
 def loss_and_gradients(net, X, Y, state=None, *, theta=None):
@@ -224,15 +209,23 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
         state: A canonical state; None for zeros.
         theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
     """
-    device = training.parameters(net)[0].ctx
-    X, y = (np.array(a, dtype="int32", ctx=device) for a in (numpy.asarray(X), numpy.asarray(Y).T.reshape(-1)))
-    begin = _begin_state(net, X.shape[0], state, device)
-    with autograd.record():
-        y_hat, _ = net(X, begin)
-        loss = gluon.loss.SoftmaxCrossEntropyLoss()(y_hat, y).mean()
+    params = training.parameters(net)
+    device = params[0].device
+    for param in params:
+        param.grad = None
+    X, y = (torch.tensor(np.asarray(a), device=device) for a in (X, np.asarray(Y).T.reshape(-1)))
+    y_hat, _ = net(X, _begin_state(net, X.shape[0], state, device))
+    loss = nn.functional.cross_entropy(y_hat, y.long())
     loss.backward()
-    norm = training.grad_clipping(net, numpy.inf if theta is None else theta)
-    return float(loss), _read(net, _gradient), float(norm)
+    norm = training.grad_clipping(net, np.inf if theta is None else theta)
+
+    def gradient(param):
+        return (torch.zeros_like(param) if param.grad is None else param.grad).cpu().numpy().copy()
+
+    result = float(loss.detach()), _read(net, gradient), float(norm)
+    for param in params:
+        param.grad = None
+    return result
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):

@@ -1,7 +1,7 @@
-"""The uniform door: what programs use so that they need not know which framework they talk to.
+"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`.
 
-Each backend has these functions with these arguments. Weights and states are those of :mod:`d2lrnn.weights.canonical`,
-minibatches are NumPy arrays, and devices are named as :func:`get_device` takes them.
+Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are NumPy arrays, and devices are named as
+:func:`get_device` takes them.
 """
 
 import numpy as np
