@@ -156,7 +156,7 @@ def _templates() -> Environment:
         "plural": lambda count, one, many: f"{count:,} {one if count == 1 else many}",
         "together": lambda words: " and ".join(", ".join(words).rsplit(", ", 1)),
         "all_of": lambda count: {2: "both", 3: "all three", 4: "all four"}.get(count, f"all {count}"),
-        "on_one_line": lambda text: re.sub("[ \n]+", " ", text).strip(),
+        "on_one_line": lambda text: type(text)(re.sub("[ \n]+", " ", text).strip()),  # as escaped as it was
     }
     templates.globals |= {"unknown": _DASH, "labels": LABELS, "models": MODELS, "in_words": _in_words, "apart": _apart}
     return templates
