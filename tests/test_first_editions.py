@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import math
 import re
@@ -53,6 +54,12 @@ def zipped(**files):
         for name, content in files.items():
             archive.writestr(".".join(name.rsplit("_", 1)), content)
     return memory.getvalue()
+
+
+def test_a_reader_sees_the_source_of_what_runs(edition):
+    for name in set(edition.__all__) - {"RNNModel"}:
+        function = getattr(edition, name)
+        assert f"def {function.__name__}(" in inspect.getsource(function)
 
 
 # Song lyrics
