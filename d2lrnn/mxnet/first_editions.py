@@ -12,7 +12,15 @@ from d2lrnn.mxnet.prediction import predict_ch8
 from d2lrnn.mxnet.training import grad_clipping as clip_gradients
 from d2lrnn.mxnet.training import train_ch8
 
-__all__ = ["RNNModel", "clip_gradients", "initialize", "predict_ch8", "tensor", "train_ch8", "try_gpu"]
+__all__ = [
+    "RNNModel",
+    "clip_gradients",
+    "initialize",
+    "predict_ch8",
+    "tensor",
+    "train_ch8",
+    "try_gpu",
+]
 
 
 def tensor(indices: Array, ctx: Any) -> np.ndarray:
