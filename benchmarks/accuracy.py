@@ -7,7 +7,6 @@ thread. What is quoted is the largest error of all the numbers of a quantity, an
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,30 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from common import (
-    SIDE,
-    about,
-    answer_as_side,
-    ask,
-    keep,
-    parser,
-    ready,
-    say,
-    table,
-    usable,
-    when_and_where,
-    wrapped,
-)
+from common import HERE, say, table
 
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
-from d2lrnn.errors import D2LRNNError
 from d2lrnn.weights import canonical
 
-HERE = Path(__file__).parent
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 KEPT = "accuracy.json"
 
@@ -286,11 +271,11 @@ def section(measured: Mapping[str, Any]) -> str:
                 for (case, quantity), value in largest.items()
             ],
         ),
-        [f"Measured in {about['minutes']:.0f} minutes, to {when_and_where(about)}. Text: {about['text']}."],
+        [f"Measured in {about['minutes']:.0f} minutes, to {common.when_and_where(about)}. Text: {about['text']}."],
     ]
     if about["quick"]:
         parts.append(["**A quick run**, which shows that it works. Its figures mean little."])
-    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
+    return common.page(parts)
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], quantity: str, backend: str) -> str:
@@ -307,14 +292,14 @@ def _error(row: Mapping[str, Any] | None) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and write them."""
-    made = parser("Measure how far each backend is from float64. make accuracy does all of the set-up.",
-                  "two kinds with 8 units, to see that it works")  # fmt: skip
+    made = common.parser("Measure how far each backend is from float64. make accuracy does all of the set-up.",
+                         "two kinds with 8 units, to see that it works")  # fmt: skip
     arguments = made.parse_args(words)
-    names = usable(arguments.backends)
+    names = common.usable(arguments.backends)
     # A part of it must not take the place of the whole
     whole = names == list(backends.BACKENDS) and not arguments.quick
     out: Path = arguments.out or (HERE if whole else Path("build", "accuracy"))
-    ready(out, MARKS)
+    common.ready(out, MARKS)
     source = read_text("time-machine")
     units, began = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -324,7 +309,7 @@ def main(words: Sequence[str] | None = None) -> int:
         clean = default_clean(source.name)
         job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
         moved: list[dict[str, Any]] = []
-        for answer in ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
+        for answer in common.ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
             if "quantity" in answer:
                 moved.append(answer)
             else:
@@ -332,7 +317,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
         def measure(name: str) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = []
-            for row in ask(Path(__file__), {**job, "backend": name, "oracle": False}):
+            for row in common.ask(Path(__file__), {**job, "backend": name, "oracle": False}):
                 if not found or row["case"] != found[-1]["case"]:
                     say(f"{name}: {row['case']}")
                 found.append(row)
@@ -347,24 +332,16 @@ def main(words: Sequence[str] | None = None) -> int:
     rows.sort(key=lambda row: order[row["case"]])
     document = {
         "about": {
-            **about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
+            **common.about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
             "units": units, "batch_size": BATCH_SIZE, "num_steps": NUM_STEPS, "lr": LR, "theta": THETA, "seed": SEED,
         },
         "rows": rows,
     }  # fmt: skip
-    keep(document, KEPT, section(document), MARKS, out)
+    common.keep(document, KEPT, section(document), MARKS, out)
     print(section(document))
     print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        if sys.argv[1:] == [SIDE]:
-            answer_as_side(as_side)
-        else:
-            sys.exit(main())
-    except D2LRNNError as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; nothing was written") from None
+    common.run(main, "nothing was written", as_side)

@@ -13,7 +13,6 @@ comparison alternates its sides, takes the ratio of each pair of neighbours, and
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -24,22 +23,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from common import say, table, versions, when_and_where, wrapped
+from common import HERE, say, table
 
-from d2lrnn.core import backends
 from d2lrnn.data import load_corpus, read_text
-from d2lrnn.errors import D2LRNNError
-from d2lrnn.reproduce import describe_machine, put_between
 from d2lrnn.system import processes
-from d2lrnn.system.storage import write_atomically
 
-HERE = Path(__file__).parent
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+MARKS = "<!-- bench: begin -->", "<!-- bench: end -->"
+KEPT = "speed.json"
 BOOK = "d2l 0.17.6"
 SECTIONS = ("book", "limit", "plain", "growth")
 EARLIER_RUNS = 4  # of each question, that are kept beside the newest
@@ -386,12 +381,13 @@ def section(name: str, measured: Mapping[str, Any], earlier: Sequence[Mapping[st
         before = [{_key(row): row for row in run["rows"]} for run in earlier]
         rows = [{**row, "earlier": [run[_key(row)]["ratio"] for run in before if _key(row) in run]} for row in rows]
     parts = {"book": _book, "limit": _limit, "plain": _plain, "growth": _growth}[name](rows, about)
-    parts.append([f"Measured in {about['minutes']:.0f} minutes, to {when_and_where(about)}. Text: {about['text']}."])
+    when = f"Measured in {about['minutes']:.0f} minutes, to {common.when_and_where(about)}"
+    parts.append([f"{when}. Text: {about['text']}."])
     if name in ("book", "plain"):
-        parts += [[f"Earlier: to {when_and_where(run['about'])}."] for run in earlier]
+        parts += [[f"Earlier: to {common.when_and_where(run['about'])}."] for run in earlier]
     if about["quick"]:
         parts.append(["**A quick run**, which shows that it works. Its figures mean nothing."])
-    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
+    return common.page(parts)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -561,33 +557,24 @@ def _book_problem(python: str | None) -> str | None:
 
 def main() -> int:
     """Measure, print the tables, and write them."""
-    parser = argparse.ArgumentParser(description="Measure how fast d2lrnn is. make bench does all of the set-up.")
+    parser = common.parser("Measure how fast d2lrnn is. make bench does all of the set-up.",
+                           "minutes instead of half an hour, to see that it works")  # fmt: skip
     parser.add_argument("--book-python", metavar="PATH", help=f"the interpreter of an environment that has {BOOK}")
-    parser.add_argument("--backend", action="append", choices=backends.BACKENDS, help="only this one (repeatable)")
     parser.add_argument(
         "--only", action="append", choices=SECTIONS, help="measure this question anew, and keep the others (repeatable)"
     )
-    parser.add_argument("--quick", action="store_true", help="minutes instead of half an hour, to see that it works")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where RESULTS.md is, or is to be")
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL
-    names = [name for name in arguments.backend or backends.BACKENDS if backends.problem(name) is None]
-    if not names:
-        raise SystemExit("no backend is installed here: make bench installs all")
+    names = common.usable(arguments.backends)
     if problem := _book_problem(arguments.book_python):
         say(f"without the book's package: {problem}")
     wanted = [name for name in arguments.only or SECTIONS if name != "book" or problem is None]
     if not wanted:
         raise SystemExit("nothing is left to measure")
     out = arguments.out or (Path("build", "bench") if arguments.quick else HERE)
-    kept = out / "speed.json"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"cannot keep results in {str(out)!r}: {error}; name another folder with --out") from None
+    common.ready(out, MARKS)
+    before = common.kept(out / KEPT)
     document: dict[str, Any] = dict(before)
-    _write(document, out)  # to see now rather than after half an hour that it cannot be
     source = read_text("time-machine")
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "timemachine.txt")
@@ -596,16 +583,11 @@ def main() -> int:
         for name in wanted:
             began = time.perf_counter()
             rows = getattr(bench, name)()
+            minutes = (time.perf_counter() - began) / 60
             about = {
-                "finished": datetime.now().astimezone().isoformat(timespec="minutes"),
-                "minutes": (time.perf_counter() - began) / 60,
-                "quick": arguments.quick,
-                "rounds": effort.rounds,
-                "startups": effort.startups,
-                "machine": describe_machine(),
-                "versions": versions(),
-                "text": f"{source.name}, SHA-256 {source.sha256[:12]}",
-            }
+                **common.about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
+                "rounds": effort.rounds, "startups": effort.startups,
+            }  # fmt: skip
             earlier = [before[name], *before.get("earlier", {}).get(name, [])] if name in before else []
             document = {**document, name: {"about": about, "rows": rows}}
             document["earlier"] = {**document.get("earlier", {}), name: earlier[:EARLIER_RUNS]}
@@ -614,7 +596,7 @@ def main() -> int:
             print(section(name, document[name], document["earlier"][name]))
     for line in drift(document, before):
         print(line)
-    print(f"written: RESULTS.md and speed.json in {str(out)!r}")
+    print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 0
 
 
@@ -623,14 +605,8 @@ def _write(document: Mapping[str, Any], folder: Path) -> None:
         plot(document["book"]["rows"], folder / "speed.svg")
     earlier = document.get("earlier", {})
     parts = [section(name, document[name], earlier.get(name, [])) for name in SECTIONS if name in document]
-    put_between(folder / "RESULTS.md", "\n".join(parts), BEGIN, END)
-    write_atomically(folder / "speed.json", (json.dumps(document, indent=1) + "\n").encode())
+    common.keep(document, KEPT, "\n".join(parts), MARKS, folder)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except D2LRNNError as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; what was measured so far is kept") from None
+    common.run(main, "what was measured so far is kept")

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from d2lrnn.reproduce import describe_machine, put_between
+from common import describe_machine, put_between
 
 BENCH = Path(__file__).parents[1] / "benchmarks" / "bench.py"
 
@@ -134,5 +133,5 @@ def test_the_committed_tables_are_what_was_measured(bench, tmp_path):
     path = tmp_path / "RESULTS.md"
     path.write_text(results, encoding="utf-8")
     sections = [bench.section(name, kept[name], earlier.get(name, [])) for name in bench.SECTIONS]
-    put_between(path, "\n".join(sections), bench.BEGIN, bench.END)
+    put_between(path, "\n".join(sections), bench.MARKS)
     assert path.read_text(encoding="utf-8") == results
