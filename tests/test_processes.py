@@ -170,9 +170,9 @@ def test_the_commands_of_a_clone_import_nothing_from_the_current_folder(hostile,
 
 def test_the_benchmark_asks_the_books_python_without_the_current_folder(hostile, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import bench
+    import bench_book
 
-    assert "does not have" in bench._book_problem(sys.executable)
+    assert "does not have" in bench_book.problem(sys.executable)
     assert what_ran(hostile) == ""
 
 
