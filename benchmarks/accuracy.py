@@ -92,12 +92,14 @@ class Side:
     def minibatches(self, number: int) -> Any:
         """Return the backend's loader of so many minibatches an epoch."""
         size = BATCH_SIZE * NUM_STEPS * number + NUM_STEPS + 1  # the offset of an epoch takes away up to a step's
-        sizes = {"corpus": self.corpus[:size], "vocab": self.vocab, "seed": SEED}
-        return self.framework.SeqDataLoader(BATCH_SIZE, NUM_STEPS, False, -1, **sizes)
+        return self.framework.SeqDataLoader(
+            BATCH_SIZE, NUM_STEPS, False, -1, corpus=self.corpus[:size], vocab=self.vocab, seed=SEED
+        )
 
     def trained(self, case: Case, most: int, move: float = 0.0) -> Results:
         """Train by ``train_ch8`` and return the weights after each of :data:`STEPS`, the first ones moved by a part."""
-        found, taken = {}, 0
+        found: dict[int, Any] = {}
+        taken = 0
 
         def callback(number: int, epoch: Any) -> None:
             nonlocal taken
@@ -125,11 +127,11 @@ class Side:
         """Return what one minibatch comes to, with given weights and state, the clipped gradients at a given theta."""
         net, _ = self.build(case)
         self.framework.set_weights(net, given["weights"])
-        minibatch, state = given["minibatch"], given["state"]
-        logits, _ = self.framework.forward(net, minibatch[0], state)
-        loss, raw, norm = self.framework.loss_and_gradients(net, *minibatch, state)
+        (X, Y), state = given["minibatch"], given["state"]
+        logits, _ = self.framework.forward(net, X, state)
+        loss, raw, norm = self.framework.loss_and_gradients(net, X, Y, state)
         # Half the norm, so that the clipping changes them
-        _, clipped, _ = self.framework.loss_and_gradients(net, *minibatch, state, theta=given.get("theta", norm / 2))
+        _, clipped, _ = self.framework.loss_and_gradients(net, X, Y, state, theta=given.get("theta", norm / 2))
         self.norm = norm
         return {
             "logits": {"logits": logits}, "loss": {"loss": np.array(loss)},

@@ -175,7 +175,7 @@ def section(document: Mapping[str, Any]) -> str:
         )
     ]  # fmt: skip
     # Backends that were measured in one go say so once
-    when = {}
+    when: dict[str, list[str]] = {}
     for name, (measured, _) in own.items():
         when.setdefault(common.when_and_where(measured["about"] | {"finished": ""}).removeprefix(". "), []).append(
             f"{name} to {measured['about']['finished'][:16].replace('T', ' ')}"

@@ -107,12 +107,12 @@ class Program:
         if not (line := self._process.stdout.readline()):
             self._errors.seek(0)
             raise SystemExit(f"the program {self.name!r} ended with this:\n{self._errors.read()[-3000:]}")
-        return json.loads(line)
+        return dict(json.loads(line))
 
     def tokens_per_second(self, seconds: float) -> float:
         """Train for about so many seconds and return the speed."""
         answer = self.ask(do="train", seconds=seconds)
-        return answer["tokens"] / answer["seconds"]
+        return float(answer["tokens"] / answer["seconds"])
 
     def __enter__(self) -> Program:
         return self
