@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import math
 import re
 import sys
 import warnings
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn.comparison.worker import Answer, answer_epoch, main
-from d2lrnn.core.history import read_perplexity
 from d2lrnn.core.threads import computing_with, settle
 from d2lrnn.data import read_text
 from d2lrnn.errors import D2LRNNWarning, DivergenceError
@@ -48,8 +48,18 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if found := self._LINE.match(text):
-            self._answer("epoch", epoch=int(found[1]), perplexity=read_perplexity(found[2]))
+            self._answer("epoch", epoch=int(found[1]), perplexity=_read_perplexity(found[2]))
         return len(text)
+
+
+def _read_perplexity(words: str) -> float:
+    """Return what :func:`d2lrnn.core.history.format_perplexity` wrote, but for the digits that it left out."""
+    if words.startswith("over "):
+        return math.inf
+    try:
+        return float(words)
+    except ValueError:
+        return math.nan
 
 
 def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> Any:
