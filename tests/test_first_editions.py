@@ -10,8 +10,8 @@ import zipfile
 
 import numpy as np
 import pytest
+import reproduce_worker
 
-from d2lrnn.comparison import worker
 from d2lrnn.core.history import Epoch
 from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, load_data, read_text
 from d2lrnn.editions import first_edition_en, first_edition_zh, first_editions
@@ -155,7 +155,7 @@ def test_the_time_machine_keeps_its_punctuation():
 def test_every_line_is_a_step_forward_for_who_watches(loss, expected):
     """Also one whose perplexity is too large for a number."""
     events = []
-    with contextlib.redirect_stdout(worker._Lines(lambda event, **content: events.append((event, content)))):
+    with contextlib.redirect_stdout(reproduce_worker._Lines(lambda event, **content: events.append((event, content)))):
         report = first_editions.Report(2, 4, ["a"], lambda prefix: "epoch of ours")
         for number in range(1, 5):
             report(number, Epoch(np.array([loss]), [1], 1.0, np.ones(1)))

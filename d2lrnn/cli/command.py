@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TextIO
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, reproduce
+from d2lrnn import __version__
 from d2lrnn.cli import last_door
 from d2lrnn.cli.text_curve import TextCurve
 from d2lrnn.comparison import compare, report
@@ -366,18 +366,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(command)
     command.set_defaults(run=_show)
 
-    command = commands.add_parser("reproduce", help="the perplexities that the book prints, and ours over three seeds")
-    command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
-                         help=f"the frameworks (default: all of {','.join(backends.FRAMEWORKS)})")  # fmt: skip
-    command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
-    command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
-    command.add_argument("--out", type=_name, default=reproduce.OUT, metavar="DIR",
-                         help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
-    command.add_argument("--results", type=_name, metavar="FILE",
-                         help="the Markdown file to put the table into")  # fmt: skip
-    _add_json(command)
-    command.set_defaults(run=_reproduce)
-
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
@@ -557,44 +545,6 @@ def _convert(args: argparse.Namespace) -> int:
     sizes = f"{made['num_layers']} x {made['num_hiddens']} units, {made['vocab_size']} tokens"
     print(f"{made['kind']}, {sizes}: {one_line(made['out'])}")
     return 0
-
-
-def _reproduce(args: argparse.Namespace) -> int:
-    names = args.backends or list(backends.FRAMEWORKS)
-
-    def tell(document: dict[str, Any]) -> None:
-        if args.json:
-            _print_json(document)
-        else:
-            print(reproduce.table(document), flush=True)
-
-    with _terminated_like_interrupted():
-        document = reproduce.reproduce(
-            names,
-            quick=args.quick,
-            out=args.out,
-            results=args.results,
-            on_event=_tell_of_trainings,
-            on_document=tell,
-        )
-    if not args.json:
-        print(f"\nwritten to {one_line(document['results'])}")
-    rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
-    done = [row for row in rows if row["status"] in reproduce.FINAL]
-    if rows and not done:
-        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
-        return 2
-    # As in a comparison: one that cannot work here fails the command only if it was asked for by name
-    failed = [row for row in rows if row not in done and (args.backends or not backends.problem(row["backend"]))]
-    return 1 if failed else 0
-
-
-def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
-    """Say on the error stream which training begins, and what went wrong with one."""
-    if event["event"] == "start":
-        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
-    elif event["event"] == "end" and event["problem"]:
-        last_door.tell(f"{name}: {event['problem']}")
 
 
 def _show(args: argparse.Namespace) -> int:
