@@ -13,10 +13,14 @@ difference:
 A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
+from __future__ import annotations
+
 from mxnet import np, npx
 
+from d2lrnn.mxnet.types import Params, State, Tensor
 
-def rnn_fast(inputs, state, params):
+
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence, as :func:`~d2lrnn.mxnet.scratch.rnn` does.
 
     Args:

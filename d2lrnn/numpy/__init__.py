@@ -1,32 +1,12 @@
 """The chapter in NumPy. ``from d2lrnn import numpy as d2l`` and the book's cells run."""
 
-from d2lrnn.core.book_tools import (
-    Accumulator,
-    Animator,
-    Timer,
-    lazy_modules,
-    plot,
-    set_axes,
-    set_figsize,
-    use_svg_display,
-)
-from d2lrnn.data import (
-    DATA_HUB,
-    DATA_URL,
-    Vocab,
-    bleu,
-    count_corpus,
-    download,
-    download_extract,
-    load_corpus,
-    load_corpus_time_machine,
-    preprocess_nmt,
-    read_data_nmt,
-    read_time_machine,
-    tokenize,
-    tokenize_nmt,
-    truncate_pad,
-)
+from d2lrnn.core.backends import require
+
+require("numpy")
+
+from d2lrnn.core import shared
+from d2lrnn.core.book_tools import lazy_modules
+from d2lrnn.core.shared import *
 from d2lrnn.numpy.concise import RNNModel, recurrent_layer
 from d2lrnn.numpy.data import (
     SeqDataLoader,
@@ -61,24 +41,14 @@ from d2lrnn.numpy.translation import (
 __getattr__ = lazy_modules(__name__)
 
 __all__ = [
-    "DATA_HUB",
-    "DATA_URL",
-    "Accumulator",
-    "Animator",
     "Decoder",
     "Encoder",
     "EncoderDecoder",
     "RNNModel",
     "RNNModelScratch",
     "SeqDataLoader",
-    "Timer",
-    "Vocab",
-    "bleu",
     "build_array_nmt",
-    "count_corpus",
     "cpu",
-    "download",
-    "download_extract",
     "evaluate_loss",
     "evaluate_perplexity",
     "get_params",
@@ -86,35 +56,24 @@ __all__ = [
     "grad_clipping",
     "init_rnn_state",
     "load_array",
-    "load_corpus",
-    "load_corpus_time_machine",
     "load_data",
     "load_data_nmt",
     "load_data_time_machine",
     "num_gpus",
     "num_threads",
-    "plot",
     "plt",
     "predict_ch8",
-    "preprocess_nmt",
-    "read_data_nmt",
-    "read_time_machine",
     "recurrent_layer",
     "rnn",
     "rnn_fast",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
-    "set_axes",
-    "set_figsize",
     "set_num_threads",
     "sgd",
     "size",
-    "tokenize",
-    "tokenize_nmt",
     "train_ch8",
     "train_epoch_ch8",
-    "truncate_pad",
     "try_all_gpus",
     "try_gpu",
-    "use_svg_display",
 ]
+__all__ += shared.__all__

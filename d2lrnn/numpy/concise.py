@@ -5,16 +5,27 @@ framework's layer is, and its ``backward`` takes the gradient of what it returne
 gradient of its inputs. Nothing is fused but the products that are the same for all steps.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
 from d2lrnn.numpy.module import Module
 from d2lrnn.numpy.scratch import one_hot
+from d2lrnn.numpy.types import Device, Params, State, Tensor
 from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import check_kind
 
+Row: TypeAlias = tuple[Tensor, ...]  # the state of one layer in one direction, each (batch_size, hidden_size)
+Kept: TypeAlias = tuple[Any, ...]  # what the derivative of a step needs
+Saved: TypeAlias = tuple[Tensor, list[Kept]]  # the inputs of a layer, and what its steps kept
 
-def sigmoid(x):
+
+def sigmoid(x: Tensor) -> Tensor:
     """Return the logistic function of x, which does not overflow."""
     return 0.5 * (np.tanh(0.5 * x) + 1)
 
@@ -43,22 +54,37 @@ class Recurrent(Module):
 
     num_states = 1
 
-    def __init__(self, kind, input_size, hidden_size, num_layers=1, bidirectional=False, *, seed=None):
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> None:
         self.kind = check_kind(kind, num_layers, bidirectional)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bidirectional = num_layers, bidirectional
         weights = canonical.initial_weights(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
         self.params = {name: value.astype(np.float64) for name, value in weights.items() if name.startswith("layers.")}
-        self.grads = {}
-        self._saved = None
+        self.grads: dict[str, Tensor] = {}
+        self._saved: list[Saved] | None = None
 
-    def _directions(self):
+    def _step(self, a: Tensor, state: Row, W_hh: Tensor, b_hh: Tensor | float) -> tuple[Row, Kept]:
+        raise NotImplementedError
+
+    def _step_backward(self, d_state: Row, saved: Kept, W_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Row]:
+        raise NotImplementedError
+
+    def _directions(self) -> list[list[tuple[str, slice]]]:
         """Return, for each layer, the prefix of its parameters and the order of its steps in each direction."""
         orders = (slice(None), slice(None, None, -1))
         prefixes = canonical.layer_prefixes(self.num_layers, self.bidirectional)
         return [list(zip(layer, orders, strict=False)) for layer in prefixes]
 
-    def forward(self, X, state=None):
+    def forward(self, X: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over a sequence.
 
         Args:
@@ -72,7 +98,7 @@ class Recurrent(Module):
         if state is None:
             state = self.begin_state(X.shape[1])
         first = state if isinstance(state, tuple) else (state,)
-        last, saved = [], []
+        last, saved = list[Row](), list[Saved]()
         for layer in self._directions():
             outputs = []
             for prefix, order in layer:
@@ -87,18 +113,18 @@ class Recurrent(Module):
         new_state = tuple(np.stack(parts) for parts in zip(*last, strict=True))
         return X, new_state if isinstance(state, tuple) else new_state[0]
 
-    def begin_state(self, batch_size):
+    def begin_state(self, batch_size: int) -> State:
         """Return zeros (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two."""
         rows = self.num_layers * (2 if self.bidirectional else 1)
         state = tuple(np.zeros((rows, batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))
         return state if len(state) > 1 else state[0]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """The type of the parameters."""
         return self.params["layers.0.W_hh"].dtype
 
-    def _forward(self, prefix, X, state):
+    def _forward(self, prefix: str, X: Tensor, state: Row) -> tuple[Tensor, Row, Saved]:
         """Run one layer in one direction over X (num_steps, batch_size, inputs)."""
         W_xh, W_hh, b_h = (self.params[prefix + name] for name in ("W_xh", "W_hh", "b_h"))
         b_hh = self.params.get(prefix + "b_hh", 0.0)
@@ -110,7 +136,7 @@ class Recurrent(Module):
             saved.append(kept)
         return np.stack(outputs), state, (X, saved)
 
-    def backward(self, dY):
+    def backward(self, dY: Tensor) -> Tensor:
         """Find the gradients of the parameters, from that of the outputs of the last call.
 
         The state that came in is a constant: gradients do not flow into the minibatch before (truncated
@@ -124,7 +150,7 @@ class Recurrent(Module):
         """
         if self._saved is None:
             raise InputError("the layer has not been called, so there is nothing to go back through")
-        remaining, grads = list(self._saved), {}
+        remaining, grads = list(self._saved), dict[str, Tensor]()
         for layer in reversed(self._directions()):
             parts = np.split(dY, len(layer), axis=2)
             d_inputs = []
@@ -134,19 +160,19 @@ class Recurrent(Module):
         self.grads = {name: grads[name] for name in self.params}
         return dY
 
-    def _backward(self, prefix, dH, saved, grads):
+    def _backward(self, prefix: str, dH: Tensor, saved: Saved, grads: dict[str, Tensor]) -> Tensor:
         """Add the gradients of one layer in one direction to ``grads`` and return that of its inputs."""
         X, steps = saved
         W_xh, W_hh = self.params[prefix + "W_xh"], self.params[prefix + "W_hh"]
         dW_hh, db_hh = np.zeros_like(W_hh), np.zeros_like(W_hh[0])
         d_state = tuple(np.zeros_like(dH[0]) for _ in range(self.num_states))
-        dA = []
+        dAs = []
         for dh, kept in zip(dH[::-1], steps[::-1], strict=True):
             da, dW, dr, d_state = self._step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
-            dA.append(da)
+            dAs.append(da)
             dW_hh += dW
             db_hh += dr.sum(axis=0)
-        dA = np.stack(dA[::-1])  # (num_steps, batch_size, gates * hidden_size)
+        dA = np.stack(dAs[::-1])  # (num_steps, batch_size, gates * hidden_size)
         grads[prefix + "W_xh"] = X.reshape(-1, X.shape[2]).T @ dA.reshape(-1, dA.shape[2])
         grads[prefix + "W_hh"] = dW_hh
         grads[prefix + "b_h"] = dA.sum(axis=(0, 1))
@@ -156,7 +182,7 @@ class Recurrent(Module):
 
 
 # Of each activation, its derivative as a function of its value
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "tanh": (np.tanh, lambda h: 1 - h**2),
     "relu": (lambda x: np.maximum(x, 0), lambda h: (h > 0).astype(h.dtype)),
 }
@@ -174,19 +200,28 @@ class RNN(Recurrent):
         seed: Of the first weights.
     """
 
-    def __init__(self, input_size, hidden_size, num_layers=1, *, nonlinearity="tanh", bidirectional=False, seed=None):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bidirectional: bool = False,
+        seed: Seed = None,
+    ) -> None:
         if nonlinearity not in _ACTIVATIONS:
             raise InputError(f"unknown nonlinearity {nonlinearity!r}: use one of {', '.join(_ACTIVATIONS)}")
         self.nonlinearity = nonlinearity
         kind = "rnn" if nonlinearity == "tanh" else "rnn-relu"
         super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def _step(self, a, state, W_hh, b_hh):
+    def _step(self, a: Tensor, state: Row, W_hh: Tensor, b_hh: Tensor | float) -> tuple[Row, Kept]:
         (h,) = state
         h_new = _ACTIVATIONS[self.nonlinearity][0](a + h @ W_hh + b_hh)
         return (h_new,), (h, h_new)
 
-    def _step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state: Row, saved: Kept, W_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Row]:
         (dh_new,), (h, h_new) = d_state, saved
         da = dh_new * _ACTIVATIONS[self.nonlinearity][1](h_new)
         return da, h.T @ da, da, (da @ W_hh.T,)
@@ -205,12 +240,21 @@ class GRU(Recurrent):
         seed: Of the first weights.
     """
 
-    def __init__(self, input_size, hidden_size, num_layers=1, *, reset_after=True, bidirectional=False, seed=None):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        reset_after: bool = True,
+        bidirectional: bool = False,
+        seed: Seed = None,
+    ) -> None:
         self.reset_after = reset_after
         kind = "gru" if reset_after else "gru-reset-before"
         super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def _step(self, a, state, W_hh, b_hh):
+    def _step(self, a: Tensor, state: Row, W_hh: Tensor, b_hh: Tensor | float) -> tuple[Row, Kept]:
         (h,) = state
         if self.reset_after:
             a_r, a_z, a_n = np.split(a, 3, axis=1)
@@ -225,7 +269,7 @@ class GRU(Recurrent):
             candidate = np.tanh(a_n + (reset * h) @ W_n)
         return (update * h + (1 - update) * candidate,), (h, reset, update, candidate, r_n)
 
-    def _step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state: Row, saved: Kept, W_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Row]:
         (dh_new,) = d_state
         h, reset, update, candidate, r_n = saved
         da_n = dh_new * (1 - update) * (1 - candidate**2)
@@ -255,10 +299,12 @@ class LSTM(Recurrent):
 
     num_states = 2
 
-    def __init__(self, input_size, hidden_size, num_layers=1, *, bidirectional=False, seed=None):
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False, seed: Seed = None
+    ) -> None:
         super().__init__("lstm", input_size, hidden_size, num_layers, bidirectional, seed=seed)
 
-    def _step(self, a, state, W_hh, b_hh):
+    def _step(self, a: Tensor, state: Row, W_hh: Tensor, b_hh: Tensor | float) -> tuple[Row, Kept]:
         h, c = state
         a_i, a_f, a_g, a_o = np.split(a + h @ W_hh + b_hh, 4, axis=1)
         i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
@@ -266,7 +312,7 @@ class LSTM(Recurrent):
         tanh_c = np.tanh(c_new)
         return (o * tanh_c, c_new), (h, c, i, f, g, o, tanh_c)
 
-    def _step_backward(self, d_state, saved, W_hh):
+    def _step_backward(self, d_state: Row, saved: Kept, W_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Row]:
         dh_new, dc_new = d_state
         h, c, i, f, g, o, tanh_c = saved
         dc = dc_new + dh_new * o * (1 - tanh_c**2)
@@ -288,21 +334,21 @@ class Dense(Module):
         grads: Their gradients, by the same names, once :meth:`backward` has been called.
     """
 
-    def __init__(self, input_size, output_size, *, seed=None):
+    def __init__(self, input_size: int, output_size: int, *, seed: Seed = None) -> None:
         rng, limit = np.random.default_rng(seed), input_size**-0.5
         self.params = {
             "output.W_hq": rng.uniform(-limit, limit, (input_size, output_size)),
             "output.b_q": rng.uniform(-limit, limit, output_size),
         }
-        self.grads = {}
-        self._X = None
+        self.grads: dict[str, Tensor] = {}
+        self._X: Tensor | None = None
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Return the outputs (examples, output_size) for inputs (examples, input_size)."""
         self._X = X
         return X @ self.params["output.W_hq"] + self.params["output.b_q"]
 
-    def backward(self, dY):
+    def backward(self, dY: Tensor) -> Tensor:
         """Find the gradients of the parameters from that of the outputs, and return that of the inputs."""
         if self._X is None:
             raise InputError("the layer has not been called, so there is nothing to go back through")
@@ -311,7 +357,7 @@ class Dense(Module):
 
 
 # Of each kind, the layer and what makes it this kind
-LAYERS = {
+LAYERS: dict[str, tuple[Callable[..., Recurrent], dict[str, Any]]] = {
     "rnn": (RNN, {"nonlinearity": "tanh"}),
     "rnn-relu": (RNN, {"nonlinearity": "relu"}),
     "gru": (GRU, {"reset_after": True}),
@@ -320,7 +366,9 @@ LAYERS = {
 }
 
 
-def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+def recurrent_layer(
+    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
+) -> Recurrent:
     """Return a recurrent layer.
 
     Args:
@@ -348,7 +396,7 @@ class RNNModel(Module):
         vocab_size: Size of the vocabulary.
     """
 
-    def __init__(self, rnn_layer, vocab_size, **kwargs):
+    def __init__(self, rnn_layer: Recurrent, vocab_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rnn = rnn_layer
         self.vocab_size = vocab_size
@@ -357,16 +405,16 @@ class RNNModel(Module):
         self.dense = Dense(self.num_directions * self.num_hiddens, vocab_size)
 
     @property
-    def params(self):
+    def params(self) -> Params:
         """The parameters, as a list of arrays."""
         return [*self.rnn.params.values(), *self.dense.params.values()]
 
     @property
-    def grads(self):
+    def grads(self) -> list[Tensor | None]:
         """Their gradients, once :meth:`backward` has been called, as a list of arrays."""
         return [layer.grads.get(name) for layer in (self.rnn, self.dense) for name in layer.params]
 
-    def forward(self, inputs, state):
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
         X = one_hot(inputs.T, self.vocab_size, self.rnn.dtype)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
@@ -374,18 +422,18 @@ class RNNModel(Module):
         output = self.dense(Y.reshape(-1, Y.shape[-1]))
         return output, state
 
-    def backward(self, d_outputs):
+    def backward(self, d_outputs: Tensor) -> None:
         """Find the gradients of the parameters, from that of the logits of the last call."""
         dY = self.dense.backward(d_outputs)
-        num_steps = self.rnn._saved and len(self.rnn._saved[0][1])
+        num_steps = len(self.rnn._saved[0][1]) if self.rnn._saved else 1
         self.rnn.backward(dY.reshape(num_steps, -1, dY.shape[-1]))
 
-    def float(self):
+    def float(self) -> RNNModel:
         """Turn the parameters into float32, which computes faster and less exactly, and return the model."""
         for layer in (self.rnn, self.dense):
             layer.params = {name: param.astype(np.float32) for name, param in layer.params.items()}
         return self
 
-    def begin_state(self, device, batch_size=1):
+    def begin_state(self, device: Device, batch_size: int = 1) -> State:
         """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
         return self.rnn.begin_state(batch_size)

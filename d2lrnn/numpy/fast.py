@@ -6,10 +6,14 @@ gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn
 product with W_xh, and one with W_hq, and so do their gradients.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from d2lrnn.numpy.types import Params, State, Tensor
 
-def _hidden_states(inputs, H, params):
+
+def _hidden_states(inputs: Tensor, H: Tensor, params: Params) -> Tensor:
     """Return the hidden states, the one before the first step too: (num_steps + 1, batch_size, num_hiddens)."""
     W_xh, W_hh, b_h, _, _ = params
     H = np.broadcast_to(H, (inputs.shape[1], H.shape[-1]))
@@ -24,7 +28,7 @@ def _hidden_states(inputs, H, params):
     return Hs
 
 
-def rnn_fast(inputs, state, params):
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence, as :func:`~d2lrnn.numpy.scratch.rnn` does.
 
     Args:
@@ -44,7 +48,7 @@ def rnn_fast(inputs, state, params):
     return Y, (Hs[-1].copy(),)
 
 
-def rnn_fast_backward(inputs, state, params, d_outputs):
+def rnn_fast_backward(inputs: Tensor, state: State, params: Params, d_outputs: Tensor) -> list[Tensor]:
     """Return the gradients of the parameters, as :func:`~d2lrnn.numpy.scratch.rnn_backward` does."""
     _, W_hh, _, W_hq, _ = params
     Hs = _hidden_states(inputs, state[0], params)
@@ -66,4 +70,4 @@ def rnn_fast_backward(inputs, state, params, d_outputs):
     ]
 
 
-rnn_fast.backward = rnn_fast_backward
+rnn_fast.backward = rnn_fast_backward  # type: ignore[attr-defined]

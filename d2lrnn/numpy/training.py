@@ -1,26 +1,33 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
-from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
+from d2lrnn.core.monitor import Callback, Monitor, Snapshot
+from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.prediction import predict_ch8
+from d2lrnn.numpy.prediction import Net, predict_ch8
+from d2lrnn.numpy.types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
 
 
-def parameters(net):
+def parameters(net: Net) -> Params:
     """Return the trained parameters of a model of either kind, as a list of arrays."""
     return list(net.params)
 
 
-def size(a):
+def size(a: Tensor) -> int:
     """Return the number of elements of an array."""
     return np.size(a)
 
 
-def sgd(params, grads, lr, batch_size):
+def sgd(params: Params, grads: Grads, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
@@ -34,7 +41,7 @@ def sgd(params, grads, lr, batch_size):
             param -= lr / batch_size * grad
 
 
-def grad_clipping(net, theta):
+def grad_clipping(net: Net, theta: float) -> Tensor:
     """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
@@ -52,7 +59,7 @@ def grad_clipping(net, theta):
     return norm
 
 
-def log_sum_exp(logits):
+def log_sum_exp(logits: Tensor) -> Tensor:
     """Return the logarithm of the sum of the exponentials of each row, (examples, 1), without an overflow."""
     largest = logits.max(axis=1, keepdims=True)
     return largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
@@ -61,26 +68,31 @@ def log_sum_exp(logits):
 class CrossEntropyLoss:
     """The mean cross-entropy, in nats, of labels under logits (book section 3.4), and its gradient."""
 
-    def __init__(self):
-        self._log_probs = self._y = None
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, Tensor] | None = None  # the logarithms of probabilities, and the labels
 
-    def __call__(self, y_hat, y):
+    def __call__(self, y_hat: Tensor, y: Tensor) -> Any:
         """Return the mean loss of labels (examples,) under logits (examples, classes)."""
-        self._log_probs, self._y = y_hat - log_sum_exp(y_hat), y
-        return -self._log_probs[np.arange(len(y)), y].mean()
+        log_probs = y_hat - log_sum_exp(y_hat)
+        self._last = log_probs, y
+        return -log_probs[np.arange(len(y)), y].mean()
 
-    def backward(self):
+    def backward(self) -> Tensor:
         """Return the gradient of the logits of the last call: the softmax of them, less one at each label."""
-        if self._y is None:
+        if self._last is None:
             raise InputError("the loss has not been called, so there is nothing to go back through")
-        d_logits = np.exp(self._log_probs)
-        d_logits[np.arange(len(self._y)), self._y] -= 1
-        return d_logits / len(self._y)
+        log_probs, y = self._last
+        d_logits = np.exp(log_probs)
+        d_logits[np.arange(len(y)), y] -= 1
+        return d_logits / len(y)
 
 
-def evaluate_loss(net, data_iter, loss):
+def evaluate_loss(
+    net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Callable[[Tensor, Tensor], Tensor]
+) -> float:
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
-    total, count = 0.0, 0
+    total: Tensor | float = 0.0
+    count = 0
     for X, y in data_iter:
         out = net(X)
         l = loss(out, y.reshape(out.shape))
@@ -88,7 +100,7 @@ def evaluate_loss(net, data_iter, loss):
     return float(total) / count
 
 
-def evaluate_perplexity(net, data_iter, device):
+def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> float:
     """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
 
     Args:
@@ -106,7 +118,18 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
-def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+def _snapshot(params: Params) -> Snapshot:
+    return Snapshot(
+        params,
+        copy=np.copy,
+        put_back=np.copyto,
+        is_finite=lambda param: np.isfinite(param).all(),
+    )
+
+
+def _run_epoch(
+    net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
+) -> Epoch:
     state, timer = None, Timer()
     losses, norms, sizes = [], [], []
     for X, Y in train_iter:
@@ -127,7 +150,16 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     return Epoch(np.array(losses), sizes, timer.stop(), np.array(norms))
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
+def train_epoch_ch8(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    device: Device,
+    use_random_iter: bool,
+    *,
+    theta: float = 1.0,
+) -> tuple[float, float]:
     """Train a model for one epoch.
 
     Args:
@@ -152,21 +184,21 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, 
 
 
 def train_ch8(
-    net,
-    train_iter,
-    vocab,
-    lr,
-    num_epochs,
-    device,
-    use_random_iter=False,
+    net: Net,
+    train_iter: Minibatches,
+    vocab: Vocab,
+    lr: float,
+    num_epochs: int,
+    device: Device,
+    use_random_iter: bool = False,
     *,
-    theta=1.0,
-    valid_iter=None,
-    prefixes=BOOK_PREFIXES,
-    quiet=False,
-    callback=None,
-    history=None,
-):
+    theta: float = 1.0,
+    valid_iter: Minibatches | None = None,
+    prefixes: Sequence[str] = BOOK_PREFIXES,
+    quiet: bool = False,
+    callback: Callback | None = None,
+    history: History | None = None,
+) -> History:
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
     Args:
@@ -195,20 +227,15 @@ def train_ch8(
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = CrossEntropyLoss()
-    updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
-    with (
-        Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor,
-        np.errstate(over="ignore", invalid="ignore"),  # what diverges is told once, and in words
-    ):
+    updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
+    monitor = Monitor(
+        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+    )
+    with monitor, np.errstate(over="ignore", invalid="ignore"):  # what diverges is told once, and in words
         for number in monitor.epochs:
-            if monitor.sane:
-                good = [param.copy() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
-            finite = all(np.isfinite(param).all() for param in params)
-            if monitor.diverged(epoch, finite):
-                for param, value in zip(params, good, strict=True):
-                    param[...] = value
+            monitor.check(epoch)
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
-            monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+            monitor.add(number, epoch, valid_perplexity=valid)
     return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)

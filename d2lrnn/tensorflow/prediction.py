@@ -1,15 +1,28 @@
 """Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
 
+from __future__ import annotations
+
 import itertools
 import warnings
 import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from d2lrnn.core.generation import generate, token_chooser
+from d2lrnn.data import Vocab
+from d2lrnn.data.sampling import Array, Seed
 from d2lrnn.errors import D2LRNNWarning
+from d2lrnn.tensorflow.concise import RNNModel
 from d2lrnn.tensorflow.fast import loops
+from d2lrnn.tensorflow.scratch import RNNModelScratch
+from d2lrnn.tensorflow.types import State, Tensor
+
+Net: TypeAlias = RNNModelScratch | RNNModel
+Function: TypeAlias = Callable[..., Any]
+Parts: TypeAlias = dict[str, tuple[Any, ...]]
 
 # What TensorFlow raises when a function cannot become a graph, because it needs a tensor's value, say; and when XLA
 # lacks an operation.
@@ -26,21 +39,23 @@ _NOT_IN_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 class _Memory:
     """What a net keeps: graphs and the like by their names, each with what it was made of."""
 
-    def __init__(self):
-        self.things = {}
-        self.own_affairs = set()  # what the net changes by itself when it is called, such as a count of its calls
-        self.told = set()
+    def __init__(self) -> None:
+        self.things: dict[str, tuple[Parts, Any]] = {}
+        self.own_affairs: set[str] = (
+            set()
+        )  # what the net changes by itself when it is called, such as a count of its calls
+        self.told: set[str] = set()
 
 
-def _memory(net):
-    memory = net.__dict__.get("_d2lrnn_memory")
+def _memory(net: Net) -> _Memory:
+    memory: _Memory | None = net.__dict__.get("_d2lrnn_memory")
     if memory is None:
         memory = _Memory()
         object.__setattr__(net, "_d2lrnn_memory", memory)  # past Keras, which would track it
     return memory
 
 
-def kept(net, name, made_of, make):
+def kept(net: Net, name: str, made_of: Sequence[Any], make: Callable[[], Any]) -> Any:
     """Return what ``make`` returns, which the net keeps under a name until something that it was made of has changed.
 
     Args:
@@ -50,7 +65,7 @@ def kept(net, name, made_of, make):
         make: A function without arguments.
     """
     memory = _memory(net)
-    now = {"": tuple(made_of), **_parts(net)}
+    now: Parts = {"": tuple(made_of), **_parts(net)}
     before, thing = memory.things.pop(name, ({}, None))  # what is no longer of use goes before the new one is made
     if any(key not in memory.own_affairs for key in _changed(before, now)):
         thing = make()
@@ -63,12 +78,12 @@ _TRAINS = " trains"
 _SPECS = ("input_spec", "state_spec", "constants_spec")
 
 
-def _parts(net, path="net", seen=()):
+def _parts(net: Any, path: str = "net", seen: tuple[Any, ...] = ()) -> Parts:
     """Return what a net is made of as its reader sees it: functions, options, variables, layers and theirs, by names.
 
     A graph is made once, of what was there then. This is how it is noticed that something has been exchanged.
     """
-    parts = {path: (net, type(net)), path + _TRAINS: tuple(net.trainable_variables)}
+    parts: Parts = {path: (net, type(net)), path + _TRAINS: tuple(net.trainable_variables)}
     for name, value in vars(net).items():
         if name == "_d2lrnn_memory" or (isinstance(net, tf.keras.layers.Layer) and _is_kerass_own(net, name)):
             continue
@@ -79,7 +94,7 @@ def _parts(net, path="net", seen=()):
     return parts
 
 
-def _is_kerass_own(layer, name):
+def _is_kerass_own(layer: Any, name: str) -> bool:
     """Return whether an attribute is one in which Keras counts and caches, and not one of its options or a reader's."""
     if name in _SPECS:
         return True
@@ -87,25 +102,27 @@ def _is_kerass_own(layer, name):
     return name.startswith("_") and (kerass or name in vars(tf.keras.layers.Layer()))
 
 
-def _flat(value):
+def _flat(value: Any) -> list[Any]:
     if isinstance(value, dict):
         value = list(value.items())
     return [part for item in value for part in _flat(item)] if isinstance(value, (list, tuple)) else [value]
 
 
-def _changed(before, now):
+def _changed(before: Parts, now: Parts) -> set[str]:
     """Return the names of the parts that are no longer the same."""
 
-    def same(a, b):
+    def same(a: Any, b: Any) -> bool:
         return a is b or (isinstance(a, (str, int, float)) and type(a) is type(b) and a == b)
 
-    def are_same(a, b):
+    def are_same(a: tuple[Any, ...] | None, b: tuple[Any, ...] | None) -> bool:
         return a is not None and b is not None and len(a) == len(b) and all(map(same, a, b))
 
     return {name for name in {**before, **now} if not are_same(before.get(name), now.get(name))}
 
 
-def compiled(net, name, function, made_of=(), *, jit_compile=False):
+def compiled(
+    net: Net, name: str, function: Function, made_of: Sequence[Any] = (), *, jit_compile: bool = False
+) -> Function:
     """Return a function that runs as a graph, which its net keeps until something in it has changed (:func:`kept`).
 
     A function that cannot become a graph, as a reader's own may not, runs operator by operator. Where XLA lacks an
@@ -129,10 +146,10 @@ def compiled(net, name, function, made_of=(), *, jit_compile=False):
 _GRADIENTS = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
 
 
-def _end_with(net, names):
+def _end_with(net: Net, names: Iterable[str]) -> None:
     """Let what is registered under some names go when a net goes, whose graph alone has a use for it."""
 
-    def forget(names):
+    def forget(names: list[str]) -> None:
         for name in names:
             _GRADIENTS.pop(name, None)
 
@@ -142,22 +159,22 @@ def _end_with(net, names):
 class _Compiled:
     """A function that runs as a graph, or in another way from the first time on that it turns out to be none."""
 
-    def __init__(self, net, function, jit_compile):
+    def __init__(self, net: Net, function: Function, jit_compile: bool) -> None:
         self._net, self._function, self._jit_compile = net, function, jit_compile
         self._run = self._by_xla() if jit_compile else self._by_tensorflow()
         self._is_new = True
 
-    def _by_tensorflow(self):
+    def _by_tensorflow(self) -> Function:
         return tf.function(self._function, autograph=False)
 
-    def _by_xla(self):
-        def function(*args):
+    def _by_xla(self) -> Function:
+        def function(*args: Any) -> Any:
             with loops():
                 return self._function(*args)
 
         return tf.function(function, autograph=False, jit_compile=True)
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         before = _parts(self._net) if self._is_new else {}
         known = len(_GRADIENTS)
         try:
@@ -179,7 +196,7 @@ class _Compiled:
                 changed = _changed(before, _parts(self._net)) & set(before)
                 _memory(self._net).own_affairs |= {name for name in changed if not name.endswith(_TRAINS)}
 
-    def _run_instead(self, run, how, error, args):
+    def _run_instead(self, run: Function, how: str, error: Exception, args: tuple[Any, ...]) -> Any:
         result = run(*args)  # if it fails here too, this is the error to see
         self._run, self._jit_compile = run, False
         told = _memory(self._net).told
@@ -191,7 +208,7 @@ class _Compiled:
         return result
 
 
-def call(net, X, state, *, training):
+def call(net: Net, X: Tensor, state: State, *, training: bool) -> tuple[Tensor, State]:
     """Return what a net makes of a minibatch, in the mode for training or in that for evaluation.
 
     Args:
@@ -208,7 +225,16 @@ def call(net, X, state, *, training):
     return net(X, state)
 
 
-def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, seed=None):
+def predict_ch8(
+    prefix: str | Sequence[str],
+    num_preds: int,
+    net: Net,
+    vocab: Vocab,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    seed: Seed = None,
+) -> str:
     """Continue a prefix.
 
     Args:
@@ -232,17 +258,19 @@ def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, 
     choose = token_chooser(temperature, top_k, seed)
     state = net.begin_state(batch_size=1, dtype=tf.float32)
 
-    def step(index, state):
+    def step(index: Tensor, state: State) -> tuple[Tensor, State]:
         y, new_state = call(net, tf.reshape(index, (1, 1)), state, training=False)
         return y[0], tf.nest.pack_sequence_as(state, tf.nest.flatten(new_state))
 
-    def most_probable_tokens(index, state, count):
+    def most_probable_tokens(index: Tensor, state: State, count: Tensor) -> Tensor:
         """Return ``count`` tokens, each the most probable one after the one before.
 
         As one graph: a call a token from Python costs more than what is computed.
         """
 
-        def body(i, index, state, indices):
+        def body(
+            i: Tensor, index: Tensor, state: State, indices: tf.TensorArray
+        ) -> tuple[Tensor, Tensor, State, tf.TensorArray]:
             y, state = step(index, state)
             index = tf.argmax(y, output_type=tf.int32)
             return i + 1, index, state, indices.write(i, index)
@@ -253,7 +281,7 @@ def predict_ch8(prefix, num_preds, net, vocab, *, temperature=None, top_k=None, 
     one = compiled(net, "one step", step)
     many = compiled(net, "many steps", most_probable_tokens)
 
-    def next_logits(index):
+    def next_logits(index: int) -> Array:
         nonlocal state
         y, state = one(tf.constant(index), state)
         return y.numpy()
