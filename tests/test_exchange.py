@@ -600,7 +600,7 @@ KERAS_2 = """
 import sys
 import numpy as np
 import tensorflow as tf
-from d2lrnn import canonical, exchange
+from d2lrnn.weights import canonical, exchange
 folder = sys.argv[1]
 assert tf.keras.layers.LSTM.__module__.startswith("tf_keras")
 for kind in canonical.KINDS:
