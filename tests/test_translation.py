@@ -420,7 +420,9 @@ def test_the_frame_has_the_tabs_own_form(backend):
         d2l.EncoderDecoder: f"(self, enc_X, dec_X, *args{more})",
     }
     for base, form in forms.items():
-        assert str(inspect.signature(getattr(base, name))) == form
+        parameters = inspect.signature(getattr(base, name)).parameters.values()
+        plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
+        assert str(plain) == form
         assert inspect.getdoc(getattr(base, name))
 
 
