@@ -16,18 +16,19 @@ from mxnet import autograd, gluon, np
 from d2lrnn.core import interface
 from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet import training
-from d2lrnn.mxnet.concise import LAYERS, RNNModel, recurrent_layer
-from d2lrnn.mxnet.data import SeqDataLoader
-from d2lrnn.mxnet.device import device_name, device_names, get_device
-from d2lrnn.mxnet.fast import rnn_fast
-from d2lrnn.mxnet.prediction import Net
-from d2lrnn.mxnet.prediction import predict_ch8 as predict
-from d2lrnn.mxnet.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.mxnet.threads import num_threads, set_num_threads
-from d2lrnn.mxnet.training import train_ch8 as train
-from d2lrnn.mxnet.types import Device, State
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State
 
 __all__ = [
     "SeqDataLoader",
@@ -230,6 +231,6 @@ def loss_and_gradients(
 
 
 if TYPE_CHECKING:
-    from d2lrnn.mxnet import backend
+    from . import backend
 
     _: interface.Backend = backend

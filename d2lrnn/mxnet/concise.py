@@ -10,8 +10,9 @@ from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet.types import Layer, State, Tensor
 from d2lrnn.weights.canonical import check_kind
+
+from .types import Layer, State, Tensor
 
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {

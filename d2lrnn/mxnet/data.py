@@ -10,7 +10,8 @@ from mxnet import gluon, np
 
 from d2lrnn import data
 from d2lrnn.data.sampling import Array, Seed
-from d2lrnn.mxnet.types import Tensor
+
+from .types import Tensor
 
 
 def _tensors(minibatches: Iterable[tuple[Array, Array]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,7 +6,8 @@ from mxnet import npx
 
 from d2lrnn.core.backends import find_device
 from d2lrnn.core.interface import Backend, implements
-from d2lrnn.mxnet.types import Device
+
+from .types import Device
 
 
 def cpu() -> Device:

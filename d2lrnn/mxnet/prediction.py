@@ -10,9 +10,10 @@ from mxnet import autograd, np
 from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array, Seed
-from d2lrnn.mxnet.concise import RNNModel
-from d2lrnn.mxnet.scratch import RNNModelScratch
-from d2lrnn.mxnet.types import Device
+
+from .concise import RNNModel
+from .scratch import RNNModelScratch
+from .types import Device
 
 Net: TypeAlias = RNNModelScratch | RNNModel
 

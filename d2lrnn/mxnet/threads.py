@@ -58,6 +58,6 @@ def put_back_threads(kept: None) -> None:
 
 
 if TYPE_CHECKING:
-    from d2lrnn.mxnet import threads
+    from . import threads
 
     _: Threads = threads

@@ -15,9 +15,10 @@ from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning
-from d2lrnn.mxnet.concise import RNNModel
-from d2lrnn.mxnet.prediction import Net, predict_ch8
-from d2lrnn.mxnet.types import Device, Loss, Minibatches, Params, Tensor, Updater
+
+from .concise import RNNModel
+from .prediction import Net, predict_ch8
+from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:

@@ -7,8 +7,9 @@ require("numpy")
 from d2lrnn.core import shared
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.core.shared import *
-from d2lrnn.numpy.concise import RNNModel, recurrent_layer
-from d2lrnn.numpy.data import (
+
+from .concise import RNNModel, recurrent_layer
+from .data import (
     SeqDataLoader,
     load_array,
     load_data,
@@ -16,12 +17,12 @@ from d2lrnn.numpy.data import (
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
-from d2lrnn.numpy.device import cpu, gpu, num_gpus, try_all_gpus, try_gpu
-from d2lrnn.numpy.fast import rnn_fast
-from d2lrnn.numpy.prediction import predict_ch8
-from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.numpy.threads import num_threads, set_num_threads
-from d2lrnn.numpy.training import (
+from .device import cpu, gpu, num_gpus, try_all_gpus, try_gpu
+from .fast import rnn_fast
+from .prediction import predict_ch8
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import (
     evaluate_loss,
     evaluate_perplexity,
     grad_clipping,
@@ -30,7 +31,7 @@ from d2lrnn.numpy.training import (
     train_ch8,
     train_epoch_ch8,
 )
-from d2lrnn.numpy.translation import (
+from .translation import (
     Decoder,
     Encoder,
     EncoderDecoder,

@@ -15,18 +15,19 @@ import numpy.typing as npt
 from d2lrnn.core import interface
 from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.numpy import training
-from d2lrnn.numpy.concise import LAYERS, Dense, RNNModel, recurrent_layer
-from d2lrnn.numpy.data import SeqDataLoader
-from d2lrnn.numpy.device import device_name, device_names, get_device
-from d2lrnn.numpy.fast import rnn_fast
-from d2lrnn.numpy.prediction import Net
-from d2lrnn.numpy.prediction import predict_ch8 as predict
-from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.numpy.threads import num_threads, set_num_threads
-from d2lrnn.numpy.training import train_ch8 as train
-from d2lrnn.numpy.types import Device, State
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, Dense, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State
 
 __all__ = [
     "SeqDataLoader",
@@ -171,6 +172,6 @@ def get_gradients(net: Any) -> Weights:
 
 
 if TYPE_CHECKING:
-    from d2lrnn.numpy import backend
+    from . import backend
 
     _: interface.Backend = backend

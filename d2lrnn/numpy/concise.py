@@ -14,11 +14,12 @@ import numpy as np
 
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.module import Module
-from d2lrnn.numpy.scratch import one_hot
-from d2lrnn.numpy.types import Device, Params, State, Tensor
 from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import check_kind
+
+from .module import Module
+from .scratch import one_hot
+from .types import Device, Params, State, Tensor
 
 Row: TypeAlias = tuple[Tensor, ...]  # the state of one layer in one direction, each (batch_size, hidden_size)
 Kept: TypeAlias = tuple[Any, ...]  # what the derivative of a step needs

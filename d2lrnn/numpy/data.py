@@ -11,7 +11,8 @@ import numpy as np
 from d2lrnn import data
 from d2lrnn.data import SeqDataLoader, seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.types import Tensor
+
+from .types import Tensor
 
 __all__ = [
     "SeqDataLoader",

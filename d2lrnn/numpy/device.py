@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from d2lrnn.core.backends import find_device
 from d2lrnn.core.interface import Backend, implements
-from d2lrnn.numpy.types import Device
+
+from .types import Device
 
 
 def cpu() -> Device:

@@ -10,9 +10,10 @@ import numpy as np
 from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array, Seed
-from d2lrnn.numpy.concise import RNNModel
-from d2lrnn.numpy.scratch import RNNModelScratch
-from d2lrnn.numpy.types import Device
+
+from .concise import RNNModel
+from .scratch import RNNModelScratch
+from .types import Device
 
 Net: TypeAlias = RNNModelScratch | RNNModel
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
+
+from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
 
 
 def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed = None) -> Params:
@@ -121,7 +122,7 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.numpy.fast.rnn_fast`. To train,
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``. To train,
             its attribute ``backward`` must be a function such as :func:`rnn_backward`.
         seed: Handed to ``get_params`` if it is given.
 

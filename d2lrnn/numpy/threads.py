@@ -52,6 +52,6 @@ def put_back_threads(kept: int) -> None:
 
 
 if TYPE_CHECKING:
-    from d2lrnn.numpy import threads
+    from . import threads
 
     _: Threads = threads

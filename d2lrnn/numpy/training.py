@@ -13,8 +13,9 @@ from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, p
 from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.prediction import Net, predict_ch8
-from d2lrnn.numpy.types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
+
+from .prediction import Net, predict_ch8
+from .types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:

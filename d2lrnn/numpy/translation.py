@@ -8,9 +8,10 @@ from typing import Any
 from d2lrnn import data
 from d2lrnn.data import Vocab
 from d2lrnn.errors import require_positive
-from d2lrnn.numpy.data import load_array
-from d2lrnn.numpy.module import Module
-from d2lrnn.numpy.types import Tensor
+
+from .data import load_array
+from .module import Module
+from .types import Tensor
 
 
 def build_array_nmt(lines: Sequence[list[str]], vocab: Vocab, num_steps: int) -> tuple[Tensor, Tensor]:

@@ -18,17 +18,18 @@ from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow import training
-from d2lrnn.tensorflow.concise import LAYERS, RNNModel, directions, recurrent_layer
-from d2lrnn.tensorflow.data import SeqDataLoader
-from d2lrnn.tensorflow.device import device_name, device_names, get_device
-from d2lrnn.tensorflow.fast import rnn_fast
-from d2lrnn.tensorflow.prediction import Net, predict_ch8
-from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.tensorflow.threads import num_threads, set_num_threads
-from d2lrnn.tensorflow.training import train_ch8 as train
-from d2lrnn.tensorflow.types import State, Strategy, Tensor
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, directions, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net, predict_ch8
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import State, Strategy, Tensor
 
 __all__ = [
     "SeqDataLoader",
@@ -281,6 +282,6 @@ def predict(
 
 
 if TYPE_CHECKING:
-    from d2lrnn.tensorflow import backend
+    from . import backend
 
     _: interface.Backend = backend

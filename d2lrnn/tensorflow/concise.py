@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow.types import Layer, State, Tensor
 from d2lrnn.weights.canonical import check_kind
+
+from .types import Layer, State, Tensor
 
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {

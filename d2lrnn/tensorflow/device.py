@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from d2lrnn.core.backends import find_device
 from d2lrnn.core.interface import Backend, implements
-from d2lrnn.tensorflow.types import Device, Strategy
+
+from .types import Device, Strategy
 
 
 def cpu() -> Device:

@@ -15,10 +15,11 @@ from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array, Seed
 from d2lrnn.errors import D2LRNNWarning
-from d2lrnn.tensorflow.concise import RNNModel
-from d2lrnn.tensorflow.fast import loops
-from d2lrnn.tensorflow.scratch import RNNModelScratch
-from d2lrnn.tensorflow.types import State, Tensor
+
+from .concise import RNNModel
+from .fast import loops
+from .scratch import RNNModelScratch
+from .types import State, Tensor
 
 Net: TypeAlias = RNNModelScratch | RNNModel
 Function: TypeAlias = Callable[..., Any]

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from d2lrnn.data.sampling import Seed
-from d2lrnn.tensorflow.types import ForwardFn, GetParams, InitState, Params, State, Tensor
+
+from .types import ForwardFn, GetParams, InitState, Params, State, Tensor
 
 
 def get_params(vocab_size: int, num_hiddens: int, *, seed: Seed = None) -> Params:
@@ -74,7 +75,7 @@ class RNNModelScratch:
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.tensorflow.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
             Training compiles it into a graph, where ``inputs`` is the list of the steps instead of one tensor, because
             a graph cannot be built by iterating over a tensor.
         get_params: A function such as :func:`get_params`.

@@ -68,6 +68,6 @@ def put_back_threads(kept: tuple[int, int]) -> None:
 
 
 if TYPE_CHECKING:
-    from d2lrnn.tensorflow import threads
+    from . import threads
 
     _: Threads = threads

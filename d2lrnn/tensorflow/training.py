@@ -16,9 +16,10 @@ from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow.device import book_name
-from d2lrnn.tensorflow.prediction import Net, call, compiled, kept, predict_ch8
-from d2lrnn.tensorflow.types import Grads, Loss, Minibatches, Params, State, Strategy, Tensor, Updater
+
+from .device import book_name
+from .prediction import Net, call, compiled, kept, predict_ch8
+from .types import Grads, Loss, Minibatches, Params, State, Strategy, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:

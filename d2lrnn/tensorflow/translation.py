@@ -11,8 +11,9 @@ from d2lrnn import data
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array
 from d2lrnn.errors import require_positive
-from d2lrnn.tensorflow.data import load_array
-from d2lrnn.tensorflow.types import Tensor
+
+from .data import load_array
+from .types import Tensor
 
 
 def _tensors(arrays: tuple[Array, Array]) -> tuple[Tensor, Tensor]:

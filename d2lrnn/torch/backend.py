@@ -17,18 +17,19 @@ from torch import nn
 from d2lrnn.core import interface
 from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.torch import training
-from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
-from d2lrnn.torch.data import SeqDataLoader
-from d2lrnn.torch.device import device_name, device_names, get_device
-from d2lrnn.torch.fast import rnn_fast
-from d2lrnn.torch.prediction import Net
-from d2lrnn.torch.prediction import predict_ch8 as predict
-from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.torch.threads import num_threads, set_num_threads
-from d2lrnn.torch.training import train_ch8 as train
-from d2lrnn.torch.types import Device, State, Tensor
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State, Tensor
 
 __all__ = [
     "SeqDataLoader",
@@ -223,6 +224,6 @@ def loss_and_gradients(
 
 
 if TYPE_CHECKING:
-    from d2lrnn.torch import backend
+    from . import backend
 
     _: interface.Backend = backend

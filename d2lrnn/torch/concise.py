@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrnn.errors import InputError
-from d2lrnn.torch.types import Device, Layer, State, Tensor
 from d2lrnn.weights.canonical import check_kind
+
+from .types import Device, Layer, State, Tensor
 
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {

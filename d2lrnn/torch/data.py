@@ -11,7 +11,8 @@ import torch
 
 from d2lrnn import data
 from d2lrnn.data.sampling import Array, Seed
-from d2lrnn.torch.types import Tensor
+
+from .types import Tensor
 
 
 def _tensors(minibatches: Iterable[tuple[Array, Array]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,7 +6,8 @@ import torch
 
 from d2lrnn.core.backends import find_device
 from d2lrnn.core.interface import Backend, implements
-from d2lrnn.torch.types import Device
+
+from .types import Device
 
 
 def cpu() -> Device:

@@ -12,9 +12,10 @@ from torch import nn
 from d2lrnn.core.generation import generate, token_chooser
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array, Seed
-from d2lrnn.torch.concise import RNNModel
-from d2lrnn.torch.scratch import RNNModelScratch
-from d2lrnn.torch.types import Device
+
+from .concise import RNNModel
+from .scratch import RNNModelScratch
+from .types import Device
 
 Net: TypeAlias = RNNModelScratch | RNNModel
 

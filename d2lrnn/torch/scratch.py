@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from d2lrnn.data.sampling import Seed
-from d2lrnn.torch.types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
+
+from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
 
 
 def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed = None) -> Params:
@@ -78,7 +79,7 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.torch.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:

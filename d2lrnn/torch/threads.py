@@ -45,6 +45,6 @@ def put_back_threads(kept: int) -> None:
 
 
 if TYPE_CHECKING:
-    from d2lrnn.torch import threads
+    from . import threads
 
     _: Threads = threads

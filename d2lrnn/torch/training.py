@@ -15,8 +15,9 @@ from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, p
 from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import Vocab
-from d2lrnn.torch.prediction import Net, mode, predict_ch8
-from d2lrnn.torch.types import Device, Loss, Minibatches, Params, Tensor, Updater
+
+from .prediction import Net, mode, predict_ch8
+from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:
