@@ -432,7 +432,7 @@ def test_the_frame_has_the_frameworks_own_bases(backend):
         "torch": lambda: (framework.nn.Module,) * 2,
         "mxnet": lambda: (framework.gluon.nn.Block,) * 2,
         "tensorflow": lambda: (framework.keras.layers.Layer, framework.keras.Model),
-        "numpy": lambda: (importlib.import_module("d2lrnn.numpy.module").Module,) * 2,
+        "numpy": lambda: (importlib.import_module("d2lrnn.numpy.nn").Module,) * 2,
     }[backend.name]()
     assert issubclass(backend.d2l.Encoder, module)
     assert issubclass(backend.d2l.Decoder, module)

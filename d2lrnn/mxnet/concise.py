@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from mxnet import npx
 from mxnet.gluon import nn
@@ -12,8 +12,9 @@ from mxnet.gluon import rnn as rnn_layers
 from d2lrnn.errors import InputError
 from d2lrnn.weights.canonical import check_kind
 
-from .types import Layer, State, Tensor
+from .types import State, Tensor
 
+Layer: TypeAlias = rnn_layers.rnn_layer._RNNLayer
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {
     "rnn": (rnn_layers.RNN, {"activation": "tanh"}),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from mxnet import context, gluon, np
+from mxnet import context, np
 
 Tensor: TypeAlias = np.ndarray
 Device: TypeAlias = context.Context
-Layer: TypeAlias = gluon.rnn.rnn_layer._RNNLayer
 State: TypeAlias = Tensor | Sequence[Tensor]
 Params: TypeAlias = list[Tensor]
 Minibatches: TypeAlias = Iterable[tuple[Tensor, Tensor]]

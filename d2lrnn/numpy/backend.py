@@ -17,8 +17,8 @@ from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.weights import canonical
 
-from . import training
-from .concise import LAYERS, Dense, RNNModel, recurrent_layer
+from . import nn, training
+from .concise import LAYERS, RNNModel, recurrent_layer
 from .data import SeqDataLoader
 from .device import device_name, device_names, get_device
 from .fast import rnn_fast
@@ -78,7 +78,7 @@ def kind_of(net: Any) -> str:
     """
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
-    if not isinstance(net, RNNModel) or type(net.dense) is not Dense:
+    if not isinstance(net, RNNModel) or type(net.dense) is not nn.Dense:
         raise InputError(
             f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
         )
@@ -159,7 +159,7 @@ def loss_and_backward(
     net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None
 ) -> tuple[float, interface.State]:
     """Find the gradients of a minibatch's mean loss, which the net keeps; return the loss, and the canonical state."""
-    inputs, loss = np.asarray(X), training.CrossEntropyLoss()
+    inputs, loss = np.asarray(X), nn.CrossEntropyLoss()
     y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state))
     l = loss(y_hat, np.asarray(Y).T.reshape(-1))
     net.backward(loss.backward())

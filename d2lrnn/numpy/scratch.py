@@ -7,11 +7,11 @@ function beside the one that it is the gradient of: ``rnn`` and :func:`rnn_backw
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
 
+from . import nn
 from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
 
 
@@ -151,7 +151,7 @@ class RNNModelScratch:
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
-        X = one_hot(X.T, self.vocab_size, self.params[0].dtype)  # (num_steps, batch_size, vocab_size)
+        X = nn.one_hot(X.T, self.vocab_size, self.params[0].dtype)  # (num_steps, batch_size, vocab_size)
         self._called_with = X, state
         return self.forward_fn(X, state, self.params)
 
@@ -181,8 +181,3 @@ class RNNModelScratch:
         """Return the first state for a minibatch."""
         state = self.init_state(batch_size, self.num_hiddens, device)
         return tuple(part.astype(self.params[0].dtype, copy=False) for part in state)
-
-
-def one_hot(indices: Tensor, vocab_size: int, dtype: npt.DTypeLike = np.float64) -> Tensor:
-    """Return the one-hot vectors of indices of any shape, as a last axis of size vocab_size."""
-    return np.eye(vocab_size, dtype=dtype)[indices]

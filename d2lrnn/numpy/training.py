@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from d2lrnn.core.checks import check_losses, check_training
 from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
 from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.data import Vocab
-from d2lrnn.errors import InputError
 
+from . import nn
 from .prediction import Net, predict_ch8
 from .types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
 
@@ -60,34 +59,6 @@ def grad_clipping(net: Net, theta: float) -> Tensor:
     return norm
 
 
-def log_sum_exp(logits: Tensor) -> Tensor:
-    """Return the logarithm of the sum of the exponentials of each row, (examples, 1), without an overflow."""
-    largest = logits.max(axis=1, keepdims=True)
-    return largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
-
-
-class CrossEntropyLoss:
-    """The mean cross-entropy, in nats, of labels under logits (book section 3.4), and its gradient."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Tensor, Tensor] | None = None  # the logarithms of probabilities, and the labels
-
-    def __call__(self, y_hat: Tensor, y: Tensor) -> Any:
-        """Return the mean loss of labels (examples,) under logits (examples, classes)."""
-        log_probs = y_hat - log_sum_exp(y_hat)
-        self._last = log_probs, y
-        return -log_probs[np.arange(len(y)), y].mean()
-
-    def backward(self) -> Tensor:
-        """Return the gradient of the logits of the last call: the softmax of them, less one at each label."""
-        if self._last is None:
-            raise InputError("the loss has not been called, so there is nothing to go back through")
-        log_probs, y = self._last
-        d_logits = np.exp(log_probs)
-        d_logits[np.arange(len(y)), y] -= 1
-        return d_logits / len(y)
-
-
 def evaluate_loss(
     net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Callable[[Tensor, Tensor], Tensor]
 ) -> float:
@@ -109,7 +80,7 @@ def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> flo
         data_iter: Minibatches ``(X, Y)``, each continuing the one before.
         device: Where the model is.
     """
-    loss = CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     state, total, count = None, 0.0, 0
     for X, Y in data_iter:
         if state is None:
@@ -166,7 +137,7 @@ def train_epoch_ch8(
     Args:
         net: A model of either kind.
         train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
-        loss: A function of logits and labels such as :class:`CrossEntropyLoss`: its ``backward()`` returns the
+        loss: A function of logits and labels such as ``nn.CrossEntropyLoss``: its ``backward()`` returns the
             gradient of the logits.
         updater: A function of ``batch_size`` that updates the parameters by ``net.grads``.
         device: Where the model is.
@@ -227,7 +198,7 @@ def train_ch8(
             guessing (:data:`d2lrnn.core.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
-    loss = CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     params = parameters(net)
     updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
     monitor = Monitor(

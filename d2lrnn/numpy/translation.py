@@ -9,8 +9,8 @@ from d2lrnn import data
 from d2lrnn.data import Vocab
 from d2lrnn.errors import require_positive
 
+from . import nn
 from .data import load_array
-from .module import Module
 from .types import Tensor
 
 
@@ -41,7 +41,7 @@ def load_data_nmt(
     return load_array(arrays, batch_size), src_vocab, tgt_vocab
 
 
-class Encoder(Module):
+class Encoder(nn.Module):
     """The base of encoders (book section 9.6.1). Your own defines :meth:`forward`."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class Encoder(Module):
         raise NotImplementedError(f"define forward(self, X, *args) in {type(self).__name__}")
 
 
-class Decoder(Module):
+class Decoder(nn.Module):
     """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`forward`."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ class Decoder(Module):
         raise NotImplementedError(f"define forward(self, X, state) in {type(self).__name__}")
 
 
-class EncoderDecoder(Module):
+class EncoderDecoder(nn.Module):
     """An encoder and a decoder that starts from what the encoder found (book section 9.6.3).
 
     Args:

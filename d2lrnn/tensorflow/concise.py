@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from d2lrnn.errors import InputError
 from d2lrnn.weights.canonical import check_kind
 
-from .types import Layer, State, Tensor
+from .types import State, Tensor
 
+Layer: TypeAlias = tf.keras.layers.Layer | Sequence[tf.keras.layers.Layer]
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "rnn": (tf.keras.layers.SimpleRNN, {"activation": "tanh"}),

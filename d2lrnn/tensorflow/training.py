@@ -18,7 +18,8 @@ from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError
 
 from .device import book_name
-from .prediction import Net, call, compiled, kept, predict_ch8
+from .graphs import compiled, kept
+from .prediction import Net, call, predict_ch8
 from .types import Grads, Loss, Minibatches, Params, State, Strategy, Tensor, Updater
 
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 Tensor: TypeAlias = tf.Tensor
 Device: TypeAlias = AbstractContextManager[object]
 Strategy: TypeAlias = tf.distribute.Strategy
-Layer: TypeAlias = tf.keras.layers.Layer | Sequence[tf.keras.layers.Layer]
 State: TypeAlias = Sequence[Tensor]
 Params: TypeAlias = list[tf.Variable]
 Grads: TypeAlias = Sequence[Tensor | None]

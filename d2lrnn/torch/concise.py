@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from d2lrnn.errors import InputError
 from d2lrnn.weights.canonical import check_kind
 
-from .types import Device, Layer, State, Tensor
+from .types import Device, State, Tensor
 
+Layer: TypeAlias = nn.RNNBase
 # Of each kind, the layer and what makes it this kind
 LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {
     "rnn": (nn.RNN, {"nonlinearity": "tanh"}),
@@ -71,7 +72,7 @@ class RNNModel(nn.Module):
         X = F.one_hot(inputs.T.long(), self.vocab_size).to(torch.float32)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
-        output = self.linear(Y.reshape((-1, Y.shape[-1])))
+        output = self.linear(Y.reshape(-1, Y.shape[-1]))
         return output, state
 
     def begin_state(self, device: Device, batch_size: int = 1) -> State:

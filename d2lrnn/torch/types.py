@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import torch
-from torch import nn
 
 Tensor: TypeAlias = torch.Tensor
 Device: TypeAlias = torch.device
-Layer: TypeAlias = nn.RNNBase
 State: TypeAlias = Tensor | tuple[Tensor, ...]
 Params: TypeAlias = list[Tensor]
 Minibatches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
