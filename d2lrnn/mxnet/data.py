@@ -1,4 +1,4 @@
-"""The shared data layer's minibatches as MXNet arrays (book section 8.3)."""
+"""The shared data layer's minibatches as MXNet tensors (book section 8.3)."""
 
 from __future__ import annotations
 

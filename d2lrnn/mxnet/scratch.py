@@ -20,7 +20,7 @@ def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed 
         seed: A number, a ``numpy.random.Generator``, or None. The same seed gives the same weights in every backend.
 
     Returns:
-        A list of arrays of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+        A list of tensors of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
         (num_hiddens, vocab_size) and (vocab_size,): weights normal with standard deviation 0.01, biases zero.
     """
     num_inputs = num_outputs = vocab_size

@@ -22,7 +22,7 @@ from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:
-    """Return the trained parameters of a model of either kind, as a list of arrays."""
+    """Return the trained parameters of a model of either kind, as a list of tensors."""
     if isinstance(net, gluon.Block):
         return [param.data() for param in net.collect_params().values() if param.grad_req != "null"]
     return list(net.params)
@@ -37,7 +37,7 @@ def sgd(params: Params, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
-        params: Tensors; one without a gradient is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.
     """

@@ -64,12 +64,12 @@ class RNNModel(nn.Module):
 
     @property
     def params(self) -> Params:
-        """The parameters, as a list of arrays."""
+        """The parameters, as a list of tensors."""
         return [*self.rnn.params.values(), *self.dense.params.values()]
 
     @property
     def grads(self) -> list[Tensor | None]:
-        """Their gradients, once :meth:`backward` has been called, as a list of arrays."""
+        """Their gradients, once :meth:`backward` has been called, as a list of tensors."""
         return [layer.grads.get(name) for layer in (self.rnn, self.dense) for name in layer.params]
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:

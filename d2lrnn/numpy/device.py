@@ -14,28 +14,28 @@ def cpu() -> Device:
 
 
 def gpu(i: int = 0) -> Device:
-    """Return the i-th GPU, whether it is there or not: NumPy computes on none."""
+    """Return the i-th GPU, whether it is there or not."""
     return f"gpu:{i}"
 
 
 def num_gpus() -> int:
-    """Return the number of GPUs that NumPy can use: none."""
+    """Return the number of GPUs."""
     return 0
 
 
 def try_gpu(i: int = 0) -> Device:
-    """Return the i-th GPU if it is there, else the CPU; so it is the CPU."""
-    return cpu()
+    """Return the i-th GPU if it is there, else the CPU."""
+    return gpu(i) if num_gpus() >= i + 1 else cpu()
 
 
 def try_all_gpus() -> list[Device]:
-    """Return all GPUs, or a list of the CPU alone if there are none; so it is that."""
-    return [cpu()]
+    """Return all GPUs, or a list of the CPU alone if there are none."""
+    return [gpu(i) for i in range(num_gpus())] or [try_gpu()]
 
 
 @implements(Backend)
 def device_names() -> list[str]:
-    return ["cpu"]
+    return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())]
 
 
 @implements(Backend)

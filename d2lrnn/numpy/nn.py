@@ -1,4 +1,4 @@
-"""What the frameworks bring along and NumPy lacks: layers and a loss, each with its gradient by hand.
+"""What the frameworks bring along and NumPy lacks: layers and a loss, with their gradients by hand, and a loader.
 
 The layers are those of the book's sections 8.4, 9.1 and 9.2: :class:`RNN`, :class:`GRU`, :class:`LSTM`, and
 :class:`Dense`. Each is called as a framework's layer is, and its ``backward`` takes the gradient of what it returned,
@@ -8,7 +8,7 @@ the products that are the same for all steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,6 +40,35 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the layer or model computes."""
         raise NotImplementedError(f"define forward in {type(self).__name__}")
+
+
+class DataLoader:
+    """An iterator over minibatches of arrays.
+
+    Args:
+        arrays: Arrays of the same length, features and labels.
+        batch_size: Examples in a minibatch.
+        shuffle: Put them into a new order in each pass.
+
+    Raises:
+        InputError: If the arrays are not of the same length.
+    """
+
+    def __init__(self, arrays: Sequence[npt.ArrayLike], batch_size: int, shuffle: bool) -> None:
+        self._arrays, self._batch_size, self._shuffle = [np.asarray(array) for array in arrays], batch_size, shuffle
+        self._rng = np.random.default_rng()
+        lengths = [len(array) for array in self._arrays]
+        if len(set(lengths)) != 1:
+            raise InputError(f"the arrays must have the same length, not {', '.join(map(str, lengths))}")
+
+    def __len__(self) -> int:
+        return -(-len(self._arrays[0]) // self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        count = len(self._arrays[0])
+        order = self._rng.permutation(count) if self._shuffle else np.arange(count)
+        for begin in range(0, count, self._batch_size):
+            yield tuple(array[order[begin : begin + self._batch_size]] for array in self._arrays)
 
 
 def one_hot(indices: Tensor, vocab_size: int, dtype: npt.DTypeLike = np.float64) -> Tensor:

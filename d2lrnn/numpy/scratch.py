@@ -21,11 +21,11 @@ def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed 
     Args:
         vocab_size: Inputs and outputs.
         num_hiddens: Hidden units.
-        device: Where the parameters live: the CPU.
+        device: Where the parameters live.
         seed: A number, a ``numpy.random.Generator``, or None. The same seed gives the same weights in every backend.
 
     Returns:
-        A list of arrays of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+        A list of tensors of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
         (num_hiddens, vocab_size) and (vocab_size,): weights normal with standard deviation 0.01, biases zero.
     """
     num_inputs = num_outputs = vocab_size
@@ -83,7 +83,7 @@ def rnn_backward(inputs: Tensor, state: State, params: Params, d_outputs: Tensor
         d_outputs: The gradient of its logits, of the same shape.
 
     Returns:
-        A list of arrays, each of the shape of its parameter.
+        A list of tensors, each of the shape of its parameter.
     """
     W_xh, W_hh, b_h, W_hq, _ = params
     (H,) = state
@@ -122,8 +122,8 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``. To train,
-            its attribute ``backward`` must be a function such as :func:`rnn_backward`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
+            To train, its attribute ``backward`` must be a function such as :func:`rnn_backward`.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:

@@ -18,12 +18,12 @@ from .types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
 
 
 def parameters(net: Net) -> Params:
-    """Return the trained parameters of a model of either kind, as a list of arrays."""
+    """Return the trained parameters of a model of either kind, as a list of tensors."""
     return list(net.params)
 
 
 def size(a: Tensor) -> int:
-    """Return the number of elements of an array."""
+    """Return the number of elements of a tensor."""
     return np.size(a)
 
 
@@ -31,7 +31,7 @@ def sgd(params: Params, grads: Grads, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
-        params: Arrays; one without a gradient (None) is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         grads: Their gradients.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.

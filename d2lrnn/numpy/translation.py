@@ -15,7 +15,7 @@ from .types import Tensor
 
 
 def build_array_nmt(lines: Sequence[list[str]], vocab: Vocab, num_steps: int) -> tuple[Tensor, Tensor]:
-    """Return arrays of indices and valid lengths; the arguments are those of :func:`d2lrnn.data.build_array_nmt`."""
+    """Return tensors of indices and valid lengths; the arguments are those of :func:`d2lrnn.data.build_array_nmt`."""
     return data.build_array_nmt(lines, vocab, num_steps)
 
 

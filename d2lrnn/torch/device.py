@@ -21,7 +21,7 @@ def gpu(i: int = 0) -> Device:
 
 
 def num_gpus() -> int:
-    """Return the number of CUDA GPUs."""
+    """Return the number of GPUs."""
     return torch.cuda.device_count()
 
 

@@ -36,7 +36,7 @@ def sgd(params: Params, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place, and zero the gradients (book section 3.2).
 
     Args:
-        params: Tensors; one without a gradient is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.
     """
