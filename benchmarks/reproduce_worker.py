@@ -65,7 +65,7 @@ def _read_perplexity(words: str) -> float:
 def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> Any:
     """Return the framework's own layer, made as the lesson on the first editions makes it."""
     if backend == "numpy":
-        from d2lrnn.numpy.concise import RNN
+        from d2lrnn.numpy.nn import RNN
 
         return RNN(vocab_size, num_hiddens, nonlinearity=activation)
     framework = importlib.import_module(backend)

@@ -155,7 +155,7 @@ class Chapter(Side):
         updater = lambda batch_size: d2l.sgd(net.params, net.grads, LEARNING_RATE, batch_size)  # noqa: E731
         if self.settings.get("dtype") == "float32":
             net = net.float()
-        loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+        loss = importlib.import_module("d2lrnn.numpy.nn").CrossEntropyLoss()
         self._train = net, loss, updater, device, False
         self._predict = net, self.vocab, device
 

@@ -1,5 +1,6 @@
 """What training reports: the history, the bar, the last lines, and when it stops."""
 
+import contextlib
 import math
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from d2lrnn.core.checks import check_training
 from d2lrnn.core.history import Epoch, History, bits_per_character, format_perplexity, perplexity
-from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.monitor import Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import SeqDataLoader
 from d2lrnn.errors import DivergenceError, InputError
@@ -113,6 +114,41 @@ def test_divergence_says_where(losses, finite, step, what):
     with pytest.raises(DivergenceError, match=f"{what} became NaN or infinite at epoch 2, step {step}") as caught:
         monitor.add(2, epoch(*losses), finite=finite)
     assert (caught.value.epoch, caught.value.step, caught.value.history.epoch) == (2, step, [1])
+
+
+def snapshot_of(weights):
+    return Snapshot(weights, copy=np.copy, put_back=np.copyto, is_finite=lambda weight: np.isfinite(weight).all())
+
+
+@pytest.mark.parametrize(("losses", "weight"), [((math.nan,), 3.0), ((1.0,), math.nan)], ids=["loss", "weight"])
+def test_a_divergence_puts_the_weights_of_before_back(losses, weight):
+    weights = [np.array([1.0]), np.array([2.0, 3.0])]
+    monitor = Monitor(3, snapshot_of(weights), quiet=True)
+    numbers = monitor.epochs
+    next(numbers)
+    weights[1][0] = 4.0
+    monitor.check(epoch(1.0))
+    monitor.add(1, epoch(1.0))
+    next(numbers)
+    weights[0][0] = weight
+    with pytest.raises(DivergenceError, match="epoch 2, step 1"):
+        monitor.check(epoch(*losses))
+    np.testing.assert_array_equal(weights[0], [1.0])
+    np.testing.assert_array_equal(weights[1], [4.0, 3.0])
+    assert len(monitor.history) == 1
+
+
+def test_the_weights_after_an_absurd_epoch_are_not_kept():
+    weights = [np.array([1.0])]
+    monitor = Monitor(9, snapshot_of(weights), vocab_size=28, quiet=True)
+    numbers = monitor.epochs
+    for value in (2.0, 3.0):  # eight minibatches each; absurd from the first on
+        next(numbers)
+        weights[0][0] = value
+        with pytest.raises(DivergenceError) if value == 3.0 else contextlib.nullcontext():
+            monitor.check(epoch(*FAR_OFF))
+            monitor.add(len(monitor.history) + 1, epoch(*FAR_OFF))
+    assert weights[0][0] == 1.0
 
 
 FINE, FAR_OFF = [2.0] * 8, [2.0] * 4 + [14.0] * 4  # guessing among 28 tokens has 3.33 nats; 4 times that is 13.3

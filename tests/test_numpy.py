@@ -11,7 +11,7 @@ from d2lrnn import numpy as d2l
 from d2lrnn.comparison import reference
 from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.numpy import backend as interface
-from d2lrnn.numpy import concise, training
+from d2lrnn.numpy import nn
 from d2lrnn.weights import canonical
 
 
@@ -79,7 +79,7 @@ def test_the_gradients_are_those_of_finite_differences(tab, rng, form):
 
 
 def test_the_loss_has_the_gradient_of_finite_differences(tab, rng):
-    loss = training.CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     y_hat, y = rng.normal(0, 3, (6, 5)), rng.integers(5, size=6)
     value = loss(y_hat, y)
     grad = loss.backward()
@@ -92,7 +92,7 @@ def test_the_loss_has_the_gradient_of_finite_differences(tab, rng):
 
 
 def test_logits_that_are_large_have_a_loss(tab):
-    loss = training.CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     assert loss(np.array([[1e4, 0.0]]), np.array([1])) == pytest.approx(1e4)
     assert np.isfinite(loss.backward()).all()
 
@@ -119,9 +119,9 @@ def test_a_forward_function_without_a_gradient_can_be_run_and_not_trained(tab):
 def parts(tab):
     return {
         "the model": (tab.scratch(V, H), np.zeros((1, V))),
-        "the layer": (concise.LSTM(V, H), np.zeros((1, 1, H))),
-        "the dense layer": (concise.Dense(H, V), np.zeros((1, V))),
-        "the loss": (SimpleNamespace(backward=lambda _: training.CrossEntropyLoss().backward()), None),
+        "the layer": (nn.LSTM(V, H), np.zeros((1, 1, H))),
+        "the dense layer": (nn.Dense(H, V), np.zeros((1, V))),
+        "the loss": (SimpleNamespace(backward=lambda _: nn.CrossEntropyLoss().backward()), None),
     }
 
 
@@ -177,11 +177,11 @@ def test_a_model_from_scratch_begins_with_the_weights_of_its_seed(tab):
 
 
 LAYERS = {
-    "rnn": concise.RNN,
-    "rnn-relu": partial(concise.RNN, nonlinearity="relu"),
-    "gru": concise.GRU,
-    "gru-reset-before": partial(concise.GRU, reset_after=False),
-    "lstm": concise.LSTM,
+    "rnn": nn.RNN,
+    "rnn-relu": partial(nn.RNN, nonlinearity="relu"),
+    "gru": nn.GRU,
+    "gru-reset-before": partial(nn.GRU, reset_after=False),
+    "lstm": nn.LSTM,
 }
 
 
@@ -198,7 +198,7 @@ def test_a_layer_begins_with_the_weights_of_its_seed(kind):
 
 
 def test_a_dense_layer_begins_within_the_bound_with_the_weights_of_its_seed():
-    layer, same, other = (concise.Dense(100, 400, seed=seed) for seed in (1, 1, 2))
+    layer, same, other = (nn.Dense(100, 400, seed=seed) for seed in (1, 1, 2))
     for name, shape in {"output.W_hq": (100, 400), "output.b_q": (400,)}.items():
         param = layer.params[name]
         assert param.shape == shape
@@ -233,7 +233,7 @@ def test_a_model_begins_without_gradients_and_from_zeros(tab, kind):
 
 def test_a_model_takes_no_argument_that_it_does_not_know(tab):
     with pytest.raises(TypeError):
-        tab.d2l.RNNModel(concise.RNN(V, H), V, colour="blue")
+        tab.d2l.RNNModel(nn.RNN(V, H), V, colour="blue")
 
 
 @pytest.mark.parametrize(("theta", "scale"), [(1.0, 0.2), (5.0, 1.0), (10.0, 1.0)])
@@ -319,7 +319,7 @@ def test_the_uniform_door_trains_and_predicts_as_the_tab_does(tab):
 
 def own_epoch(tab, net, train_iter, use_random_iter, device="cpu", **options):
     updater = lambda batch_size: tab.d2l.sgd(net.params, net.grads, 1, batch_size)  # noqa: E731 (the book's form)
-    loss = training.CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     return tab.d2l.train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, **options)
 
 
@@ -387,7 +387,7 @@ def test_an_epoch_is_told_with_what_was_measured_in_it(tab):
 
 def test_a_loss_of_rows_of_very_different_size(tab):
     """Each row is measured by its own largest logit: by another's, a row of small ones would vanish."""
-    loss = training.CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     assert loss(np.array([[1e4, 0.0], [0.0, 0.0]]), np.array([1, 0])) == pytest.approx((1e4 + np.log(2)) / 2)
     np.testing.assert_allclose(loss.backward(), [[0.5, -0.5], [-0.25, 0.25]])
 
@@ -402,15 +402,15 @@ def test_a_layer_that_may_compute_something_else_is_of_no_kind(tab, kind):
 
 
 def test_a_model_that_may_compute_something_else_is_of_no_kind(tab):
-    net = tab.d2l.RNNModel(concise.RNN(V, H), V)
-    net.dense.__class__ = type("Mine", (concise.Dense,), {})
+    net = tab.d2l.RNNModel(nn.RNN(V, H), V)
+    net.dense.__class__ = type("Mine", (nn.Dense,), {})
     with pytest.raises(InputError, match="^the weights of RNNModel have no canonical form: use a model of build_model"):
         tab.interface.kind_of(net)
     own = tab.scratch(V, H)
     own.forward_fn = lambda inputs, state, params: tab.d2l.rnn(inputs, state, params)
     with pytest.raises(InputError, match="^the weights of RNNModelScratch have no canonical form"):
         tab.interface.kind_of(own)
-    net = tab.d2l.RNNModel(concise.RNN(V, H), V)
+    net = tab.d2l.RNNModel(nn.RNN(V, H), V)
     net.rnn.nonlinearity = "sin"
     with pytest.raises(InputError, match="^the weights of RNN have no canonical form"):
         tab.interface.kind_of(net)
@@ -428,7 +428,7 @@ def test_a_model_is_of_one_layer_in_one_direction_unless_said(tab):
 
 def test_a_nonlinearity_that_there_is_not(tab):
     with pytest.raises(InputError, match="unknown nonlinearity 'elu': use one of tanh, relu"):
-        concise.RNN(V, H, nonlinearity="elu")
+        nn.RNN(V, H, nonlinearity="elu")
 
 
 def test_arrays_of_another_length_are_refused(tab):

@@ -109,7 +109,7 @@ def test_an_epoch_by_hand(backend, load):
     elif backend.name == "torch":
         args = (framework.nn.CrossEntropyLoss(), lambda batch_size: d2l.sgd(net.params, 1, batch_size))
     else:
-        loss = importlib.import_module("d2lrnn.numpy.training").CrossEntropyLoss()
+        loss = importlib.import_module("d2lrnn.numpy.nn").CrossEntropyLoss()
         args = (loss, lambda batch_size: d2l.sgd(net.params, net.grads, 1, batch_size))
     first, speed = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)
     second, _ = d2l.train_epoch_ch8(net, train_iter, *args, *backend.place, False)

@@ -420,7 +420,9 @@ def test_the_frame_has_the_tabs_own_form(backend):
         d2l.EncoderDecoder: f"(self, enc_X, dec_X, *args{more})",
     }
     for base, form in forms.items():
-        assert str(inspect.signature(getattr(base, name))) == form
+        parameters = inspect.signature(getattr(base, name)).parameters.values()
+        plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
+        assert str(plain) == form
         assert inspect.getdoc(getattr(base, name))
 
 
@@ -430,7 +432,7 @@ def test_the_frame_has_the_frameworks_own_bases(backend):
         "torch": lambda: (framework.nn.Module,) * 2,
         "mxnet": lambda: (framework.gluon.nn.Block,) * 2,
         "tensorflow": lambda: (framework.keras.layers.Layer, framework.keras.Model),
-        "numpy": lambda: (importlib.import_module("d2lrnn.numpy.module").Module,) * 2,
+        "numpy": lambda: (importlib.import_module("d2lrnn.numpy.nn").Module,) * 2,
     }[backend.name]()
     assert issubclass(backend.d2l.Encoder, module)
     assert issubclass(backend.d2l.Decoder, module)

@@ -268,9 +268,9 @@ OUTPUT_LAYERS = {
         "subclass": lambda layers: negated(layers.Dense, "call")(V),
     },
     "numpy": {
-        "no-bias": lambda concise: without_bias(concise.Dense(H, V)),
-        "activation": lambda concise: rectified(concise.Dense)(H, V),
-        "subclass": lambda concise: negated(concise.Dense, "forward")(H, V),
+        "no-bias": lambda nn: without_bias(nn.Dense(H, V)),
+        "activation": lambda nn: rectified(nn.Dense)(H, V),
+        "subclass": lambda nn: negated(nn.Dense, "forward")(H, V),
     },
 }
 
@@ -293,7 +293,7 @@ def test_an_output_layer_of_the_readers_own_is_seen_at_once(backend, rng, change
     if backend.name == "torch":
         net.linear = make(framework.nn)
     elif backend.name == "numpy":
-        net.dense = make(module(backend, "concise"))
+        net.dense = make(module(backend, "nn"))
     elif backend.name == "tensorflow":
         net._tracker.unlock()  # Keras forbids it once a net is built; not everybody asks Keras
         net.dense = make(framework.keras.layers)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.numpy import backend, scratch, training
+from d2lrnn.numpy import backend, nn, training
 from d2lrnn.weights import canonical
 
 Array = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ def _model(params: Params, kind: str) -> Any:
 
 def one_hot(X: npt.ArrayLike, vocab_size: int) -> Array:
     """Return the one-hot vectors of a minibatch, time-major: (num_steps, batch_size, vocab_size)."""
-    return np.asarray(scratch.one_hot(np.asarray(X).T, vocab_size))
+    return np.asarray(nn.one_hot(np.asarray(X).T, vocab_size))
 
 
 def begin_state(params: Params, batch_size: int, kind: str = "rnn") -> State:
@@ -60,7 +60,7 @@ def forward(params: Params, X: npt.ArrayLike, state: State | None = None, kind: 
 
 def cross_entropy(logits: Array, Y: npt.ArrayLike) -> float:
     """Return the mean cross-entropy in nats of labels Y (batch_size, num_steps) under time-major logits."""
-    return float(training.CrossEntropyLoss()(logits, np.asarray(Y).T.reshape(-1)))
+    return float(nn.CrossEntropyLoss()(logits, np.asarray(Y).T.reshape(-1)))
 
 
 def loss_and_gradients(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.core.history import History
-from d2lrnn.data import SeqDataLoader, Vocab
+from d2lrnn.core.history import BOOK_PREFIXES, History
+from d2lrnn.core.monitor import Callback
+from d2lrnn.data import Vocab, sampling
 
 Array = npt.NDArray[Any]
 Weights = dict[str, Array]  # by the names and in the layouts of d2lrnn.weights.canonical
 State = tuple[Array, ...]  # each (layers * directions, batch_size, num_hiddens): (H,), of an LSTM (H, C)
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class Backend(Protocol):
@@ -21,7 +25,9 @@ class Backend(Protocol):
     has made; a device is what :meth:`get_device` returned, in TensorFlow a strategy. To a program both are opaque.
     """
 
-    SeqDataLoader: type[SeqDataLoader]
+    @property
+    def SeqDataLoader(self) -> type[sampling.SeqDataLoader]:
+        """The loader of minibatches that yields the framework's tensors."""
 
     def build_model(
         self,
@@ -34,7 +40,20 @@ class Backend(Protocol):
         device: str = "auto",
         seed: int | None = None,
     ) -> tuple[Any, Any]:
-        """Return a net whose trained parameters are exactly the canonical ones, and its device."""
+        """Return a model whose trained parameters are exactly the canonical ones, and its device.
+
+        Args:
+            kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
+            vocab_size: Size of the vocabulary.
+            num_hiddens: Hidden units in each layer and direction.
+            num_layers: Layers.
+            bidirectional: Read the sequence from both ends.
+            device: A name for ``get_device``.
+            seed: Of the first weights; the same seed gives the same ones in every backend.
+
+        Raises:
+            InputError: If the kind or the device is unknown, or a size is not positive.
+        """
 
     def kind_of(self, net: Any) -> str:
         """Return the kind of a net, one of :data:`d2lrnn.weights.canonical.KINDS`."""
@@ -42,24 +61,38 @@ class Backend(Protocol):
     def get_weights(self, net: Any) -> Weights:
         """Return a net's weights, copied."""
 
-    def set_weights(self, net: Any, weights: Weights) -> None:
+    def set_weights(self, net: Any, weights: Mapping[str, Array]) -> None:
         """Give a net weights, in place."""
 
     def num_parameters(self, net: Any) -> int:
         """Return the number of trained parameters."""
 
     def forward(self, net: Any, X: npt.ArrayLike, state: State | None = None) -> tuple[Array, State]:
-        """Run a net over a minibatch (batch_size, num_steps).
+        """Run a model over a minibatch.
+
+        Args:
+            net: A model.
+            X: Array of token indices, shape (batch_size, num_steps).
+            state: A canonical state; None for zeros.
 
         Returns:
-            Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
+            Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
         """
 
     def loss_and_gradients(
         self, net: Any, X: npt.ArrayLike, Y: npt.ArrayLike, state: State | None = None, *, theta: float | None = None
     ) -> tuple[float, Weights, float]:
-        """Return a minibatch's mean loss in nats, the gradients by the weights' names, and their norm unclipped."""
+        """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
 
+        Args:
+            net: A model.
+            X: Array of token indices, shape (batch_size, num_steps).
+            Y: Array of labels, shape (batch_size, num_steps).
+            state: A canonical state; None for zeros.
+            theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
+        """
+
+    # TensorFlow's own function calls the device a strategy, so these are given by position
     def train(
         self,
         net: Any,
@@ -68,25 +101,103 @@ class Backend(Protocol):
         lr: float,
         num_epochs: int,
         device: Any,
+        /,
         use_random_iter: bool = False,
-        **options: Any,
+        *,
+        theta: float = 1.0,
+        valid_iter: Iterable[tuple[Any, Any]] | None = None,
+        prefixes: Sequence[str] = BOOK_PREFIXES,
+        quiet: bool = False,
+        callback: Callback | None = None,
+        history: History | None = None,
     ) -> History:
-        """Train a net: ``train_ch8``."""
+        """Train a model on a device of ``get_device``: ``train_ch8``, whatever the framework."""
 
-    def predict(self, prefix: str, num_preds: int, net: Any, vocab: Vocab, device: Any, **options: Any) -> str:
-        """Continue a prefix: ``predict_ch8``."""
+    def predict(
+        self,
+        prefix: str | Sequence[str],
+        num_preds: int,
+        net: Any,
+        vocab: Vocab,
+        device: Any,
+        *,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        seed: int | np.random.Generator | None = None,
+    ) -> str:
+        """Continue a prefix on a device of ``get_device``: ``predict_ch8``, whatever the framework."""
 
     def get_device(self, name: str = "auto") -> Any:
-        """Return a device by name."""
+        """Return a device by name; in TensorFlow it is the strategy that ``train_ch8`` takes.
 
-    def device_name(self, device: Any) -> str:
-        """Return the name of a device, as :meth:`get_device` takes it."""
+        Args:
+            name: ``'cpu'``, ``'gpu'`` or ``'gpu:1'`` (CUDA's words, ``'cuda'`` and ``'cuda:1'``, will do), in PyTorch
+                also ``'mps'``, or ``'auto'`` for what ``try_gpu`` finds.
+
+        Raises:
+            InputError: If there is no such device here; the CPU never stands in silently.
+        """
+
+    def device_name(self, device: Any, /) -> str:
+        """Return the name of a device, as ``get_device`` takes it."""
 
     def device_names(self) -> list[str]:
-        """Return the names of the devices here, the CPU first."""
+        """Return the names of the devices here, as ``get_device`` takes them, the CPU first."""
 
     def num_threads(self) -> int:
-        """Return with how many threads the CPU computes."""
+        """Return the number of threads that the framework computes with on the CPU."""
 
     def set_num_threads(self, n: int) -> None:
-        """Compute with so many threads."""
+        """Compute with n threads from now on.
+
+        A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
+        number. PyTorch and NumPy can change it at any time, TensorFlow until its first operation. MXNet reads it once,
+        while it is imported: set the environment variable OMP_NUM_THREADS before that; afterwards only the number in
+        use is taken.
+
+        Args:
+            n: A whole number of at least 1.
+
+        Raises:
+            InputError: If n is none, or the framework cannot change to it any more, or not here.
+        """
+
+
+class Threads(Protocol):
+    """The module ``d2lrnn.<name>.threads``: what :mod:`d2lrnn.core.threads` asks of each of the four backends."""
+
+    def num_threads(self) -> int:
+        """Return the number of threads in use: :meth:`Backend.num_threads`."""
+
+    def check_num_threads(self, n: int) -> None:
+        """Check that the framework can compute with n threads from now on, and change nothing.
+
+        Args:
+            n: A whole number of at least 1.
+
+        Raises:
+            InputError: If n is none, or the framework cannot change to it any more, or not here.
+        """
+
+    def may_choose(self) -> bool:
+        """Return whether nobody has set the number, as far as that can be seen, and it can still change."""
+
+    def keep_threads(self) -> Any:
+        """Return what ``put_back_threads`` needs to make all as it is now."""
+
+    def put_back_threads(self, kept: Any) -> None:
+        """Make the number what it was, where it can still change.
+
+        Args:
+            kept: What ``keep_threads`` returned.
+        """
+
+
+def implements(protocol: type) -> Callable[[Function], Function]:
+    """Return a decorator for a function of a backend that a protocol describes: it takes over the docstring."""
+
+    def describe(function: Function) -> Function:
+        function.__doc__ = getattr(protocol, function.__name__).__doc__
+        return function
+
+    return describe

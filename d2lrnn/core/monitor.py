@@ -32,11 +32,47 @@ _ABSURD_STEPS = 16  # minibatches that absurd epochs must have had in a row, bef
 Callback = Callable[[int, Epoch], bool | None]
 
 
+class Snapshot:
+    """The weights of a net from before an epoch, to be put back where training diverges.
+
+    Args:
+        params: The net's parameters, which training changes in place.
+        copy: The backend's function that returns the values of a parameter, as a copy.
+        put_back: Gives a parameter such values again, in place.
+        is_finite: Tells whether all values of a parameter are finite.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[Any],
+        copy: Callable[[Any], Any],
+        put_back: Callable[[Any, Any], object],
+        is_finite: Callable[[Any], Any],
+    ) -> None:
+        self._params, self._copy, self._put_back, self._is_finite = params, copy, put_back, is_finite
+        self._values: list[Any] = []
+
+    def take(self) -> None:
+        """Keep the weights that the net has now."""
+        self._values = [self._copy(param) for param in self._params]
+
+    def put_back(self) -> None:
+        """Give the net the weights that were kept last."""
+        for param, value in zip(self._params, self._values, strict=True):
+            self._put_back(param, value)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all the weights that the net has now are finite."""
+        return all(bool(self._is_finite(param)) for param in self._params)
+
+
 class Monitor:
     """Follows one training: a context manager around the loop over epochs.
 
     Args:
         num_epochs: How many epochs there will be.
+        snapshot: Of the net's weights. It is taken before each epoch, unless the one before was absurd.
         vocab_size: Tokens of the vocabulary: how bad guessing is. Without it only a loss that is no number is bad.
         history: The record of earlier epochs to go on from; it is copied.
         quiet: Show and print nothing.
@@ -49,6 +85,7 @@ class Monitor:
     def __init__(
         self,
         num_epochs: int,
+        snapshot: Snapshot | None = None,
         *,
         vocab_size: int | None = None,
         history: History | None = None,
@@ -57,6 +94,7 @@ class Monitor:
     ) -> None:
         self.history = History() if history is None else history.copy()
         self.num_epochs, self.quiet, self.callback = len(self.history) + num_epochs, quiet, callback
+        self._snapshot = snapshot
         self._guessing = math.inf if vocab_size is None else math.log(max(vocab_size, 2))
         # Where the absurd epochs began that are the last ones: the epoch, the minibatch, and what happened there
         self._absurd_since: tuple[int, int, str] | None = None
@@ -85,6 +123,8 @@ class Monitor:
         for number in range(len(self.history) + 1, self.num_epochs + 1):
             if self._stopped:
                 return
+            if self._snapshot is not None and self.sane:
+                self._snapshot.take()
             yield number
 
     @property
@@ -106,7 +146,7 @@ class Monitor:
         return number, int(np.argmax(self._far_off(epoch))) + 1, what
 
     def diverged(self, epoch: Epoch, finite: bool = True) -> tuple[int, int, str] | None:
-        """Tell whether training has diverged, so that the last weights that were :attr:`sane` should be put back.
+        """Tell whether training has diverged.
 
         Args:
             epoch: The epoch that was trained last, before it is added.
@@ -126,22 +166,39 @@ class Monitor:
             return None
         return self._absurd_since or self._where_absurd(number, epoch)
 
+    def check(self, epoch: Epoch, finite: bool | None = None) -> None:
+        """Check that training has not diverged; where it has, the last weights that were :attr:`sane` are put back.
+
+        Args:
+            epoch: The epoch that was trained last, before it is added.
+            finite: Whether all the weights after it are finite; None to look at them.
+
+        Raises:
+            DivergenceError: If a loss of it, or a weight after it, is NaN or infinite, or its losses are far worse than
+                guessing, and have been so for some minibatches or to the end of training.
+        """
+        if finite is None:
+            finite = self._snapshot is None or self._snapshot.finite
+        if (diverged := self.diverged(epoch, finite)) is None:
+            return
+        if self._snapshot is not None:
+            self._snapshot.put_back()
+        began, step, what = diverged
+        raise DivergenceError(
+            f"{what} at epoch {began}, step {step}: the weights from before that epoch are kept; try a smaller "
+            "learning rate",
+            began,
+            step,
+            self.history.first(began - 1),
+        )
+
     def add(self, number: int, epoch: Epoch, *, finite: bool = True, valid_perplexity: float | None = None) -> None:
         """Record an epoch and show it.
 
         Raises:
-            DivergenceError: If a loss of it, or a weight after it (``finite=False``), is NaN or infinite, or its
-                losses are far worse than guessing, and have been so for some minibatches or to the end of training.
+            DivergenceError: As :meth:`check`.
         """
-        if (diverged := self.diverged(epoch, finite)) is not None:
-            began, step, what = diverged
-            raise DivergenceError(
-                f"{what} at epoch {began}, step {step}: the weights from before that epoch are kept; try a smaller "
-                "learning rate",
-                began,
-                step,
-                self.history.first(began - 1),
-            )
+        self.check(epoch, finite)
         absurd = self._is_absurd(epoch)
         if absurd:
             self._absurd_since = self._absurd_since or self._where_absurd(number, epoch)

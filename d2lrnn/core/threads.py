@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from d2lrnn.core import backends
 from d2lrnn.errors import D2LRNNWarning, InputError
 
 if TYPE_CHECKING:
-    from d2lrnn.core.interface import Backend
+    from d2lrnn.core.interface import Backend, Threads
 
 MOST = 1024  # more than any processor has; far more, and a framework ends the process
 SECONDS = 0.25  # that a measurement takes, about
@@ -236,12 +236,16 @@ def settle(backend: str, threads: int | None, batch_size: int, num_hiddens: int)
     if backend not in sys.modules and (threads is None or not one):
         return threads if threads is not None else choose([backend], batch_size, num_hiddens)[backend]
     backends.load(backend)
-    own = importlib.import_module(f"d2lrnn.{backend}.threads")
+    own = _of(backend)
     if threads is not None:
         own.check_num_threads(threads)
         return threads
-    number: int = own.num_threads()
-    return choose([backend], batch_size, num_hiddens)[backend] if own.may_choose() else number
+    return choose([backend], batch_size, num_hiddens)[backend] if own.may_choose() else own.num_threads()
+
+
+def _of(backend: str) -> Threads:
+    """Import what a backend says of its threads."""
+    return cast("Threads", importlib.import_module(f"d2lrnn.{backend}.threads"))
 
 
 @contextlib.contextmanager
@@ -256,7 +260,7 @@ def computing_with(backend: str, threads: int) -> Iterator[Backend]:
     """
     with _environment(OMP_NUM_THREADS=str(threads)) if backend == "mxnet" else contextlib.nullcontext():
         framework = backends.load(backend)
-    own, was_given = importlib.import_module(f"d2lrnn.{backend}.threads"), backend in given
+    own, was_given = _of(backend), backend in given
     before = own.keep_threads()
     framework.set_num_threads(threads)
     try:

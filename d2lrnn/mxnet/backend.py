@@ -4,18 +4,31 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy
+import numpy.typing as npt
 from mxnet import autograd, gluon, np
 
+from d2lrnn.core import interface
+from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet import prediction, training
-from d2lrnn.mxnet.concise import LAYERS, RNNModel, recurrent_layer
-from d2lrnn.mxnet.data import SeqDataLoader
-from d2lrnn.mxnet.device import device_name, device_names, get_device
-from d2lrnn.mxnet.fast import rnn_fast
-from d2lrnn.mxnet.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.mxnet.threads import num_threads, set_num_threads
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State
 
 __all__ = [
     "SeqDataLoader",
@@ -36,35 +49,32 @@ __all__ = [
 ]
 
 
-def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
-    """Return a model whose trained parameters are exactly the canonical ones, and its device.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        vocab_size: Size of the vocabulary.
-        num_hiddens: Hidden units in each layer and direction.
-        num_layers: Layers.
-        bidirectional: Read the sequence from both ends.
-        device: A name for :func:`get_device`.
-        seed: Of the first weights; the same seed gives the same ones in every backend.
-
-    Raises:
-        InputError: If the kind or the device is unknown, or a size is not positive.
-    """
+@implements(interface.Backend)
+def build_model(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> tuple[Net, Device]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
-    device = get_device(device)
+    place = get_device(device)
+    net: Net
     if kind == "rnn-scratch":
-        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
+        net = RNNModelScratch(vocab_size, num_hiddens, place, get_params, init_rnn_state, rnn_fast)
     else:
         layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
         net = RNNModel(layer, vocab_size)
-        net.initialize(ctx=device)
-        net(np.zeros((1, 1), dtype="int32", ctx=device), net.begin_state(batch_size=1, ctx=device))
+        net.initialize(ctx=place)
+        net(np.zeros((1, 1), dtype="int32", ctx=place), net.begin_state(batch_size=1, ctx=place))
         if kind != "gru":
             # A second bias that is only ever added to the first would double the bias's learning rate.
             net.rnn.collect_params(".*h2h_bias").setattr("grad_req", "null")
     set_weights(net, weights)
-    return net, device
+    return net, place
 
 
 # What a layer must have for its canonical weights to say all of what it computes
@@ -78,7 +88,7 @@ _PLAIN = {
 }
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -93,7 +103,7 @@ def kind_of(net):
     return _layer_kind(net.rnn)
 
 
-def _layer_kind(layer):
+def _layer_kind(layer: Any) -> str:
     name = type(layer).__name__
     for kind, (layer_class, options) in LAYERS.items():
         # A subclass may compute something else. Gluon keeps the activation in the name of the layer's mode.
@@ -108,7 +118,7 @@ def _layer_kind(layer):
     raise InputError(f"the weights of {name} have no canonical form: use a layer of recurrent_layer's kinds")
 
 
-def _layers(net):
+def _layers(net: Any) -> Iterator[tuple[str, Any]]:
     """Yield, for each layer and direction, the canonical prefix and Gluon's name of it."""
     directions = ("l", "r") if net.rnn._dir == 2 else ("l",)
     for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn._num_layers, net.rnn._dir == 2)):
@@ -116,12 +126,12 @@ def _layers(net):
             yield prefix, f"{direction}{layer}"
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True)}
-    result = {}
+    result: Weights = {}
     for prefix, layer in _layers(net):
         W_xh, W_hh, b_h, b_hh = (
             of(getattr(net.rnn, f"{layer}_{name}")) for name in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
@@ -132,22 +142,22 @@ def _read(net, of):
     return result | {"output.W_hq": of(net.dense.weight).T, "output.b_q": of(net.dense.bias)}
 
 
-def _value(param):
+def _value(param: Any) -> Array:
     return (param.data() if isinstance(param, gluon.Parameter) else param).asnumpy().copy()
 
 
-def _gradient(param):
+def _gradient(param: Any) -> Array:
     if isinstance(param, gluon.Parameter):
         return numpy.zeros(param.shape, "float32") if param.grad_req == "null" else param.grad().asnumpy().copy()
     return param.grad.asnumpy().copy()
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, _value)
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -156,7 +166,7 @@ def set_weights(net, weights):
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind = kind_of(net)
 
-    def write(param, value):
+    def write(param: Any, value: Array) -> None:
         array = param.data() if isinstance(param, gluon.Parameter) else param
         array[:] = np.array(value, dtype="float32", ctx=array.ctx)
 
@@ -177,12 +187,12 @@ def set_weights(net, weights):
     write(net.dense.bias, weights["output.b_q"])
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(param.size for param in training.parameters(net))
 
 
-def _begin_state(net, batch_size, state, device):
+def _begin_state(net: Any, batch_size: int, state: interface.State | None, device: Device) -> State:
     if state is None:
         return net.begin_state(batch_size=batch_size, ctx=device)
     parts = [np.array(numpy.asarray(s), dtype="float32", ctx=device) for s in state]
@@ -191,55 +201,36 @@ def _begin_state(net, batch_size, state, device):
     return parts
 
 
-def _state(net, state):
+def _state(net: Any, state: State) -> interface.State:
     """Return a framework's state in its canonical form."""
     arrays = [part.asnumpy() for part in state]
     return (arrays[0][None],) if isinstance(net, RNNModelScratch) else tuple(arrays)
 
 
-def forward(net, X, state=None):
-    """Run a model over a minibatch.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-
-    Returns:
-        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
-    """
+@implements(interface.Backend)
+def forward(net: Net, X: npt.ArrayLike, state: interface.State | None = None) -> tuple[Array, interface.State]:
     device = training.parameters(net)[0].ctx
-    X = np.array(numpy.asarray(X), dtype="int32", ctx=device)
-    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state, device))
+    inputs = np.array(numpy.asarray(X), dtype="int32", ctx=device)
+    y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state, device))
     return y_hat.asnumpy(), _state(net, new_state)
 
 
-def loss_and_gradients(net, X, Y, state=None, *, theta=None):
-    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        Y: Array of labels, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
-    """
+@implements(interface.Backend)
+def loss_and_gradients(
+    net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None, *, theta: float | None = None
+) -> tuple[float, Weights, float]:
     device = training.parameters(net)[0].ctx
-    X, y = (np.array(a, dtype="int32", ctx=device) for a in (numpy.asarray(X), numpy.asarray(Y).T.reshape(-1)))
-    begin = _begin_state(net, X.shape[0], state, device)
+    inputs, y = (np.array(a, dtype="int32", ctx=device) for a in (numpy.asarray(X), numpy.asarray(Y).T.reshape(-1)))
+    begin = _begin_state(net, len(inputs), state, device)
     with autograd.record():
-        y_hat, _ = net(X, begin)
+        y_hat, _ = net(inputs, begin)
         loss = gluon.loss.SoftmaxCrossEntropyLoss()(y_hat, y).mean()
     loss.backward()
     norm = training.grad_clipping(net, numpy.inf if theta is None else theta)
     return float(loss), _read(net, _gradient), float(norm)
 
 
-def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
-    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
-    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+if TYPE_CHECKING:
+    from . import backend
 
-
-def predict(prefix, num_preds, net, vocab, device, **options):
-    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
-    return prediction.predict_ch8(prefix, num_preds, net, vocab, device, **options)
+    _: interface.Backend = backend

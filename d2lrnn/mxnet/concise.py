@@ -1,5 +1,10 @@
 """The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 from mxnet import npx
 from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
@@ -7,8 +12,11 @@ from mxnet.gluon import rnn as rnn_layers
 from d2lrnn.errors import InputError
 from d2lrnn.weights.canonical import check_kind
 
+from .types import State, Tensor
+
+Layer: TypeAlias = rnn_layers.rnn_layer._RNNLayer
 # Of each kind, the layer and what makes it this kind
-LAYERS = {
+LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {
     "rnn": (rnn_layers.RNN, {"activation": "tanh"}),
     "rnn-relu": (rnn_layers.RNN, {"activation": "relu"}),
     "gru": (rnn_layers.GRU, {}),
@@ -16,7 +24,9 @@ LAYERS = {
 }
 
 
-def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+def recurrent_layer(
+    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
+) -> Layer:
     """Return the framework's recurrent layer.
 
     Args:
@@ -49,13 +59,13 @@ class RNNModel(nn.Block):
         vocab_size: Size of the vocabulary.
     """
 
-    def __init__(self, rnn_layer, vocab_size, **kwargs):
+    def __init__(self, rnn_layer: Layer, vocab_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rnn = rnn_layer
         self.vocab_size = vocab_size
         self.dense = nn.Dense(vocab_size)
 
-    def forward(self, inputs, state):
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
         X = npx.one_hot(inputs.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
@@ -63,7 +73,7 @@ class RNNModel(nn.Block):
         output = self.dense(Y.reshape(-1, Y.shape[-1]))
         return output, state
 
-    def begin_state(self, *args, **kwargs):
+    def begin_state(self, *args: Any, **kwargs: Any) -> State:
         """Return the layer's first state, a list of zeros (layers * directions, batch_size, num_hiddens).
 
         The arguments are the layer's: ``batch_size`` and ``ctx``.

@@ -1,6 +1,6 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-:func:`~d2lrnn.mxnet.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
 gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Two things make the
 difference:
 
@@ -13,16 +13,20 @@ difference:
 A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
+from __future__ import annotations
+
 from mxnet import np, npx
 
+from .types import Params, State, Tensor
 
-def rnn_fast(inputs, state, params):
-    """Run the recurrent network over a sequence, as :func:`~d2lrnn.mxnet.scratch.rnn` does.
+
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
+    """Run the recurrent network over a sequence, as ``rnn`` does.
 
     Args:
         inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size).
         state: A tuple of the hidden state, shape (batch_size, num_hiddens).
-        params: What :func:`~d2lrnn.mxnet.scratch.get_params` returned.
+        params: What ``get_params`` returned.
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.

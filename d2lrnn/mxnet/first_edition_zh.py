@@ -1,8 +1,9 @@
 """The Chinese first edition in MXNet: ``from d2lrnn.mxnet import first_edition_zh as d2l``."""
 
 from d2lrnn.editions.first_edition_zh import ChineseEdition, load_data_jay_lyrics
-from d2lrnn.mxnet import first_editions
-from d2lrnn.mxnet.first_editions import RNNModel, try_gpu
+
+from . import first_editions
+from .first_editions import RNNModel, try_gpu
 
 __all__ = [
     "RNNModel",

@@ -6,11 +6,12 @@ import numpy
 from mxnet import init, np
 
 from d2lrnn.editions.first_editions import Array, first_weights
-from d2lrnn.mxnet.concise import RNNModel
-from d2lrnn.mxnet.device import try_gpu
-from d2lrnn.mxnet.prediction import predict_ch8
-from d2lrnn.mxnet.training import grad_clipping as clip_gradients
-from d2lrnn.mxnet.training import train_ch8
+
+from .concise import RNNModel
+from .device import try_gpu
+from .prediction import predict_ch8
+from .training import grad_clipping as clip_gradients
+from .training import train_ch8
 
 __all__ = [
     "RNNModel",

@@ -1,10 +1,16 @@
 """The recurrent network from scratch (book section 8.5)."""
 
+from __future__ import annotations
+
 import numpy
 from mxnet import np, npx
 
+from d2lrnn.data.sampling import Seed
 
-def get_params(vocab_size, num_hiddens, device, *, seed=None):
+from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
+
+
+def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed = None) -> Params:
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, with gradients attached.
 
     Args:
@@ -14,13 +20,13 @@ def get_params(vocab_size, num_hiddens, device, *, seed=None):
         seed: A number, a ``numpy.random.Generator``, or None. The same seed gives the same weights in every backend.
 
     Returns:
-        A list of arrays of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+        A list of tensors of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
         (num_hiddens, vocab_size) and (vocab_size,): weights normal with standard deviation 0.01, biases zero.
     """
     num_inputs = num_outputs = vocab_size
     rng = numpy.random.default_rng(seed)
 
-    def normal(shape):
+    def normal(shape: tuple[int, int]) -> Tensor:
         return np.array(rng.normal(0, 0.01, shape), dtype="float32", ctx=device)
 
     # Hidden layer parameters
@@ -37,12 +43,12 @@ def get_params(vocab_size, num_hiddens, device, *, seed=None):
     return params
 
 
-def init_rnn_state(batch_size, num_hiddens, device):
+def init_rnn_state(batch_size: int, num_hiddens: int, device: Device) -> State:
     """Return the first state: a tuple of zeros (batch_size, num_hiddens)."""
     return (np.zeros((batch_size, num_hiddens), ctx=device),)
 
 
-def rnn(inputs, state, params):
+def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence.
 
     Args:
@@ -73,24 +79,34 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.mxnet.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:
         params: The parameters.
     """
 
-    def __init__(self, vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None):
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        device: Device,
+        get_params: GetParams,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+        *,
+        seed: Seed = None,
+    ) -> None:
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
         options = {} if seed is None else {"seed": seed}
         self.params = get_params(vocab_size, num_hiddens, device, **options)
         self.init_state, self.forward_fn = init_state, forward_fn
 
-    def __call__(self, X, state):
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
         X = npx.one_hot(X.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
         return self.forward_fn(X, state, self.params)
 
-    def begin_state(self, batch_size, ctx):
+    def begin_state(self, batch_size: int, ctx: Device) -> State:
         """Return the first state for a minibatch."""
         return self.init_state(batch_size, self.num_hiddens, ctx)

@@ -1,48 +1,34 @@
 """The threads that MXNet computes with on the CPU."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mxnet.base import _LIB
 
+from d2lrnn.core.interface import Backend, Threads, implements
 from d2lrnn.core.threads import check_number, given
 from d2lrnn.errors import InputError
 
 
-def num_threads():
-    """Return the number of threads that MXNet computes with."""
+@implements(Backend)
+def num_threads() -> int:
     # OpenMP's own function, which MXNet's library brings along. On one processor of two threads MXNet asks for none.
     return max(1, _LIB.omp_get_max_threads()) if _has_openmp() else 1
 
 
-def _has_openmp():
+def _has_openmp() -> bool:
     return hasattr(_LIB, "omp_get_max_threads")  # not in the build for macOS
 
 
-def set_num_threads(n):
-    """Check that MXNet computes with n threads. It reads their number once, while it is imported.
-
-    So set the environment variable OMP_NUM_THREADS before that; afterwards only the number in use is taken.
-
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
-    number.
-
-    Args:
-        n: A whole number of at least 1.
-
-    Raises:
-        InputError: If n is none, or is not the number in use.
-    """
+@implements(Backend)
+def set_num_threads(n: int) -> None:
     check_num_threads(n)
     given.add("mxnet")
 
 
-def check_num_threads(n):
-    """Check that MXNet can compute with n threads from now on, and change nothing.
-
-    Args:
-        n: A whole number of at least 1.
-
-    Raises:
-        InputError: If n is none, or is not the number in use.
-    """
+@implements(Threads)
+def check_num_threads(n: int) -> None:
     if check_number(n) == num_threads():
         return
     if not _has_openmp():
@@ -56,19 +42,22 @@ def check_num_threads(n):
     )
 
 
-def may_choose():
-    """Return whether nobody has set the number, as far as that can be seen, and it can still change."""
+@implements(Threads)
+def may_choose() -> bool:
     return False
 
 
-def keep_threads():
-    """Return what :func:`put_back_threads` needs to make all as it is now."""
+@implements(Threads)
+def keep_threads() -> None:
     return None
 
 
-def put_back_threads(kept):
-    """Make the number what it was. MXNet's never changes.
+@implements(Threads)
+def put_back_threads(kept: None) -> None:
+    pass
 
-    Args:
-        kept: What :func:`keep_threads` returned.
-    """
+
+if TYPE_CHECKING:
+    from . import threads
+
+    _: Threads = threads

@@ -1,35 +1,43 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mxnet import autograd, gluon, init, np, npx
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
-from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
+from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
+from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning
-from d2lrnn.mxnet.prediction import predict_ch8
+
+from .concise import RNNModel
+from .prediction import Net, predict_ch8
+from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
-def parameters(net):
-    """Return the trained parameters of a model of either kind, as a list of arrays."""
+def parameters(net: Net) -> Params:
+    """Return the trained parameters of a model of either kind, as a list of tensors."""
     if isinstance(net, gluon.Block):
         return [param.data() for param in net.collect_params().values() if param.grad_req != "null"]
     return list(net.params)
 
 
-def size(a):
+def size(a: Tensor) -> int:
     """Return the number of elements of a tensor."""
     return a.size
 
 
-def sgd(params, lr, batch_size):
+def sgd(params: Params, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
-        params: Tensors; one without a gradient is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.
     """
@@ -38,7 +46,7 @@ def sgd(params, lr, batch_size):
             param[:] = param - lr * param.grad / batch_size
 
 
-def grad_clipping(net, theta):
+def grad_clipping(net: Net, theta: float) -> Tensor:
     """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
@@ -58,14 +66,15 @@ def grad_clipping(net, theta):
     return norm
 
 
-def detach(state):
+def detach(state: Any) -> Any:
     """Return a state without the history of how it was computed, so that gradients stop there."""
     return state.detach() if isinstance(state, np.ndarray) else [detach(s) for s in state]
 
 
-def evaluate_loss(net, data_iter, loss):
+def evaluate_loss(net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Loss) -> float:
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
-    total, count = 0.0, 0
+    total: Tensor | float = 0.0
+    count = 0
     with autograd.pause(train_mode=False):
         for X, y in data_iter:
             l = loss(net(X), y)
@@ -73,7 +82,7 @@ def evaluate_loss(net, data_iter, loss):
     return float(total) / count
 
 
-def evaluate_perplexity(net, data_iter, device):
+def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> float:
     """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
 
     Args:
@@ -92,7 +101,7 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
-def _prepare(net, device):
+def _prepare(net: RNNModel, device: Device) -> None:
     """Initialise what has no weights yet, and leave the rest as it is."""
     for param in net.collect_params().values():
         try:
@@ -104,18 +113,27 @@ def _prepare(net, device):
                 param.reset_ctx(device)
 
 
-def _scalars():
+def _scalars() -> Scalars:
     # MXNet queues operations without end, and keeps what they need: those of all but the last minibatches must be done
     return Scalars(np.stack, lambda tensor: tensor.asnumpy(), wait=lambda tensor: tensor.wait_to_read())
 
 
-def _warn_of_dropout(net, device):
+def _snapshot(params: Params) -> Snapshot:
+    return Snapshot(
+        params,
+        copy=lambda param: param.copy(),
+        put_back=lambda param, value: value.copyto(param),
+        is_finite=lambda param: np.isfinite(param).all(),
+    )
+
+
+def _warn_of_dropout(net: Net, device: Device) -> None:
     """Warn of a recurrent layer whose dropout has no effect: on a CPU MXNet 1.9.1 leaves it out without a word.
 
     It hands the layer to oneDNN, which knows no dropout. Kept from that (MXNET_USE_MKLDNN_RNN=0) it drops out, and its
     gradients are wrong wherever there is a layer below another.
     """
-    blocks = []
+    blocks: list[gluon.Block] = []
     if isinstance(net, gluon.Block) and device.device_type == "cpu":
         net.apply(blocks.append)
     for block in blocks:
@@ -128,7 +146,9 @@ def _warn_of_dropout(net, device):
             )
 
 
-def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+def _run_epoch(
+    net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
+) -> Epoch:
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
     for X, Y in train_iter:
@@ -151,11 +171,20 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     check_losses(losses)
     # No minibatch waits for the device; this does
     npx.waitall()
-    losses, norms = losses.numpy(), norms.numpy()
-    return Epoch(losses, sizes, timer.stop(), norms)
+    loss_values, norm_values = losses.numpy(), norms.numpy()
+    return Epoch(loss_values, sizes, timer.stop(), norm_values)
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
+def train_epoch_ch8(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    device: Device,
+    use_random_iter: bool,
+    *,
+    theta: float = 1.0,
+) -> tuple[float, float]:
     """Train a model for one epoch.
 
     Args:
@@ -180,21 +209,21 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, 
 
 
 def train_ch8(
-    net,
-    train_iter,
-    vocab,
-    lr,
-    num_epochs,
-    device,
-    use_random_iter=False,
+    net: Net,
+    train_iter: Minibatches,
+    vocab: Vocab,
+    lr: float,
+    num_epochs: int,
+    device: Device,
+    use_random_iter: bool = False,
     *,
-    theta=1.0,
-    valid_iter=None,
-    prefixes=BOOK_PREFIXES,
-    quiet=False,
-    callback=None,
-    history=None,
-):
+    theta: float = 1.0,
+    valid_iter: Minibatches | None = None,
+    prefixes: Sequence[str] = BOOK_PREFIXES,
+    quiet: bool = False,
+    callback: Callback | None = None,
+    history: History | None = None,
+) -> History:
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
     Args:
@@ -233,15 +262,13 @@ def train_ch8(
     else:
         updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
-    with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
+    monitor = Monitor(
+        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+    )
+    with monitor:
         for number in monitor.epochs:
-            if monitor.sane:
-                good = [param.copy() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
-            finite = all(bool(np.isfinite(param).all()) for param in params)
-            if monitor.diverged(epoch, finite):
-                for param, value in zip(params, good, strict=True):
-                    param[:] = value
+            monitor.check(epoch)
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
-            monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+            monitor.add(number, epoch, valid_perplexity=valid)
     return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)

@@ -1,34 +1,15 @@
 """The chapter in NumPy. ``from d2lrnn import numpy as d2l`` and the book's cells run."""
 
-from d2lrnn.core.book_tools import (
-    Accumulator,
-    Animator,
-    Timer,
-    lazy_modules,
-    plot,
-    set_axes,
-    set_figsize,
-    use_svg_display,
-)
-from d2lrnn.data import (
-    DATA_HUB,
-    DATA_URL,
-    Vocab,
-    bleu,
-    count_corpus,
-    download,
-    download_extract,
-    load_corpus,
-    load_corpus_time_machine,
-    preprocess_nmt,
-    read_data_nmt,
-    read_time_machine,
-    tokenize,
-    tokenize_nmt,
-    truncate_pad,
-)
-from d2lrnn.numpy.concise import RNNModel, recurrent_layer
-from d2lrnn.numpy.data import (
+from d2lrnn.core.backends import require
+
+require("numpy")
+
+from d2lrnn.core import shared
+from d2lrnn.core.book_tools import lazy_modules
+from d2lrnn.core.shared import *
+
+from .concise import RNNModel, recurrent_layer
+from .data import (
     SeqDataLoader,
     load_array,
     load_data,
@@ -36,12 +17,12 @@ from d2lrnn.numpy.data import (
     seq_data_iter_random,
     seq_data_iter_sequential,
 )
-from d2lrnn.numpy.device import cpu, gpu, num_gpus, try_all_gpus, try_gpu
-from d2lrnn.numpy.fast import rnn_fast
-from d2lrnn.numpy.prediction import predict_ch8
-from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.numpy.threads import num_threads, set_num_threads
-from d2lrnn.numpy.training import (
+from .device import cpu, gpu, num_gpus, try_all_gpus, try_gpu
+from .fast import rnn_fast
+from .prediction import predict_ch8
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import (
     evaluate_loss,
     evaluate_perplexity,
     grad_clipping,
@@ -50,7 +31,7 @@ from d2lrnn.numpy.training import (
     train_ch8,
     train_epoch_ch8,
 )
-from d2lrnn.numpy.translation import (
+from .translation import (
     Decoder,
     Encoder,
     EncoderDecoder,
@@ -61,24 +42,14 @@ from d2lrnn.numpy.translation import (
 __getattr__ = lazy_modules(__name__)
 
 __all__ = [
-    "DATA_HUB",
-    "DATA_URL",
-    "Accumulator",
-    "Animator",
     "Decoder",
     "Encoder",
     "EncoderDecoder",
     "RNNModel",
     "RNNModelScratch",
     "SeqDataLoader",
-    "Timer",
-    "Vocab",
-    "bleu",
     "build_array_nmt",
-    "count_corpus",
     "cpu",
-    "download",
-    "download_extract",
     "evaluate_loss",
     "evaluate_perplexity",
     "get_params",
@@ -86,35 +57,24 @@ __all__ = [
     "grad_clipping",
     "init_rnn_state",
     "load_array",
-    "load_corpus",
-    "load_corpus_time_machine",
     "load_data",
     "load_data_nmt",
     "load_data_time_machine",
     "num_gpus",
     "num_threads",
-    "plot",
     "plt",
     "predict_ch8",
-    "preprocess_nmt",
-    "read_data_nmt",
-    "read_time_machine",
     "recurrent_layer",
     "rnn",
     "rnn_fast",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
-    "set_axes",
-    "set_figsize",
     "set_num_threads",
     "sgd",
     "size",
-    "tokenize",
-    "tokenize_nmt",
     "train_ch8",
     "train_epoch_ch8",
-    "truncate_pad",
     "try_all_gpus",
     "try_gpu",
-    "use_svg_display",
 ]
+__all__ += shared.__all__

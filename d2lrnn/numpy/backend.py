@@ -4,17 +4,30 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2lrnn.core import interface
+from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.numpy import prediction, training
-from d2lrnn.numpy.concise import LAYERS, Dense, RNNModel, recurrent_layer
-from d2lrnn.numpy.data import SeqDataLoader
-from d2lrnn.numpy.device import device_name, device_names, get_device
-from d2lrnn.numpy.fast import rnn_fast
-from d2lrnn.numpy.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.numpy.threads import num_threads, set_num_threads
 from d2lrnn.weights import canonical
+
+from . import nn, training
+from .concise import LAYERS, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State
 
 __all__ = [
     "SeqDataLoader",
@@ -35,32 +48,29 @@ __all__ = [
 ]
 
 
-def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
-    """Return a model whose trained parameters are exactly the canonical ones, and its device.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        vocab_size: Size of the vocabulary.
-        num_hiddens: Hidden units in each layer and direction.
-        num_layers: Layers.
-        bidirectional: Read the sequence from both ends.
-        device: A name for :func:`get_device`.
-        seed: Of the first weights; the same seed gives the same ones in every backend.
-
-    Raises:
-        InputError: If the kind or the device is unknown, or a size is not positive.
-    """
+@implements(interface.Backend)
+def build_model(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> tuple[Net, Device]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
-    device = get_device(device)
+    place = get_device(device)
+    net: Net
     if kind == "rnn-scratch":
-        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
+        net = RNNModelScratch(vocab_size, num_hiddens, place, get_params, init_rnn_state, rnn_fast)
     else:
         net = RNNModel(recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional), vocab_size)
     set_weights(net, weights)
-    return net, device
+    return net, place
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -68,7 +78,7 @@ def kind_of(net):
     """
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
-    if not isinstance(net, RNNModel) or type(net.dense) is not Dense:
+    if not isinstance(net, RNNModel) or type(net.dense) is not nn.Dense:
         raise InputError(
             f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
         )
@@ -81,23 +91,23 @@ def kind_of(net):
     )
 
 
-def _read(net, of_list, of_layer):
+def _read(net: Any, of_list: Iterable[Any], of_layer: Callable[[Any], Weights]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     if kind_of(net) == "rnn-scratch":
         return dict(zip(canonical.SCRATCH_NAMES, of_list, strict=True))
     return {**of_layer(net.rnn), **of_layer(net.dense)}
 
 
-def _own_weights(net):
+def _own_weights(net: Any) -> Weights:
     return _read(net, getattr(net, "params", ()), lambda layer: layer.params)
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return {name: value.copy() for name, value in _own_weights(net).items()}
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -109,12 +119,12 @@ def set_weights(net, weights):
         param[...] = weights[name]
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(param.size for param in training.parameters(net))
 
 
-def _begin_state(net, batch_size, state):
+def _begin_state(net: Any, batch_size: int, state: interface.State | None) -> State:
     if state is None:
         return net.begin_state(batch_size=batch_size, device="cpu")
     parts = [np.asarray(s, training.parameters(net)[0].dtype) for s in state]
@@ -123,62 +133,45 @@ def _begin_state(net, batch_size, state):
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
-def _state(net, state):
+def _state(net: Any, state: State) -> interface.State:
     """Return a model's state in its canonical form."""
     parts = state if isinstance(state, tuple) else (state,)
     return (parts[0][None],) if isinstance(net, RNNModelScratch) else parts
 
 
-def forward(net, X, state=None):
-    """Run a model over a minibatch.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-
-    Returns:
-        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
-    """
-    X = np.asarray(X)
-    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+@implements(interface.Backend)
+def forward(net: Net, X: npt.ArrayLike, state: interface.State | None = None) -> tuple[Array, interface.State]:
+    inputs = np.asarray(X)
+    y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state))
     return y_hat, _state(net, new_state)
 
 
-def loss_and_gradients(net, X, Y, state=None, *, theta=None):
-    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        Y: Array of labels, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
-    """
+@implements(interface.Backend)
+def loss_and_gradients(
+    net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None, *, theta: float | None = None
+) -> tuple[float, Weights, float]:
     loss, _ = loss_and_backward(net, X, Y, state)
     norm = training.grad_clipping(net, np.inf if theta is None else theta)
     return loss, get_gradients(net), float(norm)
 
 
-def loss_and_backward(net, X, Y, state=None):
+def loss_and_backward(
+    net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None
+) -> tuple[float, interface.State]:
     """Find the gradients of a minibatch's mean loss, which the net keeps; return the loss, and the canonical state."""
-    X, loss = np.asarray(X), training.CrossEntropyLoss()
-    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+    inputs, loss = np.asarray(X), nn.CrossEntropyLoss()
+    y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state))
     l = loss(y_hat, np.asarray(Y).T.reshape(-1))
     net.backward(loss.backward())
     return float(l), _state(net, new_state)
 
 
-def get_gradients(net):
+def get_gradients(net: Any) -> Weights:
     """Return the gradients that a net keeps as canonical NumPy arrays."""
     return _read(net, net.grads, lambda layer: layer.grads)
 
 
-def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
-    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
-    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+if TYPE_CHECKING:
+    from . import backend
 
-
-def predict(prefix, num_preds, net, vocab, device, **options):
-    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
-    return prediction.predict_ch8(prefix, num_preds, net, vocab, device, **options)
+    _: interface.Backend = backend

@@ -1,327 +1,33 @@
-"""The recurrent network from layers (book sections 8.6, 9.1 to 9.4), each with backpropagation through time by hand.
+"""The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
 
-NumPy has no layers, so here they are: :class:`RNN`, :class:`GRU`, :class:`LSTM` and :class:`Dense`. Each is called as a
-framework's layer is, and its ``backward`` takes the gradient of what it returned, sets ``grads`` and returns the
-gradient of its inputs. Nothing is fused but the products that are the same for all steps.
-"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from d2lrnn.errors import InputError
-from d2lrnn.numpy.module import Module
-from d2lrnn.numpy.scratch import one_hot
-from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import check_kind
 
+from . import nn
+from .types import Device, Params, State, Tensor
 
-def sigmoid(x):
-    """Return the logistic function of x, which does not overflow."""
-    return 0.5 * (np.tanh(0.5 * x) + 1)
-
-
-class Recurrent(Module):
-    """What :class:`RNN`, :class:`GRU` and :class:`LSTM` have in common: layers of cells, run over a sequence.
-
-    A kind of cell is a step and its derivative. ``_step(a, state, W_hh, b_hh)`` takes what the inputs contribute to the
-    gates, a = x W_xh + b_h of shape (batch_size, gates * num_hiddens), the state, a tuple of arrays (batch_size,
-    num_hiddens), and the recurrent weights; it returns the new state, and what its derivative needs.
-    ``_step_backward(d_state, saved, W_hh)`` takes the gradient of the new state; it returns those of a, of W_hh, of the
-    recurrent product, which b_hh is added to, and of the old state.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        input_size: Size of the inputs, such as that of the vocabulary.
-        hidden_size: Hidden units in each layer and direction.
-        num_layers: Layers, each reading the one below.
-        bidirectional: Read the sequence from both ends.
-        seed: Of the first weights: a number, a ``numpy.random.Generator``, or None.
-
-    Attributes:
-        params: The parameters by the names of :mod:`d2lrnn.weights.canonical`, ``layers.0.W_xh`` and so on, in float64.
-        grads: Their gradients, by the same names, once :meth:`backward` has been called.
-    """
-
-    num_states = 1
-
-    def __init__(self, kind, input_size, hidden_size, num_layers=1, bidirectional=False, *, seed=None):
-        self.kind = check_kind(kind, num_layers, bidirectional)
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.num_layers, self.bidirectional = num_layers, bidirectional
-        weights = canonical.initial_weights(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
-        self.params = {name: value.astype(np.float64) for name, value in weights.items() if name.startswith("layers.")}
-        self.grads = {}
-        self._saved = None
-
-    def _directions(self):
-        """Return, for each layer, the prefix of its parameters and the order of its steps in each direction."""
-        orders = (slice(None), slice(None, None, -1))
-        prefixes = canonical.layer_prefixes(self.num_layers, self.bidirectional)
-        return [list(zip(layer, orders, strict=False)) for layer in prefixes]
-
-    def forward(self, X, state=None):
-        """Run over a sequence.
-
-        Args:
-            X: Inputs, shape (num_steps, batch_size, input_size).
-            state: An array (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two; None for
-                zeros.
-
-        Returns:
-            The last layer's hidden states, (num_steps, batch_size, directions * hidden_size), and the new state.
-        """
-        if state is None:
-            state = self.begin_state(X.shape[1])
-        first = state if isinstance(state, tuple) else (state,)
-        last, saved = [], []
-        for layer in self._directions():
-            outputs = []
-            for prefix, order in layer:
-                row = tuple(part[len(last)] for part in first)
-                # The reverse direction reads the steps backwards, and its outputs are turned round again
-                H, row, kept = self._forward(prefix, X[order], row)
-                outputs.append(H[order])
-                last.append(row)
-                saved.append(kept)
-            X = np.concatenate(outputs, axis=2)
-        self._saved = saved
-        new_state = tuple(np.stack(parts) for parts in zip(*last, strict=True))
-        return X, new_state if isinstance(state, tuple) else new_state[0]
-
-    def begin_state(self, batch_size):
-        """Return zeros (num_layers * directions, batch_size, hidden_size), for the LSTM a tuple of two."""
-        rows = self.num_layers * (2 if self.bidirectional else 1)
-        state = tuple(np.zeros((rows, batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))
-        return state if len(state) > 1 else state[0]
-
-    @property
-    def dtype(self):
-        """The type of the parameters."""
-        return self.params["layers.0.W_hh"].dtype
-
-    def _forward(self, prefix, X, state):
-        """Run one layer in one direction over X (num_steps, batch_size, inputs)."""
-        W_xh, W_hh, b_h = (self.params[prefix + name] for name in ("W_xh", "W_hh", "b_h"))
-        b_hh = self.params.get(prefix + "b_hh", 0.0)
-        A = X @ W_xh + b_h  # (num_steps, batch_size, gates * hidden_size)
-        outputs, saved = [], []
-        for a in A:
-            state, kept = self._step(a, state, W_hh, b_hh)
-            outputs.append(state[0])
-            saved.append(kept)
-        return np.stack(outputs), state, (X, saved)
-
-    def backward(self, dY):
-        """Find the gradients of the parameters, from that of the outputs of the last call.
-
-        The state that came in is a constant: gradients do not flow into the minibatch before (truncated
-        backpropagation through time, book section 8.7.1).
-
-        Args:
-            dY: The gradient of the outputs, of the same shape.
-
-        Returns:
-            The gradient of the inputs.
-        """
-        if self._saved is None:
-            raise InputError("the layer has not been called, so there is nothing to go back through")
-        remaining, grads = list(self._saved), {}
-        for layer in reversed(self._directions()):
-            parts = np.split(dY, len(layer), axis=2)
-            d_inputs = []
-            for (prefix, order), part in reversed(list(zip(layer, parts, strict=True))):
-                d_inputs.append(self._backward(prefix, part[order], remaining.pop(), grads)[order])
-            dY = sum(d_inputs[1:], start=d_inputs[0])
-        self.grads = {name: grads[name] for name in self.params}
-        return dY
-
-    def _backward(self, prefix, dH, saved, grads):
-        """Add the gradients of one layer in one direction to ``grads`` and return that of its inputs."""
-        X, steps = saved
-        W_xh, W_hh = self.params[prefix + "W_xh"], self.params[prefix + "W_hh"]
-        dW_hh, db_hh = np.zeros_like(W_hh), np.zeros_like(W_hh[0])
-        d_state = tuple(np.zeros_like(dH[0]) for _ in range(self.num_states))
-        dA = []
-        for dh, kept in zip(dH[::-1], steps[::-1], strict=True):
-            da, dW, dr, d_state = self._step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
-            dA.append(da)
-            dW_hh += dW
-            db_hh += dr.sum(axis=0)
-        dA = np.stack(dA[::-1])  # (num_steps, batch_size, gates * hidden_size)
-        grads[prefix + "W_xh"] = X.reshape(-1, X.shape[2]).T @ dA.reshape(-1, dA.shape[2])
-        grads[prefix + "W_hh"] = dW_hh
-        grads[prefix + "b_h"] = dA.sum(axis=(0, 1))
-        if prefix + "b_hh" in self.params:
-            grads[prefix + "b_hh"] = db_hh
-        return dA @ W_xh.T
-
-
-# Of each activation, its derivative as a function of its value
-_ACTIVATIONS = {
-    "tanh": (np.tanh, lambda h: 1 - h**2),
-    "relu": (lambda x: np.maximum(x, 0), lambda h: (h > 0).astype(h.dtype)),
-}
-
-
-class RNN(Recurrent):
-    """The simple recurrent network: ``h' = tanh(a + h W_hh)`` (book section 8.4).
-
-    Args:
-        input_size: Size of the inputs.
-        hidden_size: Hidden units in each layer and direction.
-        num_layers: Layers, each reading the one below.
-        nonlinearity: ``'tanh'`` or ``'relu'``.
-        bidirectional: Read the sequence from both ends.
-        seed: Of the first weights.
-    """
-
-    def __init__(self, input_size, hidden_size, num_layers=1, *, nonlinearity="tanh", bidirectional=False, seed=None):
-        if nonlinearity not in _ACTIVATIONS:
-            raise InputError(f"unknown nonlinearity {nonlinearity!r}: use one of {', '.join(_ACTIVATIONS)}")
-        self.nonlinearity = nonlinearity
-        kind = "rnn" if nonlinearity == "tanh" else "rnn-relu"
-        super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
-
-    def _step(self, a, state, W_hh, b_hh):
-        (h,) = state
-        h_new = _ACTIVATIONS[self.nonlinearity][0](a + h @ W_hh + b_hh)
-        return (h_new,), (h, h_new)
-
-    def _step_backward(self, d_state, saved, W_hh):
-        (dh_new,), (h, h_new) = d_state, saved
-        da = dh_new * _ACTIVATIONS[self.nonlinearity][1](h_new)
-        return da, h.T @ da, da, (da @ W_hh.T,)
-
-
-class GRU(Recurrent):
-    """The gated recurrent unit (book section 9.1), in one of its two forms (:mod:`d2lrnn.weights.canonical`).
-
-    Args:
-        input_size: Size of the inputs.
-        hidden_size: Hidden units in each layer and direction.
-        num_layers: Layers, each reading the one below.
-        reset_after: Whether the reset gate scales the recurrent product of the candidate, as in cuDNN, or the state
-            that goes into it, as in the paper (Cho et al., 2014) and the book.
-        bidirectional: Read the sequence from both ends.
-        seed: Of the first weights.
-    """
-
-    def __init__(self, input_size, hidden_size, num_layers=1, *, reset_after=True, bidirectional=False, seed=None):
-        self.reset_after = reset_after
-        kind = "gru" if reset_after else "gru-reset-before"
-        super().__init__(kind, input_size, hidden_size, num_layers, bidirectional, seed=seed)
-
-    def _step(self, a, state, W_hh, b_hh):
-        (h,) = state
-        if self.reset_after:
-            a_r, a_z, a_n = np.split(a, 3, axis=1)
-            r_r, r_z, r_n = np.split(h @ W_hh + b_hh, 3, axis=1)
-            reset, update = sigmoid(a_r + r_r), sigmoid(a_z + r_z)
-            candidate = np.tanh(a_n + reset * r_n)
-        else:
-            a_r, a_z, a_n = np.split(a + b_hh, 3, axis=1)
-            W_r, W_z, W_n = np.split(W_hh, 3, axis=1)
-            reset, update = sigmoid(a_r + h @ W_r), sigmoid(a_z + h @ W_z)
-            r_n = None
-            candidate = np.tanh(a_n + (reset * h) @ W_n)
-        return (update * h + (1 - update) * candidate,), (h, reset, update, candidate, r_n)
-
-    def _step_backward(self, d_state, saved, W_hh):
-        (dh_new,) = d_state
-        h, reset, update, candidate, r_n = saved
-        da_n = dh_new * (1 - update) * (1 - candidate**2)
-        da_z = dh_new * (h - candidate) * update * (1 - update)
-        if self.reset_after:
-            da_r = da_n * r_n * reset * (1 - reset)
-            dr = np.hstack([da_r, da_z, da_n * reset])
-            return np.hstack([da_r, da_z, da_n]), h.T @ dr, dr, (dh_new * update + dr @ W_hh.T,)
-        W_r, W_z, W_n = np.split(W_hh, 3, axis=1)
-        d_scaled = da_n @ W_n.T  # of reset * h
-        da_r = d_scaled * h * reset * (1 - reset)
-        da = np.hstack([da_r, da_z, da_n])
-        dW_hh = np.hstack([h.T @ da_r, h.T @ da_z, (reset * h).T @ da_n])
-        return da, dW_hh, da, (dh_new * update + d_scaled * reset + da_r @ W_r.T + da_z @ W_z.T,)
-
-
-class LSTM(Recurrent):
-    """Long short-term memory (book section 9.2). Its state is a tuple of H and C.
-
-    Args:
-        input_size: Size of the inputs.
-        hidden_size: Hidden units in each layer and direction.
-        num_layers: Layers, each reading the one below.
-        bidirectional: Read the sequence from both ends.
-        seed: Of the first weights.
-    """
-
-    num_states = 2
-
-    def __init__(self, input_size, hidden_size, num_layers=1, *, bidirectional=False, seed=None):
-        super().__init__("lstm", input_size, hidden_size, num_layers, bidirectional, seed=seed)
-
-    def _step(self, a, state, W_hh, b_hh):
-        h, c = state
-        a_i, a_f, a_g, a_o = np.split(a + h @ W_hh + b_hh, 4, axis=1)
-        i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
-        c_new = f * c + i * g
-        tanh_c = np.tanh(c_new)
-        return (o * tanh_c, c_new), (h, c, i, f, g, o, tanh_c)
-
-    def _step_backward(self, d_state, saved, W_hh):
-        dh_new, dc_new = d_state
-        h, c, i, f, g, o, tanh_c = saved
-        dc = dc_new + dh_new * o * (1 - tanh_c**2)
-        da = np.hstack([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh_new * tanh_c * o * (1 - o)])
-        return da, h.T @ da, da, (da @ W_hh.T, dc * f)
-
-
-class Dense(Module):
-    """A dense layer: ``X W_hq + b_q``.
-
-    Args:
-        input_size: Size of its inputs.
-        output_size: Size of its outputs.
-        seed: Of the first weights, uniform within 1 / sqrt(input_size).
-
-    Attributes:
-        params: The parameters by the names of :mod:`d2lrnn.weights.canonical`, ``output.W_hq`` and ``output.b_q``, in
-            float64.
-        grads: Their gradients, by the same names, once :meth:`backward` has been called.
-    """
-
-    def __init__(self, input_size, output_size, *, seed=None):
-        rng, limit = np.random.default_rng(seed), input_size**-0.5
-        self.params = {
-            "output.W_hq": rng.uniform(-limit, limit, (input_size, output_size)),
-            "output.b_q": rng.uniform(-limit, limit, output_size),
-        }
-        self.grads = {}
-        self._X = None
-
-    def forward(self, X):
-        """Return the outputs (examples, output_size) for inputs (examples, input_size)."""
-        self._X = X
-        return X @ self.params["output.W_hq"] + self.params["output.b_q"]
-
-    def backward(self, dY):
-        """Find the gradients of the parameters from that of the outputs, and return that of the inputs."""
-        if self._X is None:
-            raise InputError("the layer has not been called, so there is nothing to go back through")
-        self.grads = {"output.W_hq": self._X.T @ dY, "output.b_q": dY.sum(axis=0)}
-        return dY @ self.params["output.W_hq"].T
-
-
+Layer: TypeAlias = nn.Recurrent
 # Of each kind, the layer and what makes it this kind
-LAYERS = {
-    "rnn": (RNN, {"nonlinearity": "tanh"}),
-    "rnn-relu": (RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, {"reset_after": True}),
-    "gru-reset-before": (GRU, {"reset_after": False}),
-    "lstm": (LSTM, {}),
+LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {
+    "rnn": (nn.RNN, {"nonlinearity": "tanh"}),
+    "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
+    "gru": (nn.GRU, {"reset_after": True}),
+    "gru-reset-before": (nn.GRU, {"reset_after": False}),
+    "lstm": (nn.LSTM, {}),
 }
 
 
-def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
-    """Return a recurrent layer.
+def recurrent_layer(
+    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
+) -> Layer:
+    """Return the framework's recurrent layer.
 
     Args:
         kind: ``'rnn'`` (tanh), ``'rnn-relu'``, ``'gru'``, ``'gru-reset-before'`` or ``'lstm'``.
@@ -331,7 +37,7 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
         bidirectional: Read the sequence from both ends.
 
     Raises:
-        InputError: If the kind is unknown, or no layer computes it.
+        InputError: If the kind is unknown.
     """
     check_kind(kind, num_layers, bidirectional)
     if kind not in LAYERS:
@@ -340,52 +46,52 @@ def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=F
     return layer(vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, **options)
 
 
-class RNNModel(Module):
+class RNNModel(nn.Module):
     """A language model: one-hot vectors, recurrent layers, and a dense output layer.
 
     Args:
-        rnn_layer: :class:`RNN`, :class:`GRU` or :class:`LSTM`.
+        rnn_layer: ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, time-major.
         vocab_size: Size of the vocabulary.
     """
 
-    def __init__(self, rnn_layer, vocab_size, **kwargs):
+    def __init__(self, rnn_layer: Layer, vocab_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rnn = rnn_layer
         self.vocab_size = vocab_size
         self.num_hiddens = self.rnn.hidden_size
         self.num_directions = 2 if self.rnn.bidirectional else 1
-        self.dense = Dense(self.num_directions * self.num_hiddens, vocab_size)
+        self.dense = nn.Dense(self.num_directions * self.num_hiddens, vocab_size)
 
     @property
-    def params(self):
-        """The parameters, as a list of arrays."""
+    def params(self) -> Params:
+        """The parameters, as a list of tensors."""
         return [*self.rnn.params.values(), *self.dense.params.values()]
 
     @property
-    def grads(self):
-        """Their gradients, once :meth:`backward` has been called, as a list of arrays."""
+    def grads(self) -> list[Tensor | None]:
+        """Their gradients, once :meth:`backward` has been called, as a list of tensors."""
         return [layer.grads.get(name) for layer in (self.rnn, self.dense) for name in layer.params]
 
-    def forward(self, inputs, state):
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
-        X = one_hot(inputs.T, self.vocab_size, self.rnn.dtype)  # (num_steps, batch_size, vocab_size)
+        X = nn.one_hot(inputs.T, self.vocab_size, self.rnn.dtype)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
         output = self.dense(Y.reshape(-1, Y.shape[-1]))
         return output, state
 
-    def backward(self, d_outputs):
+    def backward(self, d_outputs: Tensor) -> None:
         """Find the gradients of the parameters, from that of the logits of the last call."""
         dY = self.dense.backward(d_outputs)
-        num_steps = self.rnn._saved and len(self.rnn._saved[0][1])
+        num_steps = len(self.rnn._saved[0][1]) if self.rnn._saved else 1
         self.rnn.backward(dY.reshape(num_steps, -1, dY.shape[-1]))
 
-    def float(self):
+    def float(self) -> RNNModel:
         """Turn the parameters into float32, which computes faster and less exactly, and return the model."""
         for layer in (self.rnn, self.dense):
             layer.params = {name: param.astype(np.float32) for name, param in layer.params.items()}
         return self
 
-    def begin_state(self, device, batch_size=1):
+    def begin_state(self, device: Device, batch_size: int = 1) -> State:
         """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
         return self.rnn.begin_state(batch_size)

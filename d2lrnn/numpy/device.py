@@ -1,50 +1,48 @@
 """Devices (book section 5.6): NumPy has the CPU and nothing else."""
 
+from __future__ import annotations
+
 from d2lrnn.core.backends import find_device
+from d2lrnn.core.interface import Backend, implements
+
+from .types import Device
 
 
-def cpu():
+def cpu() -> Device:
     """Return the CPU."""
     return "cpu"
 
 
-def gpu(i=0):
-    """Return the i-th GPU, whether it is there or not: NumPy computes on none."""
+def gpu(i: int = 0) -> Device:
+    """Return the i-th GPU, whether it is there or not."""
     return f"gpu:{i}"
 
 
-def num_gpus():
-    """Return the number of GPUs that NumPy can use: none."""
+def num_gpus() -> int:
+    """Return the number of GPUs."""
     return 0
 
 
-def try_gpu(i=0):
-    """Return the i-th GPU if it is there, else the CPU; so it is the CPU."""
-    return cpu()
+def try_gpu(i: int = 0) -> Device:
+    """Return the i-th GPU if it is there, else the CPU."""
+    return gpu(i) if num_gpus() >= i + 1 else cpu()
 
 
-def try_all_gpus():
-    """Return all GPUs, or a list of the CPU alone if there are none; so it is that."""
-    return [cpu()]
+def try_all_gpus() -> list[Device]:
+    """Return all GPUs, or a list of the CPU alone if there are none."""
+    return [gpu(i) for i in range(num_gpus())] or [try_gpu()]
 
 
-def device_names():
-    """Return the names of the devices here, as :func:`get_device` takes them."""
-    return ["cpu"]
+@implements(Backend)
+def device_names() -> list[str]:
+    return ["cpu"] + [f"gpu:{i}" for i in range(num_gpus())]
 
 
-def get_device(name="auto"):
-    """Return a device by name.
-
-    Args:
-        name: ``'cpu'``, or ``'auto'`` for what :func:`try_gpu` finds.
-
-    Raises:
-        InputError: If there is no such device here; the CPU never stands in silently.
-    """
+@implements(Backend)
+def get_device(name: str = "auto") -> Device:
     return find_device("numpy", name, device_names())
 
 
-def device_name(device):
-    """Return the name of a device, as :func:`get_device` takes it."""
+@implements(Backend)
+def device_name(device: Device) -> str:
     return str(device)

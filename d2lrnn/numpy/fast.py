@@ -1,15 +1,19 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-:func:`~d2lrnn.numpy.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
 gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Of
 ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
 product with W_xh, and one with W_hq, and so do their gradients.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from .types import Params, State, Tensor
 
-def _hidden_states(inputs, H, params):
+
+def _hidden_states(inputs: Tensor, H: Tensor, params: Params) -> Tensor:
     """Return the hidden states, the one before the first step too: (num_steps + 1, batch_size, num_hiddens)."""
     W_xh, W_hh, b_h, _, _ = params
     H = np.broadcast_to(H, (inputs.shape[1], H.shape[-1]))
@@ -24,13 +28,13 @@ def _hidden_states(inputs, H, params):
     return Hs
 
 
-def rnn_fast(inputs, state, params):
-    """Run the recurrent network over a sequence, as :func:`~d2lrnn.numpy.scratch.rnn` does.
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
+    """Run the recurrent network over a sequence, as ``rnn`` does.
 
     Args:
         inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size).
         state: A tuple of the hidden state, shape (batch_size, num_hiddens).
-        params: What :func:`~d2lrnn.numpy.scratch.get_params` returned.
+        params: What ``get_params`` returned.
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
@@ -44,8 +48,8 @@ def rnn_fast(inputs, state, params):
     return Y, (Hs[-1].copy(),)
 
 
-def rnn_fast_backward(inputs, state, params, d_outputs):
-    """Return the gradients of the parameters, as :func:`~d2lrnn.numpy.scratch.rnn_backward` does."""
+def rnn_fast_backward(inputs: Tensor, state: State, params: Params, d_outputs: Tensor) -> list[Tensor]:
+    """Return the gradients of the parameters, as ``rnn_backward`` does."""
     _, W_hh, _, W_hq, _ = params
     Hs = _hidden_states(inputs, state[0], params)
     H = Hs[1:].reshape(-1, Hs.shape[-1])
@@ -66,4 +70,4 @@ def rnn_fast_backward(inputs, state, params, d_outputs):
     ]
 
 
-rnn_fast.backward = rnn_fast_backward
+rnn_fast.backward = rnn_fast_backward  # type: ignore[attr-defined]

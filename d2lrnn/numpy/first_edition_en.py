@@ -1,8 +1,9 @@
 """The English first edition in NumPy: ``from d2lrnn.numpy import first_edition_en as d2l``."""
 
 from d2lrnn.editions.first_edition_en import EnglishEdition, load_data_time_machine
-from d2lrnn.numpy import first_editions
-from d2lrnn.numpy.first_editions import RNNModel, grad_clipping, try_gpu
+
+from . import first_editions
+from .first_editions import RNNModel, grad_clipping, try_gpu
 
 __all__ = [
     "RNNModel",

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from d2lrnn.editions.first_editions import Array, first_weights, radius
-from d2lrnn.numpy.concise import RNNModel
-from d2lrnn.numpy.device import try_gpu
-from d2lrnn.numpy.prediction import predict_ch8
-from d2lrnn.numpy.training import grad_clipping as clip_gradients
-from d2lrnn.numpy.training import parameters, train_ch8
+
+from .concise import RNNModel
+from .device import try_gpu
+from .prediction import predict_ch8
+from .training import grad_clipping as clip_gradients
+from .training import parameters, train_ch8
 
 __all__ = [
     "RNNModel",
@@ -50,4 +51,5 @@ def grad_clipping(grads: Iterable[Array | None], theta: Any, ctx: Any) -> Any:
     Returns:
         The norm before clipping.
     """
-    return clip_gradients(SimpleNamespace(grads=grads), radius(theta))
+    net: Any = SimpleNamespace(grads=grads)  # what it needs of one
+    return clip_gradients(net, radius(theta))

@@ -4,28 +4,34 @@ NumPy does not differentiate. What the other frameworks do when they are told ``
 function beside the one that it is the gradient of: ``rnn`` and :func:`rnn_backward`.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
 
+from . import nn
+from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
 
-def get_params(vocab_size, num_hiddens, device, *, seed=None):
+
+def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed = None) -> Params:
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, in float64.
 
     Args:
         vocab_size: Inputs and outputs.
         num_hiddens: Hidden units.
-        device: Where the parameters live: the CPU.
+        device: Where the parameters live.
         seed: A number, a ``numpy.random.Generator``, or None. The same seed gives the same weights in every backend.
 
     Returns:
-        A list of arrays of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+        A list of tensors of shape (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
         (num_hiddens, vocab_size) and (vocab_size,): weights normal with standard deviation 0.01, biases zero.
     """
     num_inputs = num_outputs = vocab_size
     rng = np.random.default_rng(seed)
 
-    def normal(shape):
+    def normal(shape: tuple[int, int]) -> Tensor:
         # Drawn in float32, as every backend's
         return rng.normal(0, 0.01, shape).astype(np.float32).astype(np.float64)
 
@@ -39,12 +45,12 @@ def get_params(vocab_size, num_hiddens, device, *, seed=None):
     return [W_xh, W_hh, b_h, W_hq, b_q]
 
 
-def init_rnn_state(batch_size, num_hiddens, device):
+def init_rnn_state(batch_size: int, num_hiddens: int, device: Device) -> State:
     """Return the first state: a tuple of zeros (batch_size, num_hiddens)."""
     return (np.zeros((batch_size, num_hiddens)),)
 
 
-def rnn(inputs, state, params):
+def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence.
 
     Args:
@@ -65,7 +71,7 @@ def rnn(inputs, state, params):
     return np.concatenate(outputs, axis=0), (H,)
 
 
-def rnn_backward(inputs, state, params, d_outputs):
+def rnn_backward(inputs: Tensor, state: State, params: Params, d_outputs: Tensor) -> list[Tensor]:
     """Return the gradients of the parameters of :func:`rnn`: backpropagation through time (book section 8.7).
 
     The state that came in is a constant: gradients do not flow into the minibatch before.
@@ -77,7 +83,7 @@ def rnn_backward(inputs, state, params, d_outputs):
         d_outputs: The gradient of its logits, of the same shape.
 
     Returns:
-        A list of arrays, each of the shape of its parameter.
+        A list of tensors, each of the shape of its parameter.
     """
     W_xh, W_hh, b_h, W_hq, _ = params
     (H,) = state
@@ -104,7 +110,7 @@ def rnn_backward(inputs, state, params, d_outputs):
 
 
 # A forward function carries its gradient along
-rnn.backward = rnn_backward
+rnn.backward = rnn_backward  # type: ignore[attr-defined]
 
 
 class RNNModelScratch:
@@ -116,8 +122,8 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.numpy.fast.rnn_fast`. To train,
-            its attribute ``backward`` must be a function such as :func:`rnn_backward`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
+            To train, its attribute ``backward`` must be a function such as :func:`rnn_backward`.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:
@@ -125,21 +131,31 @@ class RNNModelScratch:
         grads: Their gradients, once :meth:`backward` has been called.
     """
 
-    def __init__(self, vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None):
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        device: Device,
+        get_params: GetParams,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+        *,
+        seed: Seed = None,
+    ) -> None:
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
         options = {} if seed is None else {"seed": seed}
         self.params = get_params(vocab_size, num_hiddens, device, **options)
-        self.grads = [None] * len(self.params)
+        self.grads: list[Tensor | None] = [None] * len(self.params)
         self.init_state, self.forward_fn = init_state, forward_fn
-        self._called_with = None
+        self._called_with: tuple[Tensor, State] | None = None
 
-    def __call__(self, X, state):
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
-        X = one_hot(X.T, self.vocab_size, self.params[0].dtype)  # (num_steps, batch_size, vocab_size)
+        X = nn.one_hot(X.T, self.vocab_size, self.params[0].dtype)  # (num_steps, batch_size, vocab_size)
         self._called_with = X, state
         return self.forward_fn(X, state, self.params)
 
-    def backward(self, d_outputs):
+    def backward(self, d_outputs: Tensor) -> None:
         """Find the gradients of the parameters, from that of the logits of the last call.
 
         Raises:
@@ -156,17 +172,12 @@ class RNNModelScratch:
             )
         self.grads = backward_fn(*self._called_with, self.params, d_outputs)
 
-    def float(self):
+    def float(self) -> RNNModelScratch:
         """Turn the parameters into float32, which computes faster and less exactly, and return the model."""
         self.params = [param.astype(np.float32) for param in self.params]
         return self
 
-    def begin_state(self, batch_size, device):
+    def begin_state(self, batch_size: int, device: Device) -> State:
         """Return the first state for a minibatch."""
         state = self.init_state(batch_size, self.num_hiddens, device)
         return tuple(part.astype(self.params[0].dtype, copy=False) for part in state)
-
-
-def one_hot(indices, vocab_size, dtype=np.float64):
-    """Return the one-hot vectors of indices of any shape, as a last axis of size vocab_size."""
-    return np.eye(vocab_size, dtype=dtype)[indices]

@@ -1,30 +1,37 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
-from d2lrnn.core.monitor import Monitor
-from d2lrnn.errors import InputError
-from d2lrnn.numpy.prediction import predict_ch8
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
+from d2lrnn.core.monitor import Callback, Monitor, Snapshot
+from d2lrnn.data import Vocab
+
+from . import nn
+from .prediction import Net, predict_ch8
+from .types import Device, Grads, Loss, Minibatches, Params, Tensor, Updater
 
 
-def parameters(net):
-    """Return the trained parameters of a model of either kind, as a list of arrays."""
+def parameters(net: Net) -> Params:
+    """Return the trained parameters of a model of either kind, as a list of tensors."""
     return list(net.params)
 
 
-def size(a):
-    """Return the number of elements of an array."""
+def size(a: Tensor) -> int:
+    """Return the number of elements of a tensor."""
     return np.size(a)
 
 
-def sgd(params, grads, lr, batch_size):
+def sgd(params: Params, grads: Grads, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
-        params: Arrays; one without a gradient (None) is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         grads: Their gradients.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.
@@ -34,7 +41,7 @@ def sgd(params, grads, lr, batch_size):
             param -= lr / batch_size * grad
 
 
-def grad_clipping(net, theta):
+def grad_clipping(net: Net, theta: float) -> Tensor:
     """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
@@ -52,35 +59,12 @@ def grad_clipping(net, theta):
     return norm
 
 
-def log_sum_exp(logits):
-    """Return the logarithm of the sum of the exponentials of each row, (examples, 1), without an overflow."""
-    largest = logits.max(axis=1, keepdims=True)
-    return largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
-
-
-class CrossEntropyLoss:
-    """The mean cross-entropy, in nats, of labels under logits (book section 3.4), and its gradient."""
-
-    def __init__(self):
-        self._log_probs = self._y = None
-
-    def __call__(self, y_hat, y):
-        """Return the mean loss of labels (examples,) under logits (examples, classes)."""
-        self._log_probs, self._y = y_hat - log_sum_exp(y_hat), y
-        return -self._log_probs[np.arange(len(y)), y].mean()
-
-    def backward(self):
-        """Return the gradient of the logits of the last call: the softmax of them, less one at each label."""
-        if self._y is None:
-            raise InputError("the loss has not been called, so there is nothing to go back through")
-        d_logits = np.exp(self._log_probs)
-        d_logits[np.arange(len(self._y)), self._y] -= 1
-        return d_logits / len(self._y)
-
-
-def evaluate_loss(net, data_iter, loss):
+def evaluate_loss(
+    net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Callable[[Tensor, Tensor], Tensor]
+) -> float:
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
-    total, count = 0.0, 0
+    total: Tensor | float = 0.0
+    count = 0
     for X, y in data_iter:
         out = net(X)
         l = loss(out, y.reshape(out.shape))
@@ -88,7 +72,7 @@ def evaluate_loss(net, data_iter, loss):
     return float(total) / count
 
 
-def evaluate_perplexity(net, data_iter, device):
+def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> float:
     """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
 
     Args:
@@ -96,7 +80,7 @@ def evaluate_perplexity(net, data_iter, device):
         data_iter: Minibatches ``(X, Y)``, each continuing the one before.
         device: Where the model is.
     """
-    loss = CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss()
     state, total, count = None, 0.0, 0
     for X, Y in data_iter:
         if state is None:
@@ -106,7 +90,18 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
-def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+def _snapshot(params: Params) -> Snapshot:
+    return Snapshot(
+        params,
+        copy=np.copy,
+        put_back=np.copyto,
+        is_finite=lambda param: np.isfinite(param).all(),
+    )
+
+
+def _run_epoch(
+    net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
+) -> Epoch:
     state, timer = None, Timer()
     losses, norms, sizes = [], [], []
     for X, Y in train_iter:
@@ -127,13 +122,22 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
     return Epoch(np.array(losses), sizes, timer.stop(), np.array(norms))
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
+def train_epoch_ch8(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    device: Device,
+    use_random_iter: bool,
+    *,
+    theta: float = 1.0,
+) -> tuple[float, float]:
     """Train a model for one epoch.
 
     Args:
         net: A model of either kind.
         train_iter: Minibatches ``(X, Y)`` of indices (batch_size, num_steps).
-        loss: A function of logits and labels such as :class:`CrossEntropyLoss`: its ``backward()`` returns the
+        loss: A function of logits and labels such as ``nn.CrossEntropyLoss``: its ``backward()`` returns the
             gradient of the logits.
         updater: A function of ``batch_size`` that updates the parameters by ``net.grads``.
         device: Where the model is.
@@ -152,21 +156,21 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, 
 
 
 def train_ch8(
-    net,
-    train_iter,
-    vocab,
-    lr,
-    num_epochs,
-    device,
-    use_random_iter=False,
+    net: Net,
+    train_iter: Minibatches,
+    vocab: Vocab,
+    lr: float,
+    num_epochs: int,
+    device: Device,
+    use_random_iter: bool = False,
     *,
-    theta=1.0,
-    valid_iter=None,
-    prefixes=BOOK_PREFIXES,
-    quiet=False,
-    callback=None,
-    history=None,
-):
+    theta: float = 1.0,
+    valid_iter: Minibatches | None = None,
+    prefixes: Sequence[str] = BOOK_PREFIXES,
+    quiet: bool = False,
+    callback: Callback | None = None,
+    history: History | None = None,
+) -> History:
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
     Args:
@@ -194,21 +198,16 @@ def train_ch8(
             guessing (:data:`d2lrnn.core.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
-    loss = CrossEntropyLoss()
-    updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
+    loss = nn.CrossEntropyLoss()
     params = parameters(net)
-    with (
-        Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor,
-        np.errstate(over="ignore", invalid="ignore"),  # what diverges is told once, and in words
-    ):
+    updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
+    monitor = Monitor(
+        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+    )
+    with monitor, np.errstate(over="ignore", invalid="ignore"):  # what diverges is told once, and in words
         for number in monitor.epochs:
-            if monitor.sane:
-                good = [param.copy() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
-            finite = all(np.isfinite(param).all() for param in params)
-            if monitor.diverged(epoch, finite):
-                for param, value in zip(params, good, strict=True):
-                    param[...] = value
+            monitor.check(epoch)
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
-            monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+            monitor.add(number, epoch, valid_perplexity=valid)
     return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)

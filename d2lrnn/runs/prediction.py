@@ -127,7 +127,8 @@ def predict(
         net, vocab, place = load_model(folder, name, best=best, device=device)
 
         def continued(prefix: str) -> str:
-            options = {"temperature": temperature, "top_k": top_k, "seed": draws[prefix]}
-            return str(framework.predict(fitted[prefix], num_preds, net, vocab, place, **options))
+            return framework.predict(
+                fitted[prefix], num_preds, net, vocab, place, temperature=temperature, top_k=top_k, seed=draws[prefix]
+            )
 
         return [{"prefix": prefix, "text": continued(prefix)} for prefix in wanted]

@@ -4,18 +4,32 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from d2lrnn.core import interface
+from d2lrnn.core.interface import Array, Weights, implements
+from d2lrnn.data import Vocab
+from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow import prediction, training
-from d2lrnn.tensorflow.concise import LAYERS, RNNModel, directions, recurrent_layer
-from d2lrnn.tensorflow.data import SeqDataLoader
-from d2lrnn.tensorflow.device import device_name, device_names, get_device
-from d2lrnn.tensorflow.fast import rnn_fast
-from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.tensorflow.threads import num_threads, set_num_threads
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, directions, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net, predict_ch8
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import State, Strategy, Tensor
 
 __all__ = [
     "SeqDataLoader",
@@ -36,24 +50,21 @@ __all__ = [
 ]
 
 
-def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
-    """Return a model whose trained parameters are exactly the canonical ones, and its device.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        vocab_size: Size of the vocabulary.
-        num_hiddens: Hidden units in each layer and direction.
-        num_layers: Layers.
-        bidirectional: Read the sequence from both ends.
-        device: A name for :func:`get_device`.
-        seed: Of the first weights; the same seed gives the same ones in every backend.
-
-    Raises:
-        InputError: If the kind or the device is unknown, or a size is not positive.
-    """
+@implements(interface.Backend)
+def build_model(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> tuple[Net, Strategy]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
-    device = get_device(device)
-    with device.scope():
+    place = get_device(device)
+    net: Net
+    with place.scope():
         if kind == "rnn-scratch":
             net = RNNModelScratch(vocab_size, num_hiddens, init_rnn_state, rnn_fast, get_params)
         else:
@@ -62,7 +73,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
             net = RNNModel(layer, vocab_size)
             net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1))
     set_weights(net, weights)
-    return net, device
+    return net, place
 
 
 # What a layer must have for its canonical weights to say all of what it computes
@@ -75,7 +86,7 @@ _PLAIN = {
 }
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -93,7 +104,7 @@ def kind_of(net):
     return kinds.pop()[0]
 
 
-def _layer_kind(layer):
+def _layer_kind(layer: Any) -> str:
     name = type(layer).__name__
     parts = directions(layer)
     if len(parts) == 2 and layer.merge_mode != "concat":
@@ -107,7 +118,7 @@ def _layer_kind(layer):
     return kinds.pop()
 
 
-def _part_kind(layer, backwards):
+def _part_kind(layer: Any, backwards: bool) -> str:
     name = type(layer).__name__
     for kind, (layer_class, options) in LAYERS.items():
         # A subclass may compute something else
@@ -126,7 +137,7 @@ def _part_kind(layer, backwards):
     )
 
 
-def _option(layer, option):
+def _option(layer: Any, option: str) -> Any:
     """Return what a layer was made with, an activation by its name; None if it has no such option."""
     value = getattr(layer, option, None)
     if not callable(value):
@@ -135,7 +146,7 @@ def _option(layer, option):
     return known.pop() if known else getattr(value, "__name__", repr(value))
 
 
-def _layers(net):
+def _layers(net: Any) -> Iterator[tuple[str, Any]]:
     """Yield, for each layer and direction, the canonical prefix and Keras's cell of it."""
     bidirectional = len(directions(net.rnn_layers[0])) == 2
     for layer, prefixes in zip(
@@ -145,18 +156,18 @@ def _layers(net):
             yield prefix, part.cell
 
 
-def _swap_gates(array):
+def _swap_gates(array: Array) -> Array:
     # Keras puts the GRU's update gate before the reset gate; swapping twice swaps back
     update, reset, candidate = np.split(array, 3, axis=-1)
     return np.concatenate([reset, update, candidate], axis=-1)
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True)}
-    result = {}
+    result: Weights = {}
     for prefix, cell in _layers(net):
         W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
         # The two biases of 'gru' stand in one variable (2, gates * num_hiddens)
@@ -168,17 +179,17 @@ def _read(net, of):
     return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
 
 
-def _copied(tensor):
+def _copied(tensor: Tensor) -> Array:
     # TensorFlow does not know the word with which NumPy 2 asks for a copy
     return np.array(np.asarray(tensor))
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, _copied)
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -202,12 +213,12 @@ def set_weights(net, weights):
     net.dense.bias.assign(weights["output.b_q"])
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(int(np.prod(param.shape)) for param in training.parameters(net))
 
 
-def _begin_state(net, batch_size, state):
+def _begin_state(net: Any, batch_size: int, state: interface.State | None) -> State:
     if state is None:
         return net.begin_state(batch_size=batch_size, dtype=tf.float32)
     parts = [tf.constant(np.asarray(s), dtype=tf.float32) for s in state]
@@ -217,7 +228,7 @@ def _begin_state(net, batch_size, state):
     return [part[row] for row in range(parts[0].shape[0]) for part in parts]
 
 
-def _state(net, state):
+def _state(net: Any, state: State) -> interface.State:
     """Return a framework's state in its canonical form."""
     arrays = [part.numpy() for part in state]
     if isinstance(net, RNNModelScratch):
@@ -226,36 +237,21 @@ def _state(net, state):
     return tuple(np.stack(arrays[part::num_parts]) for part in range(num_parts))
 
 
-def forward(net, X, state=None):
-    """Run a model over a minibatch.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-
-    Returns:
-        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
-    """
-    X = tf.constant(np.asarray(X), dtype=tf.int32)
-    y_hat, new_state = net(X, _begin_state(net, X.shape[0], state))
+@implements(interface.Backend)
+def forward(net: Net, X: npt.ArrayLike, state: interface.State | None = None) -> tuple[Array, interface.State]:
+    inputs = tf.constant(np.asarray(X), dtype=tf.int32)
+    y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state))
     return y_hat.numpy(), _state(net, new_state)
 
 
-def loss_and_gradients(net, X, Y, state=None, *, theta=None):
-    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        Y: Array of labels, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
-    """
+@implements(interface.Backend)
+def loss_and_gradients(
+    net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None, *, theta: float | None = None
+) -> tuple[float, Weights, float]:
     params = training.parameters(net)
-    X, y = (tf.constant(a, dtype=tf.int32) for a in (np.asarray(X), np.asarray(Y).T.reshape(-1)))
+    inputs, y = (tf.constant(a, dtype=tf.int32) for a in (np.asarray(X), np.asarray(Y).T.reshape(-1)))
     with tf.GradientTape() as tape:
-        y_hat, _ = net(X, _begin_state(net, X.shape[0], state))
+        y_hat, _ = net(inputs, _begin_state(net, len(inputs), state))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, y_hat))
     grads = tape.gradient(loss, params)
     norm = tf.linalg.global_norm(grads)
@@ -263,18 +259,29 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
         grads = training.grad_clipping(grads, theta)
     by_param = {id(param): _copied(grad) for param, grad in zip(params, grads, strict=True) if grad is not None}
 
-    def gradient(param):
+    def gradient(param: Tensor) -> Array:
         return by_param.get(id(param), np.zeros(param.shape, np.float32))
 
     return float(loss), _read(net, gradient), float(norm)
 
 
-def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
-    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
-    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
-
-
-def predict(prefix, num_preds, net, vocab, device, **options):
-    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
+@implements(interface.Backend)
+def predict(
+    prefix: str | Sequence[str],
+    num_preds: int,
+    net: Net,
+    vocab: Vocab,
+    device: Strategy,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    seed: Seed = None,
+) -> str:
     with device.scope():
-        return prediction.predict_ch8(prefix, num_preds, net, vocab, **options)
+        return predict_ch8(prefix, num_preds, net, vocab, temperature=temperature, top_k=top_k, seed=seed)
+
+
+if TYPE_CHECKING:
+    from . import backend
+
+    _: interface.Backend = backend

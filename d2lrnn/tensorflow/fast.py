@@ -1,6 +1,6 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-:func:`~d2lrnn.tensorflow.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
 gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast, ...)``. Two things make the
 difference:
 
@@ -10,10 +10,15 @@ difference:
   and for W_hh a single product over all steps, where automatic differentiation makes one a step and adds them up.
 """
 
+from __future__ import annotations
+
 import contextlib
 import contextvars
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
+
+from .types import Params, State, Tensor
 
 # A longer sequence, or one whose length is not known, loops inside the graph: slower, but compiled in no time
 MOST_STEPS_UNROLLED = 64
@@ -21,7 +26,7 @@ _UNROLL = contextvars.ContextVar("unroll", default=True)
 
 
 @contextlib.contextmanager
-def loops():
+def loops() -> Iterator[None]:
     """Let every sequence loop inside the graph while this lasts: XLA makes as fast a graph of it, in half the time."""
     token = _UNROLL.set(False)
     try:
@@ -30,7 +35,9 @@ def loops():
         _UNROLL.reset(token)
 
 
-def _scan(step, first, steps, reverse=False):
+def _scan(
+    step: Callable[[Tensor, Sequence[Tensor]], Tensor], first: Tensor, steps: tuple[Tensor, ...], reverse: bool = False
+) -> Tensor:
     """Return what a step makes of each of ``steps`` and of its own last result.
 
     Args:
@@ -52,7 +59,7 @@ def _scan(step, first, steps, reverse=False):
         return tf.stack(results[:: -1 if reverse else 1])
     count = tf.shape(steps[0])[0]
 
-    def body(i, last, results):
+    def body(i: Tensor, last: Tensor, results: tf.TensorArray) -> tuple[Tensor, Tensor, tf.TensorArray]:
         t = count - 1 - i if reverse else i
         last = step(last, [tensor[t] for tensor in steps])
         return i + 1, last, results.write(t, last)
@@ -62,16 +69,16 @@ def _scan(step, first, steps, reverse=False):
 
 
 @tf.custom_gradient
-def _recurrence(A, H_0, W_hh):
+def _recurrence(A: Tensor, H_0: Tensor, W_hh: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
     """Return the hidden states H_t = tanh(A_t + H_{t-1} W_hh), with backpropagation through time by hand.
 
     ``A`` and the result have shape (num_steps, batch_size, num_hiddens).
     """
     Hs = _scan(lambda H, values: tf.tanh(values[0] + tf.matmul(H, W_hh)), H_0, (A,))
 
-    def backward(dHs):
+    def backward(dHs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # The state's gradient comes from the output of its step, and through the step after it
-        def step(dA, values):
+        def step(dA: Tensor, values: Sequence[Tensor]) -> Tensor:
             dH, H = values
             return (dH + tf.matmul(dA, W_hh, transpose_b=True)) * (1 - H * H)
 
@@ -84,18 +91,18 @@ def _recurrence(A, H_0, W_hh):
     return Hs, backward
 
 
-def _flat(values):
+def _flat(values: Tensor) -> Tensor:
     """Return a tensor (num_steps, batch_size, n) as (num_steps * batch_size, n)."""
     return tf.reshape(values, (-1, values.shape[-1]))
 
 
-def rnn_fast(inputs, state, params):
-    """Run the recurrent network over a sequence, as :func:`~d2lrnn.tensorflow.scratch.rnn` does.
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
+    """Run the recurrent network over a sequence, as ``rnn`` does.
 
     Args:
         inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size), or a list of the steps.
         state: A tuple of the hidden state, shape (batch_size, num_hiddens).
-        params: What :func:`~d2lrnn.tensorflow.scratch.get_params` returned.
+        params: What ``get_params`` returned.
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.

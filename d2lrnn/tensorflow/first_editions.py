@@ -9,11 +9,12 @@ import tensorflow as tf
 from d2lrnn.core.history import History
 from d2lrnn.data.text import Vocab
 from d2lrnn.editions.first_editions import Array, first_weights, radius
-from d2lrnn.tensorflow import prediction, training
-from d2lrnn.tensorflow.concise import RNNModel
-from d2lrnn.tensorflow.device import book_name, try_gpu
-from d2lrnn.tensorflow.training import grad_clipping as clip_gradients
-from d2lrnn.tensorflow.training import parameters
+
+from . import prediction, training
+from .concise import RNNModel
+from .device import book_name, try_gpu
+from .training import grad_clipping as clip_gradients
+from .training import parameters
 
 __all__ = [
     "RNNModel",

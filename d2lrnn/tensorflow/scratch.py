@@ -1,10 +1,18 @@
 """The recurrent network from scratch (book section 8.5)."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from d2lrnn.data.sampling import Seed
 
-def get_params(vocab_size, num_hiddens, *, seed=None):
+from .types import ForwardFn, GetParams, InitState, Params, State, Tensor
+
+
+def get_params(vocab_size: int, num_hiddens: int, *, seed: Seed = None) -> Params:
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, as variables.
 
     Args:
@@ -19,7 +27,7 @@ def get_params(vocab_size, num_hiddens, *, seed=None):
     num_inputs = num_outputs = vocab_size
     rng = np.random.default_rng(seed)
 
-    def normal(shape):
+    def normal(shape: tuple[int, int]) -> Tensor:
         return tf.constant(rng.normal(0, 0.01, shape), dtype=tf.float32)
 
     # Hidden layer parameters
@@ -34,12 +42,12 @@ def get_params(vocab_size, num_hiddens, *, seed=None):
     return [tf.Variable(param) for param in params]
 
 
-def init_rnn_state(batch_size, num_hiddens):
+def init_rnn_state(batch_size: int, num_hiddens: int) -> State:
     """Return the first state: a tuple of zeros (batch_size, num_hiddens)."""
     return (tf.zeros((batch_size, num_hiddens)),)
 
 
-def rnn(inputs, state, params):
+def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence.
 
     Args:
@@ -67,7 +75,7 @@ class RNNModelScratch:
         vocab_size: Size of the vocabulary.
         num_hiddens: Hidden units.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.tensorflow.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
             Training compiles it into a graph, where ``inputs`` is the list of the steps instead of one tensor, because
             a graph cannot be built by iterating over a tensor.
         get_params: A function such as :func:`get_params`.
@@ -77,18 +85,27 @@ class RNNModelScratch:
         trainable_variables: The parameters.
     """
 
-    def __init__(self, vocab_size, num_hiddens, init_state, forward_fn, get_params, *, seed=None):
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+        get_params: GetParams,
+        *,
+        seed: Seed = None,
+    ) -> None:
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
         options = {} if seed is None else {"seed": seed}
         self.trainable_variables = get_params(vocab_size, num_hiddens, **options)
         self.init_state, self.forward_fn = init_state, forward_fn
 
-    def __call__(self, X, state):
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
         X = tf.one_hot(tf.transpose(X), self.vocab_size)  # (num_steps, batch_size, vocab_size)
         inputs = X if tf.executing_eagerly() else tf.unstack(X)
         return self.forward_fn(inputs, state, self.trainable_variables)
 
-    def begin_state(self, batch_size, *args, **kwargs):
+    def begin_state(self, batch_size: int, *args: Any, **kwargs: Any) -> State:
         """Return the first state for a minibatch; further arguments are taken as Keras's cells take them."""
         return self.init_state(batch_size, self.num_hiddens)

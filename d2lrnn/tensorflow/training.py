@@ -1,29 +1,39 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
-from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
+from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
+from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError
-from d2lrnn.tensorflow.device import book_name
-from d2lrnn.tensorflow.prediction import call, compiled, kept, predict_ch8
+
+from .device import book_name
+from .graphs import compiled, kept
+from .prediction import Net, call, predict_ch8
+from .types import Grads, Loss, Minibatches, Params, State, Strategy, Tensor, Updater
 
 
-def parameters(net):
+def parameters(net: Net) -> Params:
     """Return the trained parameters of a model of either kind, as a list of variables."""
     return list(net.trainable_variables)
 
 
-def size(a):
+def size(a: Tensor) -> int:
     """Return the number of elements of a tensor."""
     return tf.size(a).numpy()
 
 
-def sgd(params, grads, lr, batch_size):
+def sgd(params: Params, grads: Grads, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place (book section 3.2).
 
     Args:
@@ -37,7 +47,7 @@ def sgd(params, grads, lr, batch_size):
             param.assign_sub(lr * grad / batch_size)
 
 
-def grad_clipping(grads, theta):
+def grad_clipping(grads: Grads, theta: float) -> Grads:
     """Clip gradients so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
@@ -52,7 +62,7 @@ def grad_clipping(grads, theta):
     return clipped
 
 
-def _clip(grads, theta):
+def _clip(grads: Grads, theta: float | Tensor) -> tuple[list[Tensor | None], Tensor]:
     """Return clipped gradients, and the norm before clipping, a scalar tensor."""
     grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
     if all(grad is None for grad in grads):
@@ -62,16 +72,17 @@ def _clip(grads, theta):
     return [None if grad is None else grad * scale for grad in grads], norm
 
 
-def evaluate_loss(net, data_iter, loss):
+def evaluate_loss(net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Loss) -> float:
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
-    total, count = 0.0, 0
+    total: Tensor | float = 0.0
+    count = 0
     for X, y in data_iter:
         l = loss(y, net(X))
         total, count = total + tf.reduce_sum(l), count + size(l)
     return float(total) / count
 
 
-def evaluate_perplexity(net, data_iter):
+def evaluate_perplexity(net: Net, data_iter: Minibatches) -> float:
     """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
 
     Args:
@@ -90,7 +101,7 @@ def evaluate_perplexity(net, data_iter):
     return perplexity(float(total) / count)
 
 
-def _scope(strategy, params):
+def _scope(strategy: Strategy, params: Params) -> AbstractContextManager[object]:
     """Return where to train: in the strategy's scope, or, for a net that was made outside of it, just on its device."""
     variables = [param if callable(param.value) else param.value for param in params]  # Keras 3 wraps TensorFlow's
     if all(strategy.extended.variable_created_in_scope(variable) for variable in variables):
@@ -98,10 +109,12 @@ def _scope(strategy, params):
     return tf.device(book_name(strategy))
 
 
-def _training_step(net, loss, updater, jit_compile):
+def _training_step(
+    net: Net, loss: Loss, updater: Updater, jit_compile: bool
+) -> Callable[..., tuple[Tensor, Tensor, State]]:
     """Return the function that trains on one minibatch, compiled once for a net, loss and updater."""
 
-    def step(X, Y, state, theta):
+    def step(X: Tensor, Y: Tensor, state: State, theta: Tensor) -> tuple[Tensor, Tensor, State]:
         y = tf.reshape(tf.transpose(Y), (-1,))  # (num_steps * batch_size,), time-major as the logits are
         with tf.GradientTape() as tape:
             y_hat, state = call(net, X, state, training=True)
@@ -123,7 +136,7 @@ def _training_step(net, loss, updater, jit_compile):
     )
 
 
-def _loss_and_updater(net, lr):
+def _loss_and_updater(net: Net, lr: float) -> tuple[Any, Any]:
     """Return the loss and the updater of ``train_ch8``, which the net keeps so that its graph serves again."""
     # The step takes the mean: Keras 2 refuses to do so itself in the scope of a strategy
     loss = kept(net, "loss", [], lambda: tf.keras.losses.SparseCategoricalCrossentropy(True, reduction="none"))
@@ -133,11 +146,28 @@ def _loss_and_updater(net, lr):
     return loss, updater
 
 
-def _scalars():
+def _scalars() -> Scalars:
     return Scalars(tf.stack, lambda tensor: tensor.numpy())
 
 
-def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile):
+def _snapshot(params: Params) -> Snapshot:
+    return Snapshot(
+        params,
+        copy=tf.identity,
+        put_back=lambda param, value: param.assign(value),
+        is_finite=lambda param: tf.reduce_all(tf.math.is_finite(param)),
+    )
+
+
+def _run_epoch(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    use_random_iter: bool,
+    theta: float,
+    jit_compile: bool,
+) -> Epoch:
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
     step = _training_step(net, loss, updater, jit_compile)
@@ -153,11 +183,20 @@ def _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compi
         sizes.append(int(np.prod(Y.shape)))  # of the shape, because size() reads from the device
     check_losses(losses)
     # No minibatch waits for the device; this does
-    losses, norms = losses.numpy(), norms.numpy()
-    return Epoch(losses, sizes, timer.stop(), norms)
+    loss_values, norm_values = losses.numpy(), norms.numpy()
+    return Epoch(loss_values, sizes, timer.stop(), norm_values)
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.0, jit_compile=False):
+def train_epoch_ch8(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    use_random_iter: bool,
+    *,
+    theta: float = 1.0,
+    jit_compile: bool = False,
+) -> tuple[float, float]:
     """Train a model for one epoch. The step is compiled into a graph when it is first taken.
 
     Args:
@@ -181,22 +220,22 @@ def train_epoch_ch8(net, train_iter, loss, updater, use_random_iter, *, theta=1.
 
 
 def train_ch8(
-    net,
-    train_iter,
-    vocab,
-    lr,
-    num_epochs,
-    strategy,
-    use_random_iter=False,
+    net: Net,
+    train_iter: Minibatches,
+    vocab: Vocab,
+    lr: float,
+    num_epochs: int,
+    strategy: Strategy,
+    use_random_iter: bool = False,
     *,
-    theta=1.0,
-    valid_iter=None,
-    prefixes=BOOK_PREFIXES,
-    quiet=False,
-    callback=None,
-    history=None,
-    jit_compile=False,
-):
+    theta: float = 1.0,
+    valid_iter: Minibatches | None = None,
+    prefixes: Sequence[str] = BOOK_PREFIXES,
+    quiet: bool = False,
+    callback: Callback | None = None,
+    history: History | None = None,
+    jit_compile: bool = False,
+) -> History:
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
     Args:
@@ -237,17 +276,15 @@ def train_ch8(
     params = parameters(net)
     with _scope(strategy, params):
         loss, updater = _loss_and_updater(net, float(lr))
-        with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
+        monitor = Monitor(
+            num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+        )
+        with monitor:
             for number in monitor.epochs:
-                if monitor.sane:
-                    good = [tf.identity(param) for param in params]
                 epoch = _run_epoch(net, train_iter, loss, updater, use_random_iter, theta, jit_compile)
-                finite = all(bool(tf.reduce_all(tf.math.is_finite(param))) for param in params)
-                if monitor.diverged(epoch, finite):
-                    for param, value in zip(params, good, strict=True):
-                        param.assign(value)
+                monitor.check(epoch)
                 valid = evaluate_perplexity(net, valid_iter) if valid_iter is not None else None
-                monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+                monitor.add(number, epoch, valid_perplexity=valid)
         return monitor.report(
             book_name(strategy), lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab), prefixes
         )

@@ -4,19 +4,32 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from d2lrnn.core import interface
+from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.torch import prediction, training
-from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
-from d2lrnn.torch.data import SeqDataLoader
-from d2lrnn.torch.device import device_name, device_names, get_device
-from d2lrnn.torch.fast import rnn_fast
-from d2lrnn.torch.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
-from d2lrnn.torch.threads import num_threads, set_num_threads
 from d2lrnn.weights import canonical
+
+from . import training
+from .concise import LAYERS, RNNModel, recurrent_layer
+from .data import SeqDataLoader
+from .device import device_name, device_names, get_device
+from .fast import rnn_fast
+from .prediction import Net
+from .prediction import predict_ch8 as predict
+from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .threads import num_threads, set_num_threads
+from .training import train_ch8 as train
+from .types import Device, State, Tensor
 
 __all__ = [
     "SeqDataLoader",
@@ -37,41 +50,38 @@ __all__ = [
 ]
 
 
-def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=False, device="auto", seed=None):
-    """Return a model whose trained parameters are exactly the canonical ones, and its device.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        vocab_size: Size of the vocabulary.
-        num_hiddens: Hidden units in each layer and direction.
-        num_layers: Layers.
-        bidirectional: Read the sequence from both ends.
-        device: A name for :func:`get_device`.
-        seed: Of the first weights; the same seed gives the same ones in every backend.
-
-    Raises:
-        InputError: If the kind or the device is unknown, or a size is not positive.
-    """
+@implements(interface.Backend)
+def build_model(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> tuple[Net, Device]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
-    device = get_device(device)
+    place = get_device(device)
+    net: Net
     if kind == "rnn-scratch":
-        net = RNNModelScratch(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn_fast)
+        net = RNNModelScratch(vocab_size, num_hiddens, place, get_params, init_rnn_state, rnn_fast)
     else:
         layer = recurrent_layer(kind, vocab_size, num_hiddens, num_layers, bidirectional)
-        net = RNNModel(layer, vocab_size).to(device)
-        for name, param in net.rnn.named_parameters():
+        net = RNNModel(layer, vocab_size).to(place)
+        for name, param in layer.named_parameters():
             # A second bias that is only ever added to the first would double the bias's learning rate.
             if name.startswith("bias_hh") and kind != "gru":
                 param.requires_grad_(False)
     set_weights(net, weights)
-    return net, device
+    return net, place
 
 
 # What a layer must have for its canonical weights to say all of what it computes
 _PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -86,7 +96,7 @@ def kind_of(net):
     return _layer_kind(net.rnn)
 
 
-def _layer_kind(layer):
+def _layer_kind(layer: Any) -> str:
     name = type(layer).__name__
     for kind, (layer_class, options) in LAYERS.items():
         # A subclass may compute something else
@@ -101,7 +111,7 @@ def _layer_kind(layer):
     raise InputError(f"the weights of {name} have no canonical form: use a layer of recurrent_layer's kinds")
 
 
-def _layers(net):
+def _layers(net: Any) -> Iterator[tuple[str, Any]]:
     """Yield, for each layer and direction, the canonical prefix and the ending of PyTorch's names of it."""
     endings = ("", "_reverse") if net.rnn.bidirectional else ("",)
     for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
@@ -109,12 +119,12 @@ def _layers(net):
             yield prefix, f"l{layer}{ending}"
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     if kind == "rnn-scratch":
         return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True)}
-    result = {}
+    result: Weights = {}
     for prefix, layer in _layers(net):
         W_xh, W_hh, b_h, b_hh = (
             of(getattr(net.rnn, f"{name}_{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -125,12 +135,12 @@ def _read(net, of):
     return result | {"output.W_hq": of(net.linear.weight).T, "output.b_q": of(net.linear.bias)}
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, lambda param: param.detach().cpu().numpy().copy())
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -139,7 +149,7 @@ def set_weights(net, weights):
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind = kind_of(net)
 
-    def write(param, value):
+    def write(param: Any, value: Array) -> None:
         param.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
 
     with torch.no_grad():
@@ -160,12 +170,12 @@ def set_weights(net, weights):
         write(net.linear.bias, weights["output.b_q"])
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(param.numel() for param in training.parameters(net))
 
 
-def _begin_state(net, batch_size, state, device):
+def _begin_state(net: Any, batch_size: int, state: interface.State | None, device: Device) -> State:
     if state is None:
         return net.begin_state(batch_size=batch_size, device=device)
     parts = [torch.tensor(np.asarray(s), dtype=torch.float32, device=device) for s in state]
@@ -174,52 +184,37 @@ def _begin_state(net, batch_size, state, device):
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
-def _state(net, state):
+def _state(net: Any, state: State) -> interface.State:
     """Return a framework's state in its canonical form."""
     parts = state if isinstance(state, tuple) else (state,)
     arrays = [part.detach().cpu().numpy() for part in parts]
     return (arrays[0][None],) if isinstance(net, RNNModelScratch) else tuple(arrays)
 
 
-def forward(net, X, state=None):
-    """Run a model over a minibatch.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-
-    Returns:
-        Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new canonical state.
-    """
+@implements(interface.Backend)
+def forward(net: Net, X: npt.ArrayLike, state: interface.State | None = None) -> tuple[Array, interface.State]:
     device = training.parameters(net)[0].device
     with torch.no_grad():
-        X = torch.tensor(np.asarray(X), device=device)
-        y_hat, new_state = net(X, _begin_state(net, X.shape[0], state, device))
+        inputs = torch.tensor(np.asarray(X), device=device)
+        y_hat, new_state = net(inputs, _begin_state(net, len(inputs), state, device))
     return y_hat.cpu().numpy(), _state(net, new_state)
 
 
-def loss_and_gradients(net, X, Y, state=None, *, theta=None):
-    """Return a minibatch's mean loss in nats, the canonical gradients, and their norm before clipping.
-
-    Args:
-        net: A model.
-        X: Array of token indices, shape (batch_size, num_steps).
-        Y: Array of labels, shape (batch_size, num_steps).
-        state: A canonical state; None for zeros.
-        theta: Clip the gradients at this norm, by ``grad_clipping``; None leaves them as they are.
-    """
+@implements(interface.Backend)
+def loss_and_gradients(
+    net: Net, X: npt.ArrayLike, Y: npt.ArrayLike, state: interface.State | None = None, *, theta: float | None = None
+) -> tuple[float, Weights, float]:
     params = training.parameters(net)
     device = params[0].device
     for param in params:
         param.grad = None
-    X, y = (torch.tensor(np.asarray(a), device=device) for a in (X, np.asarray(Y).T.reshape(-1)))
-    y_hat, _ = net(X, _begin_state(net, X.shape[0], state, device))
+    inputs, y = (torch.tensor(a, device=device) for a in (np.asarray(X), np.asarray(Y).T.reshape(-1)))
+    y_hat, _ = net(inputs, _begin_state(net, len(inputs), state, device))
     loss = nn.functional.cross_entropy(y_hat, y.long())
     loss.backward()
     norm = training.grad_clipping(net, np.inf if theta is None else theta)
 
-    def gradient(param):
+    def gradient(param: Tensor) -> Array:
         return (torch.zeros_like(param) if param.grad is None else param.grad).cpu().numpy().copy()
 
     result = float(loss.detach()), _read(net, gradient), float(norm)
@@ -228,11 +223,7 @@ def loss_and_gradients(net, X, Y, state=None, *, theta=None):
     return result
 
 
-def train(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False, **options):
-    """Train a model on a device of :func:`get_device`: ``train_ch8``, whatever the framework."""
-    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter, **options)
+if TYPE_CHECKING:
+    from . import backend
 
-
-def predict(prefix, num_preds, net, vocab, device, **options):
-    """Continue a prefix on a device of :func:`get_device`: ``predict_ch8``, whatever the framework."""
-    return prediction.predict_ch8(prefix, num_preds, net, vocab, device, **options)
+    _: interface.Backend = backend

@@ -1,5 +1,10 @@
 """The recurrent network from the framework's layers (book sections 8.6, 9.1 to 9.4)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -7,8 +12,11 @@ from torch.nn import functional as F
 from d2lrnn.errors import InputError
 from d2lrnn.weights.canonical import check_kind
 
+from .types import Device, State, Tensor
+
+Layer: TypeAlias = nn.RNNBase
 # Of each kind, the layer and what makes it this kind
-LAYERS = {
+LAYERS: dict[str, tuple[Callable[..., Layer], dict[str, Any]]] = {
     "rnn": (nn.RNN, {"nonlinearity": "tanh"}),
     "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
     "gru": (nn.GRU, {}),
@@ -16,7 +24,9 @@ LAYERS = {
 }
 
 
-def recurrent_layer(kind, vocab_size, num_hiddens, num_layers=1, bidirectional=False):
+def recurrent_layer(
+    kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False
+) -> Layer:
     """Return the framework's recurrent layer.
 
     Args:
@@ -49,7 +59,7 @@ class RNNModel(nn.Module):
         vocab_size: Size of the vocabulary.
     """
 
-    def __init__(self, rnn_layer, vocab_size, **kwargs):
+    def __init__(self, rnn_layer: Layer, vocab_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rnn = rnn_layer
         self.vocab_size = vocab_size
@@ -57,15 +67,15 @@ class RNNModel(nn.Module):
         self.num_directions = 2 if self.rnn.bidirectional else 1
         self.linear = nn.Linear(self.num_directions * self.num_hiddens, self.vocab_size)
 
-    def forward(self, inputs, state):
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
         X = F.one_hot(inputs.T.long(), self.vocab_size).to(torch.float32)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example
-        output = self.linear(Y.reshape((-1, Y.shape[-1])))
+        output = self.linear(Y.reshape(-1, Y.shape[-1]))
         return output, state
 
-    def begin_state(self, device, batch_size=1):
+    def begin_state(self, device: Device, batch_size: int = 1) -> State:
         """Return zeros (layers * directions, batch_size, num_hiddens), for the LSTM a tuple of two."""
         shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)
         if isinstance(self.rnn, nn.LSTM):

@@ -1,6 +1,6 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-:func:`~d2lrnn.torch.scratch.rnn` is written to be read. :func:`rnn_fast` computes the same values and the same
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
 gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Two things make the
 difference:
 
@@ -12,7 +12,14 @@ difference:
 A single step, such as those of generation, shares nothing: it is the loop's.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import torch
+
+from .types import Params, State, Tensor
 
 
 class _Recurrence(torch.autograd.Function):
@@ -22,7 +29,7 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, A, H_0, W_hh):
+    def forward(ctx: Any, A: Tensor, H_0: Tensor, W_hh: Tensor) -> Tensor:
         batch_size = len(H_0)
         Hs, H = torch.empty_like(A), H_0
         for A_t, out in zip(A.split(batch_size), Hs.split(batch_size), strict=True):
@@ -31,7 +38,7 @@ class _Recurrence(torch.autograd.Function):
         return Hs
 
     @staticmethod
-    def backward(ctx, dHs):
+    def backward(ctx: Any, dHs: Tensor) -> tuple[Tensor | None, ...]:
         Hs, H_0, W_hh = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_gradients(dHs, Hs, H_0, W_hh)
@@ -41,7 +48,7 @@ class _Recurrence(torch.autograd.Function):
         for dH, H, out in zip(*(reversed(values.split(batch_size)) for values in (dHs, Hs, dAs)), strict=True):
             # The state's gradient comes from the output of its step, and through the step after it
             dA = tanh_backward(dH if dA is None else torch.addmm(dH, dA, W_hh_t), H, grad_input=out)
-        dH_0 = torch.mm(dA, W_hh_t) if ctx.needs_input_grad[1] else None
+        dH_0 = torch.mm(dAs[:batch_size], W_hh_t) if ctx.needs_input_grad[1] else None
         # All products of a step's state with the next step's gradient, added up
         dW_hh = torch.mm(H_0.t(), dAs[:batch_size])
         if len(Hs) > batch_size:
@@ -49,9 +56,12 @@ class _Recurrence(torch.autograd.Function):
         return dAs, dH_0, dW_hh
 
 
-def _differentiable_gradients(dHs, Hs, H_0, W_hh):
+_recurrence: Callable[..., Tensor] = _Recurrence.apply  # which has no types
+
+
+def _differentiable_gradients(dHs: Tensor, Hs: Tensor, H_0: Tensor, W_hh: Tensor) -> tuple[Tensor, ...]:
     """Return the gradients of A, H_0 and W_hh by operations that can be differentiated again."""
-    batch_size, dAs = len(H_0), []
+    batch_size, dAs = len(H_0), list[Tensor]()
     for dH, H in zip(*(reversed(values.split(batch_size)) for values in (dHs, Hs)), strict=True):
         dAs.append((dH + dAs[-1] @ W_hh.t() if dAs else dH) * (1 - H * H))
     dA = torch.cat(dAs[::-1])
@@ -59,13 +69,13 @@ def _differentiable_gradients(dHs, Hs, H_0, W_hh):
     return dA, dAs[-1] @ W_hh.t(), before.t() @ dA
 
 
-def rnn_fast(inputs, state, params):
-    """Run the recurrent network over a sequence, as :func:`~d2lrnn.torch.scratch.rnn` does.
+def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
+    """Run the recurrent network over a sequence, as ``rnn`` does.
 
     Args:
         inputs: One-hot vectors, shape (num_steps, batch_size, vocab_size).
         state: A tuple of the hidden state, shape (batch_size, num_hiddens).
-        params: What :func:`~d2lrnn.torch.scratch.get_params` returned.
+        params: What ``get_params`` returned.
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
@@ -79,5 +89,5 @@ def rnn_fast(inputs, state, params):
         return torch.mm(H, W_hq) + b_q, (H,)
     H = H.expand(inputs.shape[1], -1)
     A = torch.addmm(b_h, inputs.reshape(-1, inputs.shape[-1]), W_xh)  # (num_steps * batch_size, num_hiddens)
-    Hs = _Recurrence.apply(A, H.to(A.dtype), W_hh.to(A.dtype))  # another type than theirs in mixed precision
+    Hs = _recurrence(A, H.to(A.dtype), W_hh.to(A.dtype))  # another type than theirs in mixed precision
     return torch.addmm(b_q, Hs, W_hq), (Hs[-len(H) :].clone(),)

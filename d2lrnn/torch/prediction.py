@@ -1,15 +1,27 @@
 """Prediction: warm up on a prefix, then continue it token by token (book section 8.5.4)."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from d2lrnn.core.generation import generate, token_chooser
+from d2lrnn.data import Vocab
+from d2lrnn.data.sampling import Array, Seed
+
+from .concise import RNNModel
+from .scratch import RNNModelScratch
+from .types import Device
+
+Net: TypeAlias = RNNModelScratch | RNNModel
 
 
 @contextlib.contextmanager
-def mode(net, *, training):
+def mode(net: Any, *, training: bool) -> Iterator[None]:
     """Put a net into the mode for training or that for evaluation while this lasts, and then back as it was.
 
     Args:
@@ -26,7 +38,17 @@ def mode(net, *, training):
             module.training = was
 
 
-def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_k=None, seed=None):
+def predict_ch8(
+    prefix: str | Sequence[str],
+    num_preds: int,
+    net: Net,
+    vocab: Vocab,
+    device: Device,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    seed: Seed = None,
+) -> str:
     """Continue a prefix.
 
     Args:
@@ -51,7 +73,7 @@ def predict_ch8(prefix, num_preds, net, vocab, device, *, temperature=None, top_
     choose = token_chooser(temperature, top_k, seed)
     state = net.begin_state(batch_size=1, device=device)
 
-    def next_logits(index):
+    def next_logits(index: int) -> Array:
         nonlocal state
         y, state = net(torch.tensor([[index]], device=device), state)
         return y[0].cpu().numpy()

@@ -1,11 +1,17 @@
 """The recurrent network from scratch (book section 8.5)."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from d2lrnn.data.sampling import Seed
 
-def get_params(vocab_size, num_hiddens, device, *, seed=None):
+from .types import Device, ForwardFn, GetParams, InitState, Params, State, Tensor
+
+
+def get_params(vocab_size: int, num_hiddens: int, device: Device, *, seed: Seed = None) -> Params:
     """Return the parameters W_xh, W_hh, b_h, W_hq, b_q of a recurrent network, with gradients attached.
 
     Args:
@@ -21,7 +27,7 @@ def get_params(vocab_size, num_hiddens, device, *, seed=None):
     num_inputs = num_outputs = vocab_size
     rng = np.random.default_rng(seed)
 
-    def normal(shape):
+    def normal(shape: tuple[int, int]) -> Tensor:
         return torch.tensor(rng.normal(0, 0.01, shape), dtype=torch.float32, device=device)
 
     # Hidden layer parameters
@@ -38,12 +44,12 @@ def get_params(vocab_size, num_hiddens, device, *, seed=None):
     return params
 
 
-def init_rnn_state(batch_size, num_hiddens, device):
+def init_rnn_state(batch_size: int, num_hiddens: int, device: Device) -> State:
     """Return the first state: a tuple of zeros (batch_size, num_hiddens)."""
     return (torch.zeros((batch_size, num_hiddens), device=device),)
 
 
-def rnn(inputs, state, params):
+def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """Run the recurrent network over a sequence.
 
     Args:
@@ -73,24 +79,34 @@ class RNNModelScratch:
         device: Where the parameters live.
         get_params: A function such as :func:`get_params`.
         init_state: A function such as :func:`init_rnn_state`.
-        forward_fn: A function such as :func:`rnn`, or its faster equal :func:`~d2lrnn.torch.fast.rnn_fast`.
+        forward_fn: A function such as :func:`rnn`, or its faster equal ``rnn_fast``.
         seed: Handed to ``get_params`` if it is given.
 
     Attributes:
         params: The parameters.
     """
 
-    def __init__(self, vocab_size, num_hiddens, device, get_params, init_state, forward_fn, *, seed=None):
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        device: Device,
+        get_params: GetParams,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+        *,
+        seed: Seed = None,
+    ) -> None:
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
         options = {} if seed is None else {"seed": seed}
         self.params = get_params(vocab_size, num_hiddens, device, **options)
         self.init_state, self.forward_fn = init_state, forward_fn
 
-    def __call__(self, X, state):
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
         X = F.one_hot(X.T.long(), self.vocab_size).type(torch.float32)  # (num_steps, batch_size, vocab_size)
         return self.forward_fn(X, state, self.params)
 
-    def begin_state(self, batch_size, device):
+    def begin_state(self, batch_size: int, device: Device) -> State:
         """Return the first state for a minibatch."""
         return self.init_state(batch_size, self.num_hiddens, device)

@@ -1,60 +1,50 @@
 """The threads that PyTorch computes with on the CPU."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
+from d2lrnn.core.interface import Backend, Threads, implements
 from d2lrnn.core.threads import check_number, given
 
 _OWN = torch.get_num_threads()  # a processor's cores or its threads, by the library that PyTorch was built with
 
 
-def num_threads():
-    """Return the number of threads that PyTorch computes with."""
+@implements(Backend)
+def num_threads() -> int:
     return torch.get_num_threads()
 
 
-def set_num_threads(n):
-    """Compute with n threads from now on. It can be called at any time.
-
-    A small model on a busy machine is much faster with one (:mod:`d2lrnn.core.threads`). Rounding depends on the
-    number.
-
-    Args:
-        n: A whole number of at least 1.
-
-    Raises:
-        InputError: If n is none.
-    """
+@implements(Backend)
+def set_num_threads(n: int) -> None:
     check_num_threads(n)
     torch.set_num_threads(n)
     given.add("torch")
 
 
-def check_num_threads(n):
-    """Check that PyTorch can compute with n threads from now on, and change nothing.
-
-    Args:
-        n: A whole number of at least 1.
-
-    Raises:
-        InputError: If n is none.
-    """
+@implements(Threads)
+def check_num_threads(n: int) -> None:
     check_number(n)
 
 
-def may_choose():
-    """Return whether nobody has set the number, as far as that can be seen, and it can still change."""
+@implements(Threads)
+def may_choose() -> bool:
     return "torch" not in given and torch.get_num_threads() == _OWN
 
 
-def keep_threads():
-    """Return what :func:`put_back_threads` needs to make all as it is now."""
+@implements(Threads)
+def keep_threads() -> int:
     return torch.get_num_threads()
 
 
-def put_back_threads(kept):
-    """Make the number what it was.
-
-    Args:
-        kept: What :func:`keep_threads` returned.
-    """
+@implements(Threads)
+def put_back_threads(kept: int) -> None:
     torch.set_num_threads(kept)
+
+
+if TYPE_CHECKING:
+    from . import threads
+
+    _: Threads = threads

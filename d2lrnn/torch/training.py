@@ -1,35 +1,42 @@
 """Clipping, and training for an epoch and for many (book sections 8.5.5 and 8.5.6)."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, perplexity
-from d2lrnn.core.monitor import Monitor
+from d2lrnn.core.history import BOOK_NUM_PREDS, BOOK_PREFIXES, Epoch, History, perplexity
+from d2lrnn.core.monitor import Callback, Monitor, Snapshot
 from d2lrnn.core.scalars import Scalars
-from d2lrnn.torch.prediction import mode, predict_ch8
+from d2lrnn.data import Vocab
+
+from .prediction import Net, mode, predict_ch8
+from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
-def parameters(net):
+def parameters(net: Net) -> Params:
     """Return the trained parameters of a model of either kind, as a list of tensors."""
     if isinstance(net, nn.Module):
         return [param for param in net.parameters() if param.requires_grad]
     return list(net.params)
 
 
-def size(a):
+def size(a: Tensor) -> int:
     """Return the number of elements of a tensor."""
     return a.numel()
 
 
-def sgd(params, lr, batch_size):
+def sgd(params: Params, lr: float, batch_size: int) -> None:
     """Take a step of minibatch stochastic gradient descent, in place, and zero the gradients (book section 3.2).
 
     Args:
-        params: Tensors; one without a gradient is left as it is.
+        params: Tensors; one without a gradient (None) is left as it is.
         lr: Learning rate.
         batch_size: Divides the gradients: 1 where the loss is a mean already.
     """
@@ -40,7 +47,7 @@ def sgd(params, lr, batch_size):
                 param.grad.zero_()
 
 
-def grad_clipping(net, theta):
+def grad_clipping(net: Net, theta: float) -> Tensor:
     """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
@@ -60,14 +67,15 @@ def grad_clipping(net, theta):
     return norm
 
 
-def detach(state):
+def detach(state: Any) -> Any:
     """Return a state without the history of how it was computed, so that gradients stop there."""
     return state.detach() if isinstance(state, torch.Tensor) else tuple(detach(s) for s in state)
 
 
-def evaluate_loss(net, data_iter, loss):
+def evaluate_loss(net: Callable[[Tensor], Tensor], data_iter: Minibatches, loss: Loss) -> float:
     """Return the mean loss of a model over a dataset of features and labels (book section 4.4)."""
-    total, count = 0.0, 0
+    total: Tensor | float = 0.0
+    count = 0
     with torch.no_grad(), mode(net, training=False):
         for X, y in data_iter:
             out = net(X)
@@ -76,7 +84,7 @@ def evaluate_loss(net, data_iter, loss):
     return float(total) / count
 
 
-def evaluate_perplexity(net, data_iter, device):
+def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> float:
     """Return the perplexity of a model over sequential minibatches, such as a loader's ``valid_iter``.
 
     Args:
@@ -95,12 +103,21 @@ def evaluate_perplexity(net, data_iter, device):
     return perplexity(float(total) / count)
 
 
-def _scalars():
+def _scalars() -> Scalars:
     return Scalars(torch.stack, lambda tensor: tensor.cpu().numpy())
 
 
+def _snapshot(params: Params) -> Snapshot:
+    return Snapshot(
+        params,
+        copy=lambda param: param.detach().clone(),
+        put_back=lambda param, value: param.detach().copy_(value),
+        is_finite=lambda param: torch.isfinite(param).all(),
+    )
+
+
 @contextlib.contextmanager
-def _small_numbers_as_zeros():
+def _small_numbers_as_zeros() -> Iterator[None]:
     """Take numbers too small for float32's normal range (below 1.2e-38) for zeros while this lasts.
 
     Gradients get there once hidden states saturate, and a processor multiplies such numbers many times slower.
@@ -114,7 +131,9 @@ def _small_numbers_as_zeros():
 
 
 @_small_numbers_as_zeros()
-def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
+def _run_epoch(
+    net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
+) -> Epoch:
     state, timer = None, Timer()
     losses, norms, sizes = _scalars(), _scalars(), []
     with mode(net, training=True):
@@ -142,11 +161,20 @@ def _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta):
             sizes.append(size(y))
     check_losses(losses)
     # No minibatch waits for the device; this does
-    losses, norms = losses.numpy(), norms.numpy()
-    return Epoch(losses, sizes, timer.stop(), norms)
+    loss_values, norm_values = losses.numpy(), norms.numpy()
+    return Epoch(loss_values, sizes, timer.stop(), norm_values)
 
 
-def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, theta=1.0):
+def train_epoch_ch8(
+    net: Net,
+    train_iter: Minibatches,
+    loss: Loss,
+    updater: Updater,
+    device: Device,
+    use_random_iter: bool,
+    *,
+    theta: float = 1.0,
+) -> tuple[float, float]:
     """Train a model for one epoch.
 
     Args:
@@ -170,21 +198,21 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter, *, 
 
 
 def train_ch8(
-    net,
-    train_iter,
-    vocab,
-    lr,
-    num_epochs,
-    device,
-    use_random_iter=False,
+    net: Net,
+    train_iter: Minibatches,
+    vocab: Vocab,
+    lr: float,
+    num_epochs: int,
+    device: Device,
+    use_random_iter: bool = False,
     *,
-    theta=1.0,
-    valid_iter=None,
-    prefixes=BOOK_PREFIXES,
-    quiet=False,
-    callback=None,
-    history=None,
-):
+    theta: float = 1.0,
+    valid_iter: Minibatches | None = None,
+    prefixes: Sequence[str] = BOOK_PREFIXES,
+    quiet: bool = False,
+    callback: Callback | None = None,
+    history: History | None = None,
+) -> History:
     """Train a model, show how it goes, and let it continue the prefixes (book section 8.5.6).
 
     Args:
@@ -213,6 +241,7 @@ def train_ch8(
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     loss = nn.CrossEntropyLoss()
+    updater: Updater
     if isinstance(net, nn.Module):
         updater = torch.optim.SGD(net.parameters(), lr)
     else:
@@ -220,16 +249,13 @@ def train_ch8(
     params = parameters(net)
     for param in params:
         param.grad = None  # what a cell before this one left behind would be added to the first step
-    with Monitor(num_epochs, vocab_size=len(vocab), history=history, quiet=quiet, callback=callback) as monitor:
+    monitor = Monitor(
+        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+    )
+    with monitor:
         for number in monitor.epochs:
-            if monitor.sane:
-                good = [param.detach().clone() for param in params]
             epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
-            finite = all(bool(torch.isfinite(param).all()) for param in params)
-            if monitor.diverged(epoch, finite):
-                with torch.no_grad():
-                    for param, value in zip(params, good, strict=True):
-                        param.copy_(value)
+            monitor.check(epoch)
             valid = evaluate_perplexity(net, valid_iter, device) if valid_iter is not None else None
-            monitor.add(number, epoch, finite=finite, valid_perplexity=valid)
+            monitor.add(number, epoch, valid_perplexity=valid)
     return monitor.report(device, lambda prefix: predict_ch8(prefix, BOOK_NUM_PREDS, net, vocab, device), prefixes)

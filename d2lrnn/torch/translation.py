@@ -1,25 +1,37 @@
 """Sentence pairs as PyTorch tensors (book section 9.5), and the frame of a translation model (section 9.6)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
 from d2lrnn import data
+from d2lrnn.data import Vocab
+from d2lrnn.data.sampling import Array
 from d2lrnn.errors import require_positive
-from d2lrnn.torch.data import load_array
+
+from .data import load_array
+from .types import Tensor
 
 
-def _tensors(arrays):
+def _tensors(arrays: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
     # int64, which the framework's losses ask for as labels
-    return tuple(torch.from_numpy(array.astype(np.int64)) for array in arrays)
+    indices, valid_len = arrays
+    return torch.from_numpy(indices.astype(np.int64)), torch.from_numpy(valid_len.astype(np.int64))
 
 
-def build_array_nmt(lines, vocab, num_steps):
+def build_array_nmt(lines: Sequence[list[str]], vocab: Vocab, num_steps: int) -> tuple[Tensor, Tensor]:
     """Return tensors of indices and valid lengths; the arguments are those of :func:`d2lrnn.data.build_array_nmt`."""
     return _tensors(data.build_array_nmt(lines, vocab, num_steps))
 
 
-def load_data_nmt(batch_size, num_steps, num_examples=600):
+def load_data_nmt(
+    batch_size: int, num_steps: int, num_examples: int | None = 600
+) -> tuple[Iterable[Any], Vocab, Vocab]:
     """Load minibatches of sentence pairs, with their vocabularies (book section 9.5.5).
 
     Args:
@@ -43,10 +55,10 @@ def load_data_nmt(batch_size, num_steps, num_examples=600):
 class Encoder(nn.Module):
     """The base of encoders (book section 9.6.1). Your own defines :meth:`forward`."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def forward(self, X, *args):
+    def forward(self, X: Tensor, *args: Any) -> Any:
         """Return what the decoder's ``init_state`` takes, for a source X and, say, its valid lengths."""
         raise NotImplementedError(f"define forward(self, X, *args) in {type(self).__name__}")
 
@@ -54,14 +66,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`forward`."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def init_state(self, enc_outputs, *args):
+    def init_state(self, enc_outputs: Any, *args: Any) -> Any:
         """Return the first state, from what the encoder returned and, say, the source's valid lengths."""
         raise NotImplementedError(f"define init_state(self, enc_outputs, *args) in {type(self).__name__}")
 
-    def forward(self, X, state):
+    def forward(self, X: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return the output and the new state, for the decoder's input X and a state."""
         raise NotImplementedError(f"define forward(self, X, state) in {type(self).__name__}")
 
@@ -74,12 +86,12 @@ class EncoderDecoder(nn.Module):
         decoder: A :class:`Decoder`.
     """
 
-    def __init__(self, encoder, decoder, **kwargs):
+    def __init__(self, encoder: Encoder, decoder: Decoder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(self, enc_X, dec_X, *args):
+    def forward(self, enc_X: Tensor, dec_X: Tensor, *args: Any) -> tuple[Tensor, Any]:
         """Return the decoder's output and state, for its input dec_X and the encoder's input enc_X.
 
         The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``.

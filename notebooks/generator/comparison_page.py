@@ -50,6 +50,10 @@ def measured_table(document: dict[str, Any]) -> str:
     return caption + _table(["", *(BACKENDS[row["backend"]].title for row in rows)], cells)
 
 
+def _without_type(parameter: inspect.Parameter) -> str:
+    return str(parameter.replace(annotation=inspect.Parameter.empty))
+
+
 def differing_signatures() -> str:
     """Return a table of the public functions and classes whose call form is not the same in all backends."""
     modules = {name: importlib.import_module(f"d2lrnn.{name}") for name in FRAMEWORKS}
@@ -58,7 +62,7 @@ def differing_signatures() -> str:
         values = [getattr(module, name) for module in modules.values()]
         if not all(map(callable, values)):
             continue
-        forms = [", ".join(map(str, inspect.signature(value).parameters.values())) for value in values]
+        forms = [", ".join(map(_without_type, inspect.signature(value).parameters.values())) for value in values]
         if len(set(forms)) > 1:
             rows.append([f"`{name}`", *(f"`({form})`" for form in forms)])
     return _table(["", *(backend.title for backend in FRAMEWORKS.values())], rows)

@@ -41,6 +41,7 @@ mathjax_path = MATHJAX.name
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike"}  # by its name, and not by all that it stands for
 napoleon_use_ivar = True  # an attribute that is a property as well is one entry, not two
 
 logging.disable(logging.INFO)  # MXNet reports on itself when autodoc imports it

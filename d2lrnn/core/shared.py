@@ -1,0 +1,53 @@
+"""What the tabs share: the names of the chapter that need no framework, for ``d2l.`` in each of them."""
+
+from d2lrnn.core.book_tools import (
+    Accumulator,
+    Animator,
+    Timer,
+    plot,
+    set_axes,
+    set_figsize,
+    use_svg_display,
+)
+from d2lrnn.data import (
+    DATA_HUB,
+    DATA_URL,
+    Vocab,
+    bleu,
+    count_corpus,
+    download,
+    download_extract,
+    load_corpus,
+    load_corpus_time_machine,
+    preprocess_nmt,
+    read_data_nmt,
+    read_time_machine,
+    tokenize,
+    tokenize_nmt,
+    truncate_pad,
+)
+
+__all__ = [
+    "DATA_HUB",
+    "DATA_URL",
+    "Accumulator",
+    "Animator",
+    "Timer",
+    "Vocab",
+    "bleu",
+    "count_corpus",
+    "download",
+    "download_extract",
+    "load_corpus",
+    "load_corpus_time_machine",
+    "plot",
+    "preprocess_nmt",
+    "read_data_nmt",
+    "read_time_machine",
+    "set_axes",
+    "set_figsize",
+    "tokenize",
+    "tokenize_nmt",
+    "truncate_pad",
+    "use_svg_display",
+]
