@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d2lrnn.core import book_tools
+from d2lrnn.weights import exchange
 
 # Written as Python writes a signature; DEVICE stands for what the exceptions below replace.
 BOOK = {
@@ -187,7 +188,7 @@ def test_signature_of_the_interface(backend, name):
 
 @pytest.mark.parametrize("name", EXCHANGE)
 def test_signature_of_the_exchange(backend, name):
-    module = importlib.import_module(f"d2lrnn.{backend.name}.exchange")
+    module = exchange.format_of(backend.name)
     assert signature(getattr(module, name)) == EXCHANGE[name]
     assert inspect.getdoc(getattr(module, name)).strip()
     assert sorted(module.__all__) == sorted(EXCHANGE)

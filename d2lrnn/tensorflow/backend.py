@@ -4,6 +4,8 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from math import prod
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,7 +17,8 @@ from d2lrnn.tensorflow.device import device_name, device_names, get_device
 from d2lrnn.tensorflow.fast import rnn_fast
 from d2lrnn.tensorflow.scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from d2lrnn.tensorflow.threads import num_threads, set_num_threads
-from d2lrnn.weights import canonical
+from d2lrnn.weights import canonical, maps
+from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
 __all__ = [
     "SeqDataLoader",
@@ -84,9 +87,7 @@ def kind_of(net):
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
-        raise InputError(
-            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
-        )
+        raise no_canonical_form(net)
     kinds = {(_layer_kind(layer), len(directions(layer))) for layer in net.rnn_layers}
     if len(kinds) > 1:
         raise InputError("the weights of layers of several kinds have no canonical form: use layers of one kind")
@@ -101,29 +102,13 @@ def _layer_kind(layer):
             f"the weights of {name} with merge_mode={layer.merge_mode!r} have no canonical form: "
             f"make the layer with merge_mode='concat'"
         )
-    kinds = {_part_kind(part, backwards) for part, backwards in zip(parts, (False, True))}  # noqa: B905 (one or two)
+    kinds = {
+        kind_of_layer(part, LAYERS, {**_PLAIN, "go_backwards": backwards}, _option)
+        for part, backwards in zip(parts, (False, True))  # noqa: B905 (one or two)
+    }
     if len(kinds) > 1:
         raise InputError(f"the weights of {name} over layers of two kinds have no canonical form: use layers of one")
     return kinds.pop()
-
-
-def _part_kind(layer, backwards):
-    name = type(layer).__name__
-    for kind, (layer_class, options) in LAYERS.items():
-        # A subclass may compute something else
-        if type(layer) is layer_class and all(_option(layer, option) == value for option, value in options.items()):
-            for option, value in {**_PLAIN, "go_backwards": backwards, **options}.items():
-                if (given := _option(layer, option)) not in (value, None):
-                    raise InputError(
-                        f"the weights of {name} with {option}={given!r} have no canonical form: "
-                        f"make the layer with {option}={value!r}"
-                    )
-            return kind
-    activation = _option(layer, "activation")
-    raise InputError(
-        f"the weights of {name}{f' with activation={activation!r}' if activation else ''} have no canonical form: "
-        f"use a layer of recurrent_layer's kinds"
-    )
 
 
 def _option(layer, option):
@@ -135,37 +120,17 @@ def _option(layer, option):
     return known.pop() if known else getattr(value, "__name__", repr(value))
 
 
-def _layers(net):
-    """Yield, for each layer and direction, the canonical prefix and Keras's cell of it."""
-    bidirectional = len(directions(net.rnn_layers[0])) == 2
-    for layer, prefixes in zip(
-        net.rnn_layers, canonical.layer_prefixes(len(net.rnn_layers), bidirectional), strict=True
-    ):
-        for prefix, part in zip(prefixes, directions(layer), strict=True):
-            yield prefix, part.cell
-
-
-def _swap_gates(array):
-    # Keras puts the GRU's update gate before the reset gate; swapping twice swaps back
-    update, reset, candidate = np.split(array, 3, axis=-1)
-    return np.concatenate([reset, update, candidate], axis=-1)
+def _parameters(net):
+    """Return the parameters of a model by the framework's names."""
+    if isinstance(net, RNNModelScratch):
+        return maps.scratch_parameters(net.trainable_variables)
+    return maps.TENSORFLOW.parameters(net, len(net.rnn_layers), len(directions(net.rnn_layers[0])) == 2)
 
 
 def _read(net, of):
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
-    if kind == "rnn-scratch":
-        return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True)}
-    result = {}
-    for prefix, cell in _layers(net):
-        W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
-        # The two biases of 'gru' stand in one variable (2, gates * num_hiddens)
-        arrays = [W_xh, W_hh, bias[0], bias[1]] if kind == "gru" else [W_xh, W_hh, bias]
-        if kind.startswith("gru"):
-            arrays = [_swap_gates(array) for array in arrays]
-        names = [prefix + name for name in ("W_xh", "W_hh", "b_h", "b_hh")]
-        result |= dict(zip(names, arrays))  # noqa: B905 (only 'gru' has a b_hh)
-    return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
+    return maps.TENSORFLOW.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
 def _copied(tensor):
@@ -185,26 +150,14 @@ def set_weights(net, weights):
         InputError: If a name or a shape is not the model's.
     """
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
-    kind = kind_of(net)
-    if kind == "rnn-scratch":
-        for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True):
-            param.assign(weights[name])
-        return
-    for prefix, cell in _layers(net):
-        names = ("W_xh", "W_hh", "b_h", "b_hh") if kind == "gru" else ("W_xh", "W_hh", "b_h")
-        W_xh, W_hh, *biases = (weights[prefix + name] for name in names)
-        if kind.startswith("gru"):
-            W_xh, W_hh, *biases = (_swap_gates(array) for array in (W_xh, W_hh, *biases))
-        cell.kernel.assign(W_xh)
-        cell.recurrent_kernel.assign(W_hh)
-        cell.bias.assign(np.stack(biases) if kind == "gru" else biases[0])
-    net.dense.kernel.assign(weights["output.W_hq"])
-    net.dense.bias.assign(weights["output.b_q"])
+    kind, params = kind_of(net), _parameters(net)
+    for name, value in maps.TENSORFLOW.to_framework(kind, weights).items():
+        params[name].assign(value)
 
 
 def num_parameters(net):
     """Return the number of trained parameters."""
-    return sum(int(np.prod(param.shape)) for param in training.parameters(net))
+    return sum(prod(param.shape) for param in training.parameters(net))
 
 
 def _begin_state(net, batch_size, state):

@@ -1,6 +1,7 @@
-"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
+"""A model's weights as the file ``.keras`` that Keras's users expect.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
+Each module of a file's format has these functions with these arguments. Weights are those of
+:mod:`d2lrnn.weights.canonical`.
 """
 
 import io

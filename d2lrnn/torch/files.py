@@ -1,6 +1,7 @@
-"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
+"""A model's weights as the file ``.pt`` that PyTorch's users expect.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
+Each module of a file's format has these functions with these arguments. Weights are those of
+:mod:`d2lrnn.weights.canonical`.
 """
 
 import io
@@ -9,12 +10,12 @@ import re
 import warnings
 import zipfile
 
+import numpy as np
 import torch
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.torch import backend
-from d2lrnn.weights import layouts
+from d2lrnn.weights import layouts, maps
 
 __all__ = ["decode", "encode"]
 
@@ -32,15 +33,11 @@ def encode(kind, weights):
     Raises:
         InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
     """
-    weights, (*sizes, bidirectional) = layouts.complete(kind, weights)
-    net, _ = backend.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
-    backend.set_weights(net, weights)
-    if kind == "rnn-scratch":
-        tensors = dict(zip(layouts.scratch_parameters(), net.params, strict=True))
-    else:
-        tensors = net.state_dict()
+    weights, _ = layouts.complete(kind, weights)
+    arrays = maps.TORCH.to_framework(kind, weights)
+    tensors = {name: torch.tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
     buffer = io.BytesIO()
-    torch.save({name: tensor.detach() for name, tensor in tensors.items()}, buffer)
+    torch.save(tensors, buffer)
     return buffer.getvalue()
 
 
