@@ -655,7 +655,7 @@ def test_a_folder_that_is_replaced_while_a_checkpoint_is_written(tmp_path, monke
                 make_run(path, 3)
             original(where)
 
-        monkeypatch.setattr(run_folder, "_flush_folder", swap)
+        monkeypatch.setattr(run_folder, "flush_folder", swap)
         with pytest.warns(UserWarning, match="was removed, moved or replaced"):
             folder.save(make_state(4), "unfinished")
     assert (RunFolder.open(path).epoch, RunFolder.open(tmp_path / "run-2").epoch) == (3, 4)

@@ -170,7 +170,7 @@ def test_a_net_that_counts_its_calls_is_no_other_net(backend, data, monkeypatch)
 
 def test_with_keras_2_only_the_first_training_makes_graphs(backend):
     code = (
-        "import tensorflow as tf; from d2lrnn import backends, tensorflow as d2l\n"
+        "import tensorflow as tf; from d2lrnn.core import backends; from d2lrnn import tensorflow as d2l\n"
         "made, function = [], tf.function\n"
         "tf.function = lambda *args, **kwargs: made.append(1) or function(*args, **kwargs)\n"
         "backend = backends.load('tensorflow')\n"

@@ -206,7 +206,7 @@ def test_a_container_has_what_its_limit_says(monkeypatch, tmp_path):
 
 @posix
 def test_a_shell_may_limit_it():
-    words = "import resource as r; r.setrlimit(r.RLIMIT_AS, (2**33, 2**33)); from d2lrnn import memory as m; "
+    words = "import resource as r; r.setrlimit(r.RLIMIT_AS, (2**33, 2**33)); from d2lrnn.system import memory as m; "
     done = subprocess.run(
         [sys.executable, "-c", f"{words} print(m._of_limits() == 2**33)"], capture_output=True, text=True, check=True
     )

@@ -47,6 +47,18 @@ def test_the_framework_free_part_imports_no_framework(module):
     assert not modules_after(f"import {module}") & {*backends.FRAMEWORKS, "matplotlib", "requests", "IPython"}
 
 
+def test_what_lessons_of_earlier_versions_import_is_still_there(backend):
+    """Their modules have moved into folders."""
+    code = (
+        "from d2lrnn import backends, canonical, figures, reference, run; run.train, run.resume, run.load_model; "
+        f"from d2lrnn.{backend.name} import interop; from d2lrnn.core.backends import load; "
+        f"print(interop is load('{backend.name}'), backends.BACKENDS is not None, reference.__name__)"
+    )
+    assert printed_without_a_word(code).split() == ["True", "True", "d2lrnn.comparison.reference"]
+    with pytest.raises(ImportError, match="nothing_like_that"):
+        from d2lrnn import nothing_like_that  # noqa: F401
+
+
 @pytest.mark.only("torch", "tensorflow")
 @pytest.mark.parametrize("first", [False, True], ids=["d2lrnn-first", "tensorflow-first"])
 def test_triton_is_loaded_before_tensorflow_or_never(backend, tmp_path, monkeypatch, first):

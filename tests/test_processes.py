@@ -253,7 +253,9 @@ def test_a_worker_that_trains_ends_with_who_asked_it(backend, environ, tmp_path)
     worker = Worker(environ)
     settings = {"corpus": "story", "epochs": 1000000, "num_hiddens": 64, "max_tokens": 2000, "seed": 0}
     job = {"task": "train", "backend": backend.name, "settings": settings, "step_losses": 1}
-    code = f"from d2lrnn import compare\ncompare.ask({job!r}, lambda event: print(event['event'], flush=True))"
+    code = (
+        f"from d2lrnn.comparison import compare\ncompare.ask({job!r}, lambda event: print(event['event'], flush=True))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "epoch\n"]

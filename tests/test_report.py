@@ -586,7 +586,7 @@ def test_a_backend_that_ended_earlier_has_no_later_values():
 
 def test_no_framework_is_imported_for_it():
     code = (
-        "import json, sys; from d2lrnn import report; report.render(json.load(sys.stdin)); "
+        "import json, sys; from d2lrnn.comparison import report; report.render(json.load(sys.stdin)); "
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     result = subprocess.run(

@@ -20,7 +20,7 @@ from d2lrnn.core.history import Epoch, History
 from d2lrnn.data import Preparation, Vocab, read_text
 from d2lrnn.errors import DivergenceError, InputError, StorageError, TrainingInterrupted
 from d2lrnn.runs import prediction, run_folder, training
-from d2lrnn.runs.recorder import Recorder
+from d2lrnn.runs import recorder as following
 from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical
@@ -39,7 +39,7 @@ same_in_all = pytest.mark.only("torch")
 def in_brief(monkeypatch):
     """Texts of a few characters are kept with an epoch, and no picture: both take longer than such a training."""
     monkeypatch.setattr(training, "BOOK_NUM_PREDS", 4)
-    monkeypatch.setattr(training, "draw_history", lambda history: b"the curves")
+    monkeypatch.setattr(following, "draw_history", lambda history: b"the curves")
 
 
 def settings(**changes):
@@ -290,7 +290,7 @@ def test_epochs_that_are_absurd_are_kept_only_once_a_better_one_has_come(tmp_pat
               for loss, value in zip(losses, valid, strict=True)]  # fmt: skip
     given = RunFolder.open(folder).weights()
     with RunFolder.reopen(folder) as opened:
-        recorder = Recorder(
+        recorder = following.Recorder(
             opened, opened.state.history, settings(epochs=99), 1, None,
             weights=lambda: {name: np.full_like(value, number) for name, value in given.items()},
             random_state=lambda: opened.state.random_state, predict=str,
@@ -390,11 +390,11 @@ def test_recording_an_epoch_does_not_copy_those_before_it(tmp_path, monkeypatch)
         monkeypatch.setattr(History, name, counting)
     epoch = Epoch(np.ones(1), [10], 1.0, np.ones(1), 2.0)
     with RunFolder.reopen(folder) as opened:
-        recorder = Recorder(
+        recorder = following.Recorder(
             opened, opened.state.history, settings(epochs=200, patience=300, valid_fraction=0.1), 100, None,
             weights=opened.weights, random_state=lambda: opened.state.random_state, predict=str,
         )  # fmt: skip
-        monkeypatch.setattr(training, "best_epoch", lambda *args: copied.append(args) or best_epoch(*args))
+        monkeypatch.setattr(following, "best_epoch", lambda *args: copied.append(args) or best_epoch(*args))
         for number in range(2, 150):
             recorder(number, epoch)
     assert len(copied) <= 5  # at the beginning, and for the one checkpoint

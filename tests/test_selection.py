@@ -90,9 +90,9 @@ def pytest_with(pytester, monkeypatch):
     """Return a function that runs pytest, under our settings and our conftest.py, where every framework seems to be."""
     for path in (ROOT / "pyproject.toml", HERE / "conftest.py"):
         (pytester.path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    pytester.makepyfile(all_there="from d2lrnn import backends\nbackends.problem = lambda name: None")
+    pytester.makepyfile(all_there="from d2lrnn.core import backends\nbackends.problem = lambda name: None")
     # What they import is this package, and not another one that is installed
-    package = Path(backends.__file__).parents[1]
+    package = Path(backends.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (pytester.path, package))))
 
     def pytest_with(asked, tests, *args):

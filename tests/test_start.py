@@ -555,7 +555,7 @@ def test_it_asks_the_clones_own_d2lrnn_whatever_is_installed(tmp_path):
         [sys.executable, "-c", code, START],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
     )  # fmt: skip
-    assert Path(done.stdout.strip()) == ROOT / "d2lrnn" / "libraries.py"
+    assert Path(done.stdout.strip()) == ROOT / "d2lrnn" / "system" / "libraries.py"
 
 
 def test_it_needs_the_standard_library_only():

@@ -248,17 +248,18 @@ def test_a_comparison_measures_once_and_tells_each_process(measured, monkeypatch
 
 TRAIN = """
 import os, sys
-from d2lrnn import backends, run
+from d2lrnn import runs
+from d2lrnn.core import backends
 from d2lrnn.runs.settings import Settings
 name, threads, epochs, out = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3]), sys.argv[4]
 small = dict(max_tokens=200, num_hiddens=24, batch_size=4, num_steps=10, prefixes=("t",))
 seen = []
 follow = lambda *epoch: seen.append(backends.load(name).num_threads())
 if threads == -1:
-    result = run.resume(out, epochs, quiet=True, callback=follow)
+    result = runs.resume(out, epochs, quiet=True, callback=follow)
 else:
     settings = Settings(corpus="story", seed=3, epochs=epochs, threads=threads, **small)
-    result = run.train(name, settings, out=out, quiet=True, callback=follow)
+    result = runs.train(name, settings, out=out, quiet=True, callback=follow)
 print(result["settings"]["threads"], *seen, os.environ["OMP_NUM_THREADS"])
 """
 
@@ -295,7 +296,7 @@ def test_the_environments_number_is_used_and_recorded(backend, tmp_path):
 
 SETTLE = """
 import importlib, sys
-from d2lrnn import threads
+from d2lrnn.core import threads
 name, code = sys.argv[1:]
 importlib.import_module(name)
 d2l = importlib.import_module("d2lrnn." + name)

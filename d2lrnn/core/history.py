@@ -26,7 +26,8 @@ class Epoch:
         seconds: How long the pass took.
         norms: The norm of each minibatch's gradient before clipping.
         valid_perplexity: Perplexity of the held-out text after the pass, or None.
-        absurd: Whether it ended far worse than guessing (:data:`ABSURD`), so that the weights after it are no good.
+        absurd: Whether it ended far worse than guessing (:data:`d2lrnn.core.monitor.ABSURD`), so that the weights after
+            it are no good.
     """
 
     losses: npt.NDArray[Any]
