@@ -135,7 +135,7 @@ def dump(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     parts = [BEGINNING, struct.pack("<Q", len(arrays))]
     for array in arrays.values():
         dtype = array.dtype.newbyteorder("<")
-        number_type = next(number for number, name in _FLOATS.items() if np.dtype(name) == dtype)
+        number_type = {name: number for number, name in _FLOATS.items()}[dtype.str]
         shape = struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
         parts += [struct.pack("<Ii", _V3, 0), shape, struct.pack("<iii", *_CPU, number_type)]
         parts.append(array.astype(dtype).tobytes())
