@@ -94,8 +94,9 @@ def kind_of(net):
 
 
 def _option(layer, option):
-    # Gluon keeps the activation in the name of the layer's mode
-    return layer._mode.removeprefix("rnn_") if option == "activation" else getattr(layer, f"_{option}")
+    if option == "activation":  # which Gluon keeps in the name of the layer's mode
+        return {"rnn_tanh": "tanh", "rnn_relu": "relu"}.get(getattr(layer, "_mode", None))
+    return getattr(layer, f"_{option}", None)
 
 
 def _parameters(net):

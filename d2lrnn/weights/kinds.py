@@ -34,20 +34,16 @@ def kind_of_layer(
         InputError: If no canonical weights say all of what it computes; the message says why.
     """
     name = type(layer).__name__
-    other = ""
     for kind, (layer_class, options) in layers.items():
         # A subclass may compute something else
-        if type(layer) is not layer_class:
-            continue
-        given = {option: option_of(layer, option) for option in {**plain, **options}}
-        if any(given[option] != value for option, value in options.items()):
-            other = " with " + ", ".join(f"{option}={given[option]!r}" for option in options)
-            continue
-        for option, value in {**plain, **options}.items():
-            if given[option] not in (value, None):
-                raise InputError(
-                    f"the weights of {name} with {option}={given[option]!r} have no canonical form: "
-                    f"make the layer with {option}={value!r}"
-                )
-        return kind
-    raise InputError(f"the weights of {name}{other} have no canonical form: use a layer of recurrent_layer's kinds")
+        if type(layer) is layer_class and all(option_of(layer, option) == value for option, value in options.items()):
+            for option, value in {**plain, **options}.items():
+                if (given := option_of(layer, option)) not in (value, None):
+                    raise InputError(
+                        f"the weights of {name} with {option}={given!r} have no canonical form: "
+                        f"make the layer with {option}={value!r}"
+                    )
+            return kind
+    activation = option_of(layer, "activation")
+    how = f" with activation={activation!r}" if isinstance(activation, str) else ""
+    raise InputError(f"the weights of {name}{how} have no canonical form: use a layer of recurrent_layer's kinds")
