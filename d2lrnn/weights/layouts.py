@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import accumulate, product
 from math import prod
 
@@ -23,12 +22,10 @@ from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.canonical import GATES, Weights, listed
 from d2lrnn.weights.maps import Array, Tensors
 
-# The namings by which a recurrent layer's tensors are known, and what may stand before such a name
-_NAMINGS = (
-    (maps.TORCH, maps.TORCH.pattern(before="._")),  # lstm.weight_ih_l0_reverse
-    (maps.MXNET, maps.MXNET.pattern(before="._:")),  # by parameter: rnnmodel0_rnn0_l0_i2h_weight
-    (maps.MXNET_FILE, maps.MXNET_FILE.pattern(before=".")),  # by block: rnn._unfused.0.i2h_weight
-)
+# The namings by which a recurrent layer's tensors are known: lstm.weight_ih_l0_reverse, and Gluon's by parameter and by
+# block, rnnmodel0_rnn0_l0_i2h_weight and rnn._unfused.0.i2h_weight
+_NAMINGS = (maps.TORCH, maps.MXNET, maps.MXNET_FILE)
+_Place = tuple[int, str, str]  # the number of its naming, what stands before its name, and its canonical name
 _MOST_BESIDE_ZERO = 2**20  # the other sizes of an array that is empty
 
 
@@ -152,7 +149,11 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
     for scratch in maps.SCRATCH:
         if set(arrays) == {name for names in maps.scratch_names(scratch).values() for name in names}:
             return _from_scratch(arrays, choose_kind(kind, [scratch], ["rnn"] if scratch == "rnn-scratch" else []))
-    places = {name: place for name in arrays if (place := _place(name))}
+    places: dict[str, _Place] = {}
+    for (number, naming), name in product(enumerate(_NAMINGS), arrays):
+        prefix, canonical_name = naming.place(name)
+        if canonical_name:
+            places[name] = number, prefix, canonical_name
     rest = {name: value for name, value in arrays.items() if name not in places}
     flat = [name for name, value in rest.items() if value.ndim == 1 and name.endswith("parameters")]
     if flat and not places:
@@ -165,30 +166,9 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
     return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})[0]
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Of which recurrent layer, and where in it, a tensor is."""
-
-    naming: int  # the number of its naming in _NAMINGS
-    prefix: str
-    layer: int
-    reverse: bool
-    part: str  # the canonical one, or "projection"
-
-
-def _place(name: str) -> _Place | None:
-    """Return a recurrent tensor's place by its name; None for one that is not recurrent."""
-    for number, (names, pattern) in enumerate(_NAMINGS):
-        if match := pattern.fullmatch(name):
-            parts = {theirs: ours for ours, theirs in names.parts.items()} | {names.projection: "projection"}
-            reverse = match["direction"] == names.directions[2]
-            return _Place(number, match["prefix"], int(match["layer"]), reverse, parts[match["part"]])
-    return None
-
-
 def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None) -> tuple[str, Weights]:
     """Return the kind and the recurrent weights of the tensors that have a place in a recurrent layer."""
-    families = sorted({(place.naming, place.prefix) for place in places.values()})
+    families = sorted({(number, prefix) for number, prefix, _ in places.values()})
     if not families:
         raise InputError(
             f"no recurrent layer of PyTorch or MXNet is among the tensors {listed(arrays)}: its tensors are called "
@@ -197,35 +177,33 @@ def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None
     if len(families) > 1:
         names = " and ".join(repr(prefix) for _, prefix in families)
         raise InputError(f"the tensors are of several recurrent layers, {names}: use one layer with num_layers")
-    naming, _ = _NAMINGS[families[0][0]]
-    bidirectional = any(place.reverse for place in places.values())
-    own: dict[str, Array] = {}  # by the framework's own names
-    for name, place in places.items():
-        if place.part == "projection":
-            raise InputError(f"{name!r} is the projection of an LSTM, which has no canonical form: use none")
-        own_name = naming.name(place.layer, place.reverse, place.part, bidirectional=bidirectional)
-        if own_name in own:
+    own: dict[str, Array] = {}  # by the canonical names, as the framework lays them out
+    for name, (_, _, place) in places.items():
+        if place in own:
             raise InputError(f"two tensors stand for the same weight, one of them {name!r}: remove one")
-        own[own_name] = arrays[name]
-    num_layers = 1 + max(place.layer for place in places.values())
-    biases = any(place.part.startswith("b_") for place in places.values())
-    for layer, reverse in product(range(num_layers), (False, True) if bidirectional else (False,)):
+        if place.endswith("projection"):
+            raise InputError(f"{name!r} is the projection of an LSTM, which has no canonical form: use none")
+        own[place] = arrays[name]
+    num_layers = 1 + max(int(place.split(".")[1]) for place in own)
+    bidirectional = any(".reverse." in place for place in own)
+    biases = any(".b_h" in place for place in own)
+    ordered: dict[str, Array] = {}
+    for layer, reverse in product(range(num_layers), ("", "reverse.") if bidirectional else ("",)):
         for part, title in maps.MXNET.parts.items():
-            name = naming.name(layer, reverse, part, bidirectional=bidirectional)
-            if name not in own and (biases or part.startswith("W_")):
+            place = f"layers.{layer}.{reverse}{part}"
+            if place not in own and (biases or part.startswith("W_")):
                 direction = " of the reverse direction" if reverse else ""
                 raise InputError(f"the {title} of layer {layer}{direction} is missing: save the whole model")
-            if name not in own:
-                W_xh = own[naming.name(layer, reverse, "W_xh", bidirectional=bidirectional)]
-                own[name] = np.zeros(W_xh.shape[:1], np.float32)
-    W_hh = own[naming.name(0, False, "W_hh", bidirectional=bidirectional)]
+            zeros = np.zeros(own[f"layers.{layer}.{reverse}W_xh"].shape[:1], np.float32)
+            ordered[place] = own.get(place, zeros)
+    W_hh = own["layers.0.W_hh"]
     gates = W_hh.shape[0] // W_hh.shape[1] if W_hh.ndim == 2 and W_hh.shape[1] else 0
     if gates not in GATES.values() or W_hh.shape[0] != gates * W_hh.shape[1]:
         raise InputError(
             f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have 1, 3 or 4 times as many rows as columns"
         )
     kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
-    return kind, naming.to_canonical(kind, own)
+    return kind, _NAMINGS[families[0][0]].from_layout(kind, ordered)
 
 
 def _kinds_with(gates: int, num_layers: int, bidirectional: bool) -> list[str]:
@@ -344,7 +322,8 @@ def from_flat(
     if array.shape != (ends[-1],):
         raise InputError(f"the vector has shape {array.shape}, and that of such a model {(ends[-1],)}: check the sizes")
     parts = (array[end - prod(shape) : end].reshape(shape) for end, shape in zip(ends, layout.values(), strict=True))
-    return maps.MXNET.to_canonical(layers, dict(zip(layout, parts, strict=True)))
+    weights = maps.MXNET.to_canonical(layers, dict(zip(layout, parts, strict=True)))
+    return {name: weights[name] for name in shapes}
 
 
 def _from_flat_of_any_size(vector: Array, W_hq: Array, kind: str | None) -> tuple[str, Weights]:
