@@ -246,17 +246,23 @@ def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
     return kind, complete(kind, weights)[0]
 
 
-def _as_layers(kind: str) -> str:
-    """Return the kind of a layer that computes what a kind does, if the framework's operator can."""
+def _in_flat_order(kind: str, weights: Tensors) -> dict[str, Array]:
+    """Return MXNet's arrays of recurrent weights in the order of the flat vector: all matrices before all biases."""
+    arrays = maps.MXNET.to_framework("rnn" if kind == "rnn-scratch" else kind, weights)
+    return dict(sorted(arrays.items(), key=lambda item: item[0].endswith("bias")))
+
+
+def _recurrent_shapes(kind: str, inputs: int, num_hiddens: int, num_layers: int, both: bool) -> canonical.Shapes:
+    """Return the shapes of the weights that are in the flat vector.
+
+    Raises:
+        InputError: If the operator cannot compute the kind, or there is no such model.
+    """
     canonical.check_kind(kind)
     if kind in canonical.ONLY_IN:
         raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its reset gate comes after the product")
-    return "rnn" if kind == "rnn-scratch" else kind
-
-
-def _in_flat_order(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return arrays of MXNet in the order of the flat vector: all matrices before all biases."""
-    return dict(sorted(arrays.items(), key=lambda item: item[0].endswith("bias")))
+    shapes = canonical.shapes(kind, inputs, num_hiddens, num_layers, both)
+    return {name: shape for name, shape in shapes.items() if not name.startswith("output.")}
 
 
 def to_flat(kind: str, weights: Tensors) -> npt.NDArray[np.float32]:
@@ -272,20 +278,14 @@ def to_flat(kind: str, weights: Tensors) -> npt.NDArray[np.float32]:
     Raises:
         InputError: If the operator cannot compute the kind, or the weights are not those of such a model.
     """
-    layers = _as_layers(kind)
     recurrent = {name: value for name, value in weights.items() if not name.startswith("output.")}
     W_xh, W_hh = (recurrent.get(f"layers.0.{name}", np.zeros(0)) for name in ("W_xh", "W_hh"))
     if W_xh.ndim != 2 or W_hh.ndim != 2:
         raise InputError("the weights have no matrices 'layers.0.W_xh' and 'layers.0.W_hh': give canonical weights")
-    expected = _recurrent(canonical.shapes(kind, len(W_xh), len(W_hh), *canonical.depth(recurrent)))
+    expected = _recurrent_shapes(kind, len(W_xh), len(W_hh), *canonical.depth(recurrent))
     canonical.check_weights(recurrent, expected)
-    exact = {name: exact_float32(name, recurrent[name]) for name in expected}
-    arrays = _in_flat_order(maps.MXNET.to_framework(layers, exact))
+    arrays = _in_flat_order(kind, {name: exact_float32(name, recurrent[name]) for name in expected})
     return np.concatenate([array.reshape(-1) for array in arrays.values()])
-
-
-def _recurrent(shapes: canonical.Shapes) -> canonical.Shapes:
-    return {name: shape for name, shape in shapes.items() if not name.startswith("output.")}
 
 
 def from_flat(
@@ -312,17 +312,16 @@ def from_flat(
     Raises:
         InputError: If the vector has another length than such a model's, or the operator cannot compute the kind.
     """
-    layers = _as_layers(kind)
-    shapes = _recurrent(canonical.shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional))
+    shapes = _recurrent_shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional)
     # One number repeated: the shapes are known, and no memory is taken
     shaped = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
-    layout = {name: value.shape for name, value in _in_flat_order(maps.MXNET.to_framework(layers, shaped)).items()}
+    layout = {name: value.shape for name, value in _in_flat_order(kind, shaped).items()}
     array = exact_float32("parameters", vector)
     ends = list(accumulate(prod(shape) for shape in layout.values()))
     if array.shape != (ends[-1],):
         raise InputError(f"the vector has shape {array.shape}, and that of such a model {(ends[-1],)}: check the sizes")
-    parts = (array[end - prod(shape) : end].reshape(shape) for end, shape in zip(ends, layout.values(), strict=True))
-    weights = maps.MXNET.to_canonical(layers, dict(zip(layout, parts, strict=True)))
+    parts = (part.reshape(shape) for part, shape in zip(np.split(array, ends[:-1]), layout.values(), strict=True))
+    weights = maps.MXNET.to_canonical(kind, dict(zip(layout, parts, strict=True)))
     return {name: weights[name] for name in shapes}
 
 
@@ -330,16 +329,15 @@ def _from_flat_of_any_size(vector: Array, W_hq: Array, kind: str | None) -> tupl
     """Return the kind and weights of a vector, if only one number of layers, directions and gates has its length."""
     outputs, vocab_size = W_hq.shape
     ways = []
-    for gates in sorted(set(GATES.values()) if kind is None else {GATES[canonical.check_kind(kind)]}):
-        for bidirectional in (False, True):
-            num_hiddens, odd = divmod(outputs, 2 if bidirectional else 1)
-            if odd or not num_hiddens or not vocab_size:
-                continue
-            layer_width, state_width = gates * num_hiddens * (outputs // num_hiddens), num_hiddens + 2
-            first, further = layer_width * (vocab_size + state_width), layer_width * (outputs + state_width)
-            layers, remainder = divmod(vector.size - first, further)
-            if layers >= 0 and not remainder:
-                ways.append((gates, num_hiddens, layers + 1, bidirectional))
+    number = sorted(set(GATES.values()) if kind is None else {GATES[canonical.check_kind(kind)]})
+    for gates, directions in product(number, (1, 2)):
+        num_hiddens, odd = divmod(outputs, directions)
+        if odd or not num_hiddens or not vocab_size:
+            continue
+        first, further = (gates * outputs * (inputs + num_hiddens + 2) for inputs in (vocab_size, outputs))
+        layers, remainder = divmod(vector.size - first, further)
+        if layers >= 0 and not remainder:
+            ways.append((gates, num_hiddens, layers + 1, directions == 2))
     if len(ways) != 1:
         raise InputError(
             f"the vector of {vector.size} numbers can be taken apart in {len(ways)} ways beside an output layer "
