@@ -4,11 +4,16 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import Any
 
 import numpy
 from mxnet import autograd, gluon, np
 
+from d2lrnn.core.interface import Array, Weights
 from d2lrnn.mxnet import prediction, training
 from d2lrnn.mxnet.concise import LAYERS, RNNModel, recurrent_layer
 from d2lrnn.mxnet.data import SeqDataLoader
@@ -80,7 +85,7 @@ _PLAIN = {
 }
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -93,41 +98,41 @@ def kind_of(net):
     return kind_of_layer(net.rnn, LAYERS, _PLAIN, _option)
 
 
-def _option(layer, option):
+def _option(layer: Any, option: str) -> Any:
     if option == "activation":  # which Gluon keeps in the name of the layer's mode
         return {"rnn_tanh": "tanh", "rnn_relu": "relu"}.get(getattr(layer, "_mode", None))
     return getattr(layer, f"_{option}", None)
 
 
-def _parameters(net):
+def _parameters(net: Any) -> dict[str, Any]:
     """Return the parameters of a model by the framework's names."""
     if isinstance(net, RNNModelScratch):
         return maps.scratch_parameters(net.params)
     return maps.MXNET.parameters(net, net.rnn._num_layers, net.rnn._dir == 2)
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     return maps.MXNET.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
-def _value(param):
+def _value(param: Any) -> Array:
     return (param.data() if isinstance(param, gluon.Parameter) else param).asnumpy().copy()
 
 
-def _gradient(param):
+def _gradient(param: Any) -> Array:
     if isinstance(param, gluon.Parameter):
         return numpy.zeros(param.shape, "float32") if param.grad_req == "null" else param.grad().asnumpy().copy()
     return param.grad.asnumpy().copy()
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, _value)
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -141,7 +146,7 @@ def set_weights(net, weights):
         array[:] = np.array(value, dtype="float32", ctx=array.ctx)
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 

@@ -4,10 +4,15 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from d2lrnn.core.interface import Array, Weights
 from d2lrnn.numpy import prediction, training
 from d2lrnn.numpy.concise import LAYERS, Dense, RNNModel, recurrent_layer
 from d2lrnn.numpy.data import SeqDataLoader
@@ -62,7 +67,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
     return net, device
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -75,20 +80,20 @@ def kind_of(net):
     return kind_of_layer(net.rnn, LAYERS, {})
 
 
-def _parameters(net, of="params"):
+def _parameters(net: Any, of: str = "params") -> dict[str, Array]:
     """Return the parameters of a model, or their gradients (``grads``), by the names that its layers have for them."""
     if isinstance(net, RNNModelScratch):
         return maps.scratch_parameters(getattr(net, of))
     return {**getattr(net.rnn, of), **getattr(net.dense, of)}
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     kind = kind_of(net)
     return maps.NUMPY.to_canonical(kind, {name: param.copy() for name, param in _parameters(net).items()})
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -100,7 +105,7 @@ def set_weights(net, weights):
         params[name][...] = value
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 
@@ -160,7 +165,7 @@ def loss_and_backward(net, X, Y, state=None):
     return float(l), _state(net, new_state)
 
 
-def get_gradients(net):
+def get_gradients(net: Any) -> Weights:
     """Return the gradients that a net keeps as canonical NumPy arrays."""
     return maps.NUMPY.to_canonical(kind_of(net), _parameters(net, "grads"))
 

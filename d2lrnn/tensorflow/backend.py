@@ -4,11 +4,16 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from d2lrnn.core.interface import Array, Weights
 from d2lrnn.errors import InputError
 from d2lrnn.tensorflow import prediction, training
 from d2lrnn.tensorflow.concise import LAYERS, RNNModel, directions, recurrent_layer
@@ -78,7 +83,7 @@ _PLAIN = {
 }
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -94,7 +99,7 @@ def kind_of(net):
     return kinds.pop()[0]
 
 
-def _layer_kind(layer):
+def _layer_kind(layer: Any) -> str:
     name = type(layer).__name__
     parts = directions(layer)
     if len(parts) == 2 and layer.merge_mode != "concat":
@@ -111,7 +116,7 @@ def _layer_kind(layer):
     return kinds.pop()
 
 
-def _option(layer, option):
+def _option(layer: Any, option: str) -> Any:
     """Return what a layer was made with, an activation by its name; None if it has no such option."""
     value = getattr(layer, option, None)
     if not callable(value):
@@ -120,14 +125,14 @@ def _option(layer, option):
     return known.pop() if known else getattr(value, "__name__", repr(value))
 
 
-def _parameters(net):
+def _parameters(net: Any) -> dict[str, Any]:
     """Return the parameters of a model by the framework's names."""
     if isinstance(net, RNNModelScratch):
         return maps.scratch_parameters(net.trainable_variables)
     return maps.TENSORFLOW.parameters(net, len(net.rnn_layers), len(directions(net.rnn_layers[0])) == 2)
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     return maps.TENSORFLOW.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
@@ -138,12 +143,12 @@ def _copied(tensor):
     return np.array(np.asarray(tensor))
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, _copied)
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -155,7 +160,7 @@ def set_weights(net, weights):
         params[name].assign(value)
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 

@@ -4,12 +4,17 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 :func:`get_device` takes them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from d2lrnn.core.interface import Array, Weights
 from d2lrnn.torch import prediction, training
 from d2lrnn.torch.concise import LAYERS, RNNModel, recurrent_layer
 from d2lrnn.torch.data import SeqDataLoader
@@ -73,7 +78,7 @@ def build_model(kind, vocab_size, num_hiddens, num_layers=1, *, bidirectional=Fa
 _PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
 
 
-def kind_of(net):
+def kind_of(net: Any) -> str:
     """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
 
     Raises:
@@ -86,25 +91,25 @@ def kind_of(net):
     return kind_of_layer(net.rnn, LAYERS, _PLAIN)
 
 
-def _parameters(net):
+def _parameters(net: Any) -> dict[str, Any]:
     """Return the parameters of a model by the framework's names."""
     if isinstance(net, RNNModelScratch):
         return maps.scratch_parameters(net.params)
     return maps.TORCH.parameters(net, net.rnn.num_layers, net.rnn.bidirectional)
 
 
-def _read(net, of):
+def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
     return maps.TORCH.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
-def get_weights(net):
+def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, lambda param: param.detach().cpu().numpy().copy())
 
 
-def set_weights(net, weights):
+def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     """Give a model canonical weights, in place.
 
     Raises:
@@ -117,7 +122,7 @@ def set_weights(net, weights):
             params[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))
 
 
-def num_parameters(net):
+def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 

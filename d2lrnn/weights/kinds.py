@@ -7,7 +7,7 @@ from typing import Any
 
 from d2lrnn.errors import InputError
 
-Layers = Mapping[str, tuple[type, Mapping[str, Any]]]  # of each kind, the layer and what makes it this kind
+Layers = Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]]  # of each kind, the layer and its own options
 
 
 def no_canonical_form(net: Any) -> InputError:
