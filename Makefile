@@ -5,14 +5,16 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	command -v $$python && break; done)
 endif
 
-.PHONY: compare test lint notebooks lessons site test-site bench accuracy long-runs faults clean
+.PHONY: compare test lint notebooks lessons site test-site bench accuracy long-runs reproduce faults clean
 
 # To see in minutes that it works: make bench BENCH="--quick --out build"
 bench: ARGS = $(BENCH)
+# Likewise: make reproduce REPRODUCE="--quick"
+reproduce: ARGS = $(REPRODUCE)
 # The short form, of minutes: make faults FAULTS=--quick
 faults: ARGS = $(FAULTS)
 
-compare test lint notebooks lessons site test-site bench accuracy long-runs faults clean:
+compare test lint notebooks lessons site test-site bench accuracy long-runs reproduce faults clean:
 	@test "$$("$(PYTHON)" -c 'print(3)' 2>/dev/null)" = 3 || { \
 		echo "PYTHON=$(PYTHON) is no Python that can be run: install Python 3.10 to 3.14 (Debian: apt install python3" \
 		"python3-pip), or name one: make test PYTHON=python3.12"; exit 2; }

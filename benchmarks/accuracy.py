@@ -7,7 +7,6 @@ thread. What is quoted is the largest error of all the numbers of a quantity, an
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,30 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from common import (
-    SIDE,
-    about,
-    answer_as_side,
-    ask,
-    keep,
-    parser,
-    ready,
-    say,
-    table,
-    usable,
-    when_and_where,
-    wrapped,
-)
+from common import HERE, say, table
 
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
-from d2lrnn.errors import D2LRNNError
 from d2lrnn.weights import canonical
 
-HERE = Path(__file__).parent
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 KEPT = "accuracy.json"
 
@@ -107,12 +92,14 @@ class Side:
     def minibatches(self, number: int) -> Any:
         """Return the backend's loader of so many minibatches an epoch."""
         size = BATCH_SIZE * NUM_STEPS * number + NUM_STEPS + 1  # the offset of an epoch takes away up to a step's
-        sizes = {"corpus": self.corpus[:size], "vocab": self.vocab, "seed": SEED}
-        return self.framework.SeqDataLoader(BATCH_SIZE, NUM_STEPS, False, -1, **sizes)
+        return self.framework.SeqDataLoader(
+            BATCH_SIZE, NUM_STEPS, False, -1, corpus=self.corpus[:size], vocab=self.vocab, seed=SEED
+        )
 
     def trained(self, case: Case, most: int, move: float = 0.0) -> Results:
         """Train by ``train_ch8`` and return the weights after each of :data:`STEPS`, the first ones moved by a part."""
-        found, taken = {}, 0
+        found: dict[int, Any] = {}
+        taken = 0
 
         def callback(number: int, epoch: Any) -> None:
             nonlocal taken
@@ -140,11 +127,11 @@ class Side:
         """Return what one minibatch comes to, with given weights and state, the clipped gradients at a given theta."""
         net, _ = self.build(case)
         self.framework.set_weights(net, given["weights"])
-        minibatch, state = given["minibatch"], given["state"]
-        logits, _ = self.framework.forward(net, minibatch[0], state)
-        loss, raw, norm = self.framework.loss_and_gradients(net, *minibatch, state)
+        (X, Y), state = given["minibatch"], given["state"]
+        logits, _ = self.framework.forward(net, X, state)
+        loss, raw, norm = self.framework.loss_and_gradients(net, X, Y, state)
         # Half the norm, so that the clipping changes them
-        _, clipped, _ = self.framework.loss_and_gradients(net, *minibatch, state, theta=given.get("theta", norm / 2))
+        _, clipped, _ = self.framework.loss_and_gradients(net, X, Y, state, theta=given.get("theta", norm / 2))
         self.norm = norm
         return {
             "logits": {"logits": logits}, "loss": {"loss": np.array(loss)},
@@ -286,11 +273,11 @@ def section(measured: Mapping[str, Any]) -> str:
                 for (case, quantity), value in largest.items()
             ],
         ),
-        [f"Measured in {about['minutes']:.0f} minutes, to {when_and_where(about)}. Text: {about['text']}."],
+        [f"Measured in {about['minutes']:.0f} minutes, to {common.when_and_where(about)}. Text: {about['text']}."],
     ]
     if about["quick"]:
         parts.append(["**A quick run**, which shows that it works. Its figures mean little."])
-    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
+    return common.page(parts)
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], quantity: str, backend: str) -> str:
@@ -307,14 +294,14 @@ def _error(row: Mapping[str, Any] | None) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and write them."""
-    made = parser("Measure how far each backend is from float64. make accuracy does all of the set-up.",
-                  "two kinds with 8 units, to see that it works")  # fmt: skip
+    made = common.parser("Measure how far each backend is from float64. make accuracy does all of the set-up.",
+                         "two kinds with 8 units, to see that it works")  # fmt: skip
     arguments = made.parse_args(words)
-    names = usable(arguments.backends)
+    names = common.usable(arguments.backends)
     # A part of it must not take the place of the whole
     whole = names == list(backends.BACKENDS) and not arguments.quick
     out: Path = arguments.out or (HERE if whole else Path("build", "accuracy"))
-    ready(out, MARKS)
+    common.ready(out, MARKS)
     source = read_text("time-machine")
     units, began = QUICK_UNITS if arguments.quick else UNITS, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -324,7 +311,7 @@ def main(words: Sequence[str] | None = None) -> int:
         clean = default_clean(source.name)
         job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
         moved: list[dict[str, Any]] = []
-        for answer in ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
+        for answer in common.ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
             if "quantity" in answer:
                 moved.append(answer)
             else:
@@ -332,7 +319,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
         def measure(name: str) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = []
-            for row in ask(Path(__file__), {**job, "backend": name, "oracle": False}):
+            for row in common.ask(Path(__file__), {**job, "backend": name, "oracle": False}):
                 if not found or row["case"] != found[-1]["case"]:
                     say(f"{name}: {row['case']}")
                 found.append(row)
@@ -347,24 +334,16 @@ def main(words: Sequence[str] | None = None) -> int:
     rows.sort(key=lambda row: order[row["case"]])
     document = {
         "about": {
-            **about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
+            **common.about(arguments.quick, minutes, f"{source.name}, SHA-256 {source.sha256[:12]}"),
             "units": units, "batch_size": BATCH_SIZE, "num_steps": NUM_STEPS, "lr": LR, "theta": THETA, "seed": SEED,
         },
         "rows": rows,
     }  # fmt: skip
-    keep(document, KEPT, section(document), MARKS, out)
+    common.keep(document, KEPT, section(document), MARKS, out)
     print(section(document))
     print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        if sys.argv[1:] == [SIDE]:
-            answer_as_side(as_side)
-        else:
-            sys.exit(main())
-    except D2LRNNError as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; nothing was written") from None
+    common.run(main, "nothing was written", as_side)

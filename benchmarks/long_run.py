@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -23,28 +21,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from common import (
-    SIDE,
-    about,
-    answer_as_side,
-    ask,
-    keep,
-    parser,
-    ready,
-    say,
-    table,
-    usable,
-    when_and_where,
-    wrapped,
-)
+from common import HERE, say, table
 
 from d2lrnn.core import backends
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning
+from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.runs import prediction, training
 from d2lrnn.runs.settings import Settings
 
-HERE = Path(__file__).parent
 MARKS = "<!-- long runs: begin -->", "<!-- long runs: end -->"
 KEPT = "long_runs.json"
 
@@ -190,15 +175,15 @@ def section(document: Mapping[str, Any]) -> str:
         )
     ]  # fmt: skip
     # Backends that were measured in one go say so once
-    when = {}
+    when: dict[str, list[str]] = {}
     for name, (measured, _) in own.items():
-        when.setdefault(when_and_where(measured["about"] | {"finished": ""}).removeprefix(". "), []).append(
+        when.setdefault(common.when_and_where(measured["about"] | {"finished": ""}).removeprefix(". "), []).append(
             f"{name} to {measured['about']['finished'][:16].replace('T', ' ')}"
         )
     parts += [[f"Measured: {', '.join(names)}. {where}."] for where, names in when.items()]
     if any(measured["about"]["quick"] for measured, _ in own.values()):
         parts.append(["**Shorter than 30 minutes**: it shows that it works, and little else."])
-    return "\n\n".join("\n".join(wrapped(line) for line in lines) for lines in parts) + "\n"
+    return common.page(parts)
 
 
 def _from_to(found: Mapping[str, Any], unit: float = 1) -> str:
@@ -223,34 +208,34 @@ def _verdict(found: Mapping[str, Any]) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print the table, and write it; return 1 if something grows."""
-    made = parser("Train, predict and resume for long in one process. make long-runs does all of the set-up.",
-                  f"the same as --minutes {QUICK_MINUTES:g}")  # fmt: skip
+    made = common.parser("Train, predict and resume for long in one process. make long-runs does all of the set-up.",
+                         f"the same as --minutes {QUICK_MINUTES:g}")  # fmt: skip
     made.add_argument("--minutes", type=_positive, metavar="N", help=f"in each backend (default: {MINUTES:g})")
     arguments = made.parse_args(words)
     minutes = arguments.minutes or (QUICK_MINUTES if arguments.quick else MINUTES)
     if not Path("/proc/self/status").is_file():
         raise SystemExit("memory, files and threads are read from /proc, which only Linux has: measure there")
-    names = usable(arguments.backends)
+    names = common.usable(arguments.backends)
     quick = minutes < MINUTES
     out: Path = arguments.out or (Path("build", "long-runs") if quick else HERE)
-    ready(out, MARKS)
-    document = _kept(out / KEPT)
+    common.ready(out, MARKS)
+    document = common.kept(out / KEPT)
     for name in names:
         say(f"{name}, {minutes:g} minutes")
         samples, told = [], time.perf_counter()
-        for sample in ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}):
+        for sample in common.ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}):
             samples.append(sample)
             if time.perf_counter() - told > 60:
                 told = time.perf_counter()
                 say(f"  {sample['seconds'] / 60:.0f} min, {len(samples)} rounds, {sample['resident'] / 2**20:.0f} MiB")
         measured = {
-            "about": about(quick, minutes, SETTINGS.corpus),
+            "about": common.about(quick, minutes, SETTINGS.corpus),
             "seconds": samples[-1]["seconds"], "rounds": len(samples), "warm_up": warm_up(samples),
             "series": thinned(samples),
         }  # fmt: skip
         # The other backends' stay: each takes half an hour, and may be measured by itself
-        document = {**_kept(out / KEPT), name: measured}
-        keep(document, KEPT, section(document), MARKS, out)
+        document = {**common.kept(out / KEPT), name: measured}
+        common.keep(document, KEPT, section(document), MARKS, out)
     print(section(document))
     print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 1 if any(judge(document[name])["flat"] is False for name in names) else 0
@@ -263,20 +248,5 @@ def _positive(value: str) -> float:
     return number
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"cannot go on with {str(path)!r}: {error}; name another folder with --out") from None
-
-
 if __name__ == "__main__":
-    try:
-        if sys.argv[1:] == [SIDE]:
-            answer_as_side(as_side)
-        else:
-            sys.exit(main())
-    except D2LRNNError as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; what was measured so far is kept") from None
+    common.run(main, "what was measured so far is kept", as_side)

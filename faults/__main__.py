@@ -23,19 +23,17 @@ from groups import try_numbered
 from place import FAULTS, MEMORY, Verdict, usable_backends
 
 from d2lrnn.core.threads import usable_cpus
-from d2lrnn.reproduce import describe_machine, put_between
 from d2lrnn.system.storage import write_atomically
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
-BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # what writes RESULTS.md is for all that measures
+import common
+
+MARKS = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 
 def table(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the table of what came of the faults, by group, in Markdown."""
-    lines = [
-        "| what | tried | survived | skipped | commands | tracebacks | executed | lost | most memory |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for group in [*dict.fromkeys(verdict.fault.group for verdict in verdicts), None]:
         mine = [verdict for verdict in verdicts if group in (None, verdict.fault.group)]
         tried = [verdict for verdict in mine if verdict.skipped is None]
@@ -50,8 +48,9 @@ def table(verdicts: Sequence[Verdict]) -> list[str]:
             sum(len(verdict.lost) for verdict in tried),
             f"{max((verdict.peak for verdict in tried), default=0):,.0f} MiB",
         ]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return lines
+        rows.append([str(cell) for cell in cells])
+    head = "what", "tried", "survived", "skipped", "commands", "tracebacks", "executed", "lost", "most memory"
+    return common.table(head, rows)
 
 
 def report(verdicts: Sequence[Verdict], minutes: float) -> str:
@@ -62,18 +61,17 @@ def report(verdicts: Sequence[Verdict], minutes: float) -> str:
         for verdict in verdicts
         if verdict.skipped is None and not verdict.survived
     ]
-    machine = describe_machine()
+    machine = common.machine_in_words(common.describe_machine())
     about = (
-        f"Made by `make faults` in {minutes:.0f} minutes, with {', '.join(usable_backends())}. Machine: "
-        f"{machine['processor']}; {machine['cpus']} cores; {machine['system']}. A fault is survived if it costs an "
-        f"error line and nothing else; what is refused may take {MEMORY} MiB at most."
+        f"Made by `make faults` in {minutes:.0f} minutes, with {', '.join(usable_backends())}. Machine: {machine}. A "
+        f"fault is survived if it costs an error line and nothing else; what is refused may take {MEMORY} MiB at most."
     )
-    parts = [about, "\n".join(table(verdicts))]
+    parts = [[about], table(verdicts)]
     if failed:
-        parts.append("Not survived:\n\n" + "\n".join(failed))
+        parts += [["Not survived:"], failed]
     if skipped:
-        parts.append("Skipped: " + "; ".join(skipped) + ".")
-    return "\n\n".join(parts)
+        parts.append([f"Skipped: {'; '.join(skipped)}."])
+    return common.page(parts)
 
 
 def _chosen(quick: bool, words: Sequence[str]) -> list[int]:
@@ -127,7 +125,7 @@ def main() -> int:
         ]  # fmt: skip
         write_atomically(args.json, (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode())
     if not args.quick and not args.words:
-        put_between(RESULTS, report(verdicts, minutes) + "\n", BEGIN, END)
+        common.put_between(common.HERE / common.RESULTS, report(verdicts, minutes), MARKS)
     return 0 if all(verdict.survived for verdict in verdicts) else 1
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from d2lrnn.core import backends
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where what hurts is made, in hostile.py, for the tests too
+import hostile
 
 COMMAND = str(Path(sys.executable).with_name("d2lrnn"))
-# What no command may take of memory for a file or a setting that it refuses, in MiB
-MEMORY = 1024
+MEMORY = hostile.MOST_MEMORY >> 20  # MiB
 # What a command may say of what it refuses, in bytes
 WORDS = 4000
 UNFORESEEN = 70  # the exit code of the last door, which is a fault of ours too
@@ -242,8 +242,7 @@ class Process:
             if pid:
                 code = os.waitstatus_to_exitcode(status)
                 self.process.returncode = code
-                scale = 2**20 if sys.platform == "darwin" else 2**10
-                return code, usage.ru_maxrss / scale
+                return code, hostile.peak(usage) / 2**20
             if time.monotonic() > end:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)

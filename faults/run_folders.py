@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hostile
-from place import Outcome, Place, Skip, fault
+from place import WORDS, Outcome, Place, Skip, fault
 
 from d2lrnn.runs import run_folder
 
@@ -92,7 +92,7 @@ def _(place: Place) -> None:
                 written = written.replace(config["sha256"], run_folder._config_digest(json.loads(written)))
             (run / "config.json").write_text(written)
             for outcome in _read_with(place, run):
-                place.must(len(outcome.err) < 4000, f"{name}={text[:20]}: an error of {len(outcome.err):,} bytes")
+                place.must(len(outcome.err) <= WORDS, f"{name}={text[:20]}: an error of {len(outcome.err):,} bytes")
                 break  # one command is enough for each
     (run / "config.json").write_bytes(content)
 

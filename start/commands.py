@@ -198,6 +198,11 @@ def long_runs(arguments: Sequence[str]) -> int:
     return _measuring("benchmarks/long_run.py", arguments)
 
 
+def reproduce(arguments: Sequence[str]) -> int:
+    """Train what the book prints perplexities of, over three seeds, into benchmarks/RESULTS.md: an hour or two."""
+    return _measuring("benchmarks/reproduce.py", arguments)
+
+
 def faults(arguments: Sequence[str]) -> int:
     """Try what goes wrong, for real: hostile files, signals, full disks, into RESULTS.md (not on Windows)."""
     return _measuring("faults", arguments)
@@ -276,6 +281,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench,
     "accuracy": accuracy,
     "long-runs": long_runs,
+    "reproduce": reproduce,
     "faults": faults,
     "clean": clean,
 }

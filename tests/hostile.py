@@ -28,7 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-MOST_MEMORY = 2**30  # bytes that a command may take at its peak, whatever it is given
+MOST_MEMORY = 2**30  # bytes that a command may take at its peak, for a file or a setting that it refuses
 STORY = ["--corpus", "story", "--max-tokens", "2000", "--batch-size", "4", "--num-steps", "10", "--epochs", "1",
          "--seed", "1", "--threads", "1", "--prefix", "the"]  # fmt: skip
 BACKENDS = ("torch", "mxnet", "tensorflow", "numpy")
@@ -125,6 +125,11 @@ def run(
         return Outcome(out=texts[0], err=texts[1], **json.loads(done.stdout))
 
 
+def peak(usage: Any) -> int:
+    """Return the largest resident size that ``wait4`` tells of, in bytes."""
+    return int(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
 def _watch(seconds: float, memory: int, out: int, err: int, command: Sequence[str]) -> dict[str, Any]:
     """Run a command to its end or to a limit, and return what :class:`Outcome` needs of it."""
     begin, stopped = time.monotonic(), ""
@@ -140,9 +145,8 @@ def _watch(seconds: float, memory: int, out: int, err: int, command: Sequence[st
             stopped = f"killed after {passed:.0f} s" if passed > seconds else f"killed at {resident / 2**20:,.0f} MiB"
             os.kill(process.pid, 9)
         time.sleep(0.005)
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     code = process.returncode = os.waitstatus_to_exitcode(status)
-    return {"code": code, "peak": peak, "seconds": time.monotonic() - begin, "stopped": stopped}
+    return {"code": code, "peak": peak(usage), "seconds": time.monotonic() - begin, "stopped": stopped}
 
 
 # Run folders

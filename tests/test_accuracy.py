@@ -5,13 +5,13 @@ import re
 import shutil
 
 import accuracy
+import common
 import long_run
 import numpy as np
 import pytest
-from common import ask, ready
+from common import ask, describe_machine, put_between, ready
 
 from d2lrnn.errors import InputError
-from d2lrnn.reproduce import describe_machine, put_between
 from d2lrnn.weights import canonical
 
 
@@ -150,7 +150,7 @@ def test_a_process_that_fails_is_quoted(tmp_path):
 
 @pytest.mark.parametrize("program", [accuracy, long_run], ids=["accuracy", "long runs"])
 def test_what_cannot_be_written_is_said_before_it_is_measured(program, monkeypatch, tmp_path):
-    monkeypatch.setattr(program, "ask", lambda script, job: pytest.fail("it measures"))
+    monkeypatch.setattr(common, "ask", lambda script, job: pytest.fail("it measures"))
     monkeypatch.setattr(long_run.Path, "is_file", lambda path: path.exists() or str(path).startswith("/proc"))
     results = tmp_path / "RESULTS.md"
     results.write_text("# Results of mine\n", encoding="utf-8")
@@ -181,7 +181,7 @@ def test_a_part_does_not_take_the_place_of_the_whole(quick, monkeypatch, tmp_pat
     """Without --out the committed table stays."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(accuracy, "HERE", tmp_path / "committed")
-    monkeypatch.setattr(accuracy, "ask", lambda script, job: iter(() if job["oracle"] else complete()))
+    monkeypatch.setattr(common, "ask", lambda script, job: iter(() if job["oracle"] else complete()))
     for words in (["--quick"], ["--backends", "numpy"]):
         assert accuracy.main(words) == 0
         shutil.rmtree(tmp_path / "build" / "accuracy")
@@ -194,5 +194,5 @@ def test_the_committed_tables_are_what_was_measured(tmp_path):
     assert not kept["about"]["quick"]
     path = tmp_path / "RESULTS.md"
     path.write_text(results, encoding="utf-8")
-    put_between(path, accuracy.section(kept), *accuracy.MARKS)
+    put_between(path, accuracy.section(kept), accuracy.MARKS)
     assert path.read_text(encoding="utf-8") == results

@@ -16,7 +16,6 @@ import pytest
 from conftest import count_texts
 from matplotlib.axes import Axes
 
-from d2lrnn import reproduce
 from d2lrnn.cli import command as cli
 from d2lrnn.comparison import compare
 from d2lrnn.core import backends, threads
@@ -58,7 +57,7 @@ def last_line(err):
     return err.strip().splitlines()[-1]
 
 
-COMMANDS = ["backends", "train", "resume", "predict", "convert", "show", "compare", "reproduce"]
+COMMANDS = ["backends", "train", "resume", "predict", "convert", "show", "compare"]
 
 
 @pytest.mark.parametrize("args", [["--help"], *([command, "--help"] for command in COMMANDS)])
@@ -137,8 +136,6 @@ NAMES = {
     "what to convert": ["convert", "", "--out", "a.npz"],
     "what it becomes": ["convert", "a", "--out", "", "--backend", "torch"],
     "the vocabulary": ["convert", "a.npz", "--out", "a", "--vocab", ""],
-    "trainings": ["reproduce", "--out", ""],
-    "the table": ["reproduce", "--results", ""],
 }
 
 
@@ -234,21 +231,6 @@ def test_a_mistake_shows_the_commands_own_usage_and_what_was_meant(run, args, co
 def test_a_prefix_with_a_hyphen_is_taken_as_the_advice_says():
     args = cli._parser().parse_args(["predict", "a", "--prefix=-the", "--prefix", "sea"])
     assert args.prefixes == ["-the", "sea"]
-
-
-@pytest.mark.parametrize("option", ["--backends", "--backend"])
-def test_several_backends_are_reproduced(run, monkeypatch, option):
-    asked = []
-
-    def reproduced(names, on_document, **options):
-        asked.extend(names)
-        on_document({})
-        return {"configurations": ()}
-
-    monkeypatch.setattr(reproduce, "reproduce", reproduced)
-    assert run("reproduce", option, "mxnet,torch", "--json")[:2] == (0, "{}\n")
-    assert asked == ["mxnet", "torch"]
-    assert "--backend " not in run("reproduce", "--help")[1]
 
 
 SYSTEM_ERRORS = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import math
 import re
@@ -9,11 +10,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import reproduce_worker
 
-from d2lrnn.comparison import worker
 from d2lrnn.core.history import Epoch
 from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, load_data, read_text
-from d2lrnn.editions import first_editions
+from d2lrnn.editions import first_edition_en, first_edition_zh, first_editions
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.weights import canonical
 
@@ -55,6 +56,12 @@ def zipped(**files):
     return memory.getvalue()
 
 
+def test_a_reader_sees_the_source_of_what_runs(edition):
+    for name in set(edition.__all__) - {"RNNModel"}:
+        function = getattr(edition, name)
+        assert f"def {function.__name__}(" in inspect.getsource(function)
+
+
 # Song lyrics
 
 
@@ -71,13 +78,13 @@ def zipped(**files):
 def test_a_readers_own_text_is_read_as_the_edition_reads_the_lyrics(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     expected = ([0, 1, 2, 2, 3, 4, 2], {"我": 0, "想": 1, " ": 2, "分": 3, "开": 4}, ["我", "想", " ", "分", "开"], 5)
-    assert first_editions.load_data_jay_lyrics(tmp_path / name) == expected
-    assert first_editions.load_data_jay_lyrics(str(tmp_path / name)) == expected
+    assert first_edition_zh.load_data_jay_lyrics(tmp_path / name) == expected
+    assert first_edition_zh.load_data_jay_lyrics(str(tmp_path / name)) == expected
 
 
 def test_the_first_ten_thousand_characters_are_the_text_and_the_vocabulary(tmp_path):
     (tmp_path / "long.txt").write_text("Ab,\n" * 2500 + "later", encoding="utf-8")
-    corpus, char_to_idx, idx_to_char, vocab_size = first_editions.load_data_jay_lyrics(tmp_path / "long.txt")
+    corpus, char_to_idx, idx_to_char, vocab_size = first_edition_zh.load_data_jay_lyrics(tmp_path / "long.txt")
     assert len(corpus) == 10_000
     assert (char_to_idx, idx_to_char, vocab_size) == ({"A": 0, "b": 1, ",": 2, " ": 3}, ["A", "b", ",", " "], 4)
 
@@ -100,7 +107,7 @@ def test_a_text_that_cannot_be_read_is_an_error(tmp_path, name, content, error, 
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=match):
-        first_editions.load_data_jay_lyrics(tmp_path / name)
+        first_edition_zh.load_data_jay_lyrics(tmp_path / name)
 
 
 def test_a_damaged_member_of_an_archive_is_an_error(tmp_path):
@@ -123,8 +130,8 @@ def test_an_archive_with_a_password_is_an_error(tmp_path):
 
 def test_the_verses_stand_in_for_lyrics_that_cannot_be_had():
     with pytest.warns(D2LRNNWarning, match="the bundled verses stands? in: cannot download .*cannot be reached"):
-        corpus, char_to_idx, idx_to_char, vocab_size = first_editions.load_data_jay_lyrics()
-    assert (corpus, char_to_idx, idx_to_char, vocab_size) == first_editions.load_data_jay_lyrics("verses")
+        corpus, char_to_idx, idx_to_char, vocab_size = first_edition_zh.load_data_jay_lyrics()
+    assert (corpus, char_to_idx, idx_to_char, vocab_size) == first_edition_zh.load_data_jay_lyrics("verses")
     assert "".join(idx_to_char[idx] for idx in corpus) == read_text("verses").content.replace("\n", " ")
     assert len(corpus) > 4000
     assert set("分开不 ") <= set(char_to_idx)
@@ -135,7 +142,7 @@ def test_the_verses_stand_in_for_lyrics_that_cannot_be_had():
 
 
 def test_the_time_machine_keeps_its_punctuation():
-    corpus, vocab = first_editions.load_data_time_machine()
+    corpus, vocab = first_edition_en.load_data_time_machine()
     text = "".join(vocab.to_tokens(corpus))
     assert text == " ".join(read_text("time-machine").content.lower().split())[:10_000]
     assert isinstance(corpus, list)
@@ -148,7 +155,7 @@ def test_the_time_machine_keeps_its_punctuation():
 def test_every_line_is_a_step_forward_for_who_watches(loss, expected):
     """Also one whose perplexity is too large for a number."""
     events = []
-    with contextlib.redirect_stdout(worker._Lines(lambda event, **content: events.append((event, content)))):
+    with contextlib.redirect_stdout(reproduce_worker._Lines(lambda event, **content: events.append((event, content)))):
         report = first_editions.Report(2, 4, ["a"], lambda prefix: "epoch of ours")
         for number in range(1, 5):
             report(number, Epoch(np.array([loss]), [1], 1.0, np.ones(1)))
@@ -157,13 +164,13 @@ def test_every_line_is_a_step_forward_for_who_watches(loss, expected):
 
 
 def test_the_real_time_machine_begins_as_in_the_edition(real_time_machine):
-    corpus, vocab = first_editions.load_data_time_machine(53)
+    corpus, vocab = first_edition_en.load_data_time_machine(53)
     assert "".join(vocab.to_tokens(corpus)) == "the time machine, by h. g. wells [1898] i the time tr"
 
 
 def test_a_number_of_characters_is_positive():
     with pytest.raises(InputError, match="num_examples must be a whole number of at least 1, not 0"):
-        first_editions.load_data_time_machine(0)
+        first_edition_en.load_data_time_machine(0)
 
 
 # Minibatches
@@ -498,8 +505,8 @@ def test_a_vocabulary_whose_parts_do_not_belong_together_is_an_error(backend, zh
 
 
 def test_a_vocabulary_without_a_space_continues_an_empty_prefix_too():
-    vocab = first_editions.characters("分开", {"分": 0, "开": 1}, 2)
-    assert first_editions.predict("", vocab, lambda prefix: prefix + "开开") == "开开"
+    vocab = first_edition_zh.characters("分开", {"分": 0, "开": 1}, 2)
+    assert first_edition_zh.predict("", vocab, lambda prefix: prefix + "开开") == "开开"
 
 
 @pytest.mark.only("mxnet")

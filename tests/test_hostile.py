@@ -15,6 +15,7 @@ from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, req
 from d2lrnn.runs.settings import LIMITS, Settings
 from d2lrnn.runs.training import train
 from d2lrnn.system import bounded, memory
+from d2lrnn.system.formatting import format_bytes
 from d2lrnn.weights import canonical, sizes
 
 posix = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and wait4 are POSIX")
@@ -255,7 +256,7 @@ def test_what_else_goes_wrong_is_left_as_it_is(error):
     ("size", "words"), [(10, "10 bytes"), (1500, "1.5 kB"), (4e12, "4.0 TB"), (10**40, "more than")]
 )
 def test_sizes_are_said_as_people_read_them(size, words):
-    assert memory.say(size).startswith(words)
+    assert format_bytes(size).startswith(words)
 
 
 def test_a_text_that_does_not_fit_is_refused(tmp_path, monkeypatch):

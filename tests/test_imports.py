@@ -171,6 +171,16 @@ def test_python_starts_with_options_that_leave_something_out(installed, tmp_path
     )
 
 
+def test_every_file_of_the_package_is_in_the_wheel_the_templates_and_texts_too(wheel):
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "d2lrnn").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "d2lrnn/comparison/report_page/page.html" in files
+    assert files - set(wheel.namelist()) == {"d2lrnn/core/startup.pth", "d2lrnn/core/_mxnet_first.py"}
+
+
 def test_all_that_is_installed_is_recorded(wheel, editable):
     """Which is what pip goes by when it takes a package away again."""
     for archive in (wheel, editable):

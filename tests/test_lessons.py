@@ -2,7 +2,6 @@
 
 import importlib.machinery
 import importlib.util
-import itertools
 import json
 import os
 import re
@@ -205,54 +204,42 @@ LESSON_FOLDER = NOTEBOOKS / "lessons"
 # Prose once
 
 
-def paragraphs(text):
-    """Return the paragraphs of Markdown, without code and formulas, as lists of lower-case words."""
+def sentences(text):
+    """Return the sentences of Markdown, without code and short ones."""
     text = re.sub(r"^(`{3,}|:{3,}).*?^\1[`:]*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)
-    blocks = (re.findall(r"\w+", block.lower()) for block in re.split(r"\n\s*\n", text))
-    return [words for words in blocks if len(words) >= 8]
-
-
-def overlap(a, b, size=4):
-    """Return the share of the shorter text's runs of words that the other one has too."""
-    runs = [{tuple(words[i : i + size]) for i in range(len(words) - size + 1)} for words in (a, b)]
-    return len(runs[0] & runs[1]) / min(map(len, runs))
+    blocks = (" ".join(block.split()) for block in re.split(r"\n\s*\n", text))
+    found = [sentence for block in blocks for sentence in re.split(r"(?<=[.:?!])\s", block)]
+    return [sentence for sentence in found if len(sentence.split()) >= 8]
 
 
 def repeated(sources):
-    """Return the pairs of paragraphs that say the same, with the names of their sources."""
-    everything = [(name, words) for name, text in sources.items() for words in paragraphs(text)]
-    by_run = {}
-    for index, (_, words) in enumerate(everything):
-        for i in range(len(words) - 3):
-            by_run.setdefault(tuple(words[i : i + 4]), set()).add(index)
-    pairs = {pair for indices in by_run.values() for pair in itertools.combinations(sorted(indices), 2)}
-    return [
-        (everything[i][0], everything[j][0], " ".join(everything[i][1]))
-        for i, j in sorted(pairs)
-        if overlap(everything[i][1], everything[j][1]) > 0.5
-    ]
+    """Return the sentences that stand in more than one place, each with the names of its sources."""
+    places = {}
+    for name, text in sources:
+        for sentence in sentences(text):
+            places.setdefault(sentence, []).append(name)
+    return {sentence: names for sentence, names in places.items() if len(names) > 1}
 
 
-def test_no_paragraph_stands_in_two_places():
-    assert repeated({path.name: path.read_text(encoding="utf-8") for path in PROSE}) == []
-
-
-def test_the_check_for_repeated_prose_finds_it():
-    text = "A paragraph of quite a few words, which somebody wrote into a lesson once."
-    changed = text.replace("somebody", "nobody")
-    assert len(repeated({"a": f"{text}\n\nAnother.", "b": f"Yes.\n\n{changed}\n"})) == 1
-    assert repeated({"a": text, "b": f"```python\n{text}\n```\n"}) == []
-    assert repeated({"a": text, "b": "Another one that has nothing in common with the first but a few words."}) == []
+def test_no_sentence_stands_in_two_places():
+    assert repeated((path.name, path.read_text(encoding="utf-8")) for path in PROSE) == {}
 
 
 @each_lesson
-def test_no_tab_repeats_the_prose_of_another(lesson):
-    tabs = [(cell.framework, cell.source) for cell in lesson.cells if cell.framework and cell.kind == "markdown"]
-    for (first, a), (second, b) in itertools.combinations(tabs, 2):
-        if first != second:
-            for x, y in itertools.product(paragraphs(a), paragraphs(b)):
-                assert overlap(x, y) < 0.3, (first, second, a)
+def test_no_tab_repeats_a_sentence_of_another(lesson):
+    assert repeated((cell.framework, cell.source) for cell in lesson.cells if cell.kind == "markdown") == {}
+
+
+def test_the_check_for_repeated_prose_finds_it():
+    once = "A sentence of quite a few words, which somebody wrote into a lesson once."
+    broken = once.replace("which ", "which\n")
+    assert repeated([("a", f"{once}\n\nAnother."), ("b", f"Yes. {broken} No.\n")]) == {once: ["a", "b"]}
+    assert repeated([("a", f"{once}\n\n{once}")]) == {once: ["a", "a"]}
+    assert repeated([("a", once), ("b", f"```python\n{once}\n```\n")]) == {}
+    assert (
+        repeated([("a", f"Once more. {once}"), ("b", "Once more. This sentence is about nothing that is said there.")])
+        == {}
+    )
 
 
 # The notebooks

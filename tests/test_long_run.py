@@ -3,11 +3,11 @@
 import json
 import sys
 
+import common
 import long_run
 import numpy as np
 import pytest
-
-from d2lrnn.reproduce import describe_machine, put_between
+from common import describe_machine, put_between
 
 MIB = 2**20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a process has is read from /proc")
@@ -147,8 +147,8 @@ def test_a_moment_in_numpy(tmp_path, monkeypatch):
     assert "**Shorter than 30 minutes**" in text
     # Another backend's figures stay beside it, and what grows is an exit code
     grown = iter(samples(leak=500))
-    monkeypatch.setattr(long_run, "ask", lambda script, job: grown)
-    monkeypatch.setattr(long_run, "usable", lambda names: names)
+    monkeypatch.setattr(common, "ask", lambda script, job: grown)
+    monkeypatch.setattr(common, "usable", lambda names: names)
     assert long_run.main(["--backends", "torch", "--out", str(tmp_path)]) == 1
     assert list(json.loads((tmp_path / long_run.KEPT).read_text(encoding="utf-8"))) == ["numpy", "torch"]
 
@@ -167,7 +167,7 @@ def test_elsewhere_than_on_linux_it_says_so(monkeypatch):
 
 
 def test_figures_that_are_damaged_are_not_written_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(long_run, "ask", lambda script, job: iter(samples()))
+    monkeypatch.setattr(common, "ask", lambda script, job: iter(samples()))
     monkeypatch.setattr(long_run.Path, "is_file", lambda path: True)  # /proc, elsewhere than on Linux
     (tmp_path / long_run.KEPT).write_text("{", encoding="utf-8")
     with pytest.raises(SystemExit, match="name another folder with --out"):
@@ -181,5 +181,5 @@ def test_the_committed_table_is_what_was_measured(tmp_path):
     assert not any(measured["about"]["quick"] for measured in document.values())
     path = tmp_path / "RESULTS.md"
     path.write_text(results, encoding="utf-8")
-    put_between(path, long_run.section(document), *long_run.MARKS)
+    put_between(path, long_run.section(document), long_run.MARKS)
     assert path.read_text(encoding="utf-8") == results

@@ -28,6 +28,8 @@ pytestmark = [
 ]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends signals and closes descriptors as POSIX knows them")
 ROOT = Path(__file__).resolve().parents[1]
+REPRODUCE = [sys.executable, str(ROOT / "benchmarks" / "reproduce.py")]
+REPRODUCE_WORKER = str(ROOT / "benchmarks" / "reproduce_worker.py")
 BUSY = "while True: pass"
 # What pip writes for the command
 SCRIPT = "import sys\nfrom d2lrnn.__main__ import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
@@ -63,8 +65,8 @@ def environ(tmp_path_factory, monkeypatch):
 def finished(script, environ, tmp_path):
     """Return a function that runs the command to its end, in an empty folder, and returns how it ended."""
 
-    def finished(*args, **options):
-        words = [*script, *map(str, args)]
+    def finished(*args, program=script, **options):
+        words = [*program, *map(str, args)]
         folder = tmp_path / "here"
         folder.mkdir(exist_ok=True)
         result = subprocess.run(words, cwd=folder, text=True, check=False, timeout=300,
@@ -89,7 +91,7 @@ class Worker:
 
     def __init__(self, folder):
         self.path = folder / "lock"
-        code = LOCKED.format(words=["d2lrnn.comparison.worker"], lock=str(self.path))
+        code = LOCKED.format(words=["d2lrnn.comparison.worker", REPRODUCE_WORKER], lock=str(self.path))
         (folder / "sitecustomize.py").write_text(code)
 
     @property
@@ -168,9 +170,9 @@ def test_the_commands_of_a_clone_import_nothing_from_the_current_folder(hostile,
 
 def test_the_benchmark_asks_the_books_python_without_the_current_folder(hostile, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import bench
+    import bench_book
 
-    assert "does not have" in bench._book_problem(sys.executable)
+    assert "does not have" in bench_book.problem(sys.executable)
     assert what_ran(hostile) == ""
 
 
@@ -222,12 +224,13 @@ def test_on_windows_no_program_of_the_current_folder_is_asked_for_the_card(tmp_p
 
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGINT"])
-@pytest.mark.parametrize("args", [["compare", *STORY], ["reproduce", "--quick"]], ids=["compare", "reproduce"])
-def test_who_is_ended_leaves_no_worker(script, environ, tmp_path, args, name):
+@pytest.mark.parametrize("program", ["compare", "reproduce"])
+def test_who_is_ended_leaves_no_worker(script, environ, tmp_path, program, name):
     """The worker is busy with a framework that goes on for ever, and never gives up Python's lock by itself."""
     broken_framework(environ, "torch", f"open({str(tmp_path / 'busy')!r}, 'w')\n{BUSY}")
     worker = Worker(environ)
-    words = [*script, *args, "--backends", "torch"]
+    words = {"compare": [*script, "compare", *STORY], "reproduce": [*REPRODUCE, "--quick"]}[program]
+    words += ["--backends", "torch"]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         until((tmp_path / "busy").exists)
@@ -410,12 +413,11 @@ def commands(environ, finished, trained, tmp_path):
         "predict": ["predict", "run"],
         "convert": ["convert", "run", "--out", "run.npz"],
         "show": ["show", "run"],
-        "reproduce": ["reproduce", "--quick", "--backends", "torch"],
         "compare": ["compare", "--backends", "numpy", *STORY, "--epochs", 1],
     }
 
 
-NAMES_OF_COMMANDS = ["backends", "train", "resume", "predict", "convert", "show", "reproduce", "compare"]
+NAMES_OF_COMMANDS = ["backends", "train", "resume", "predict", "convert", "show", "compare"]
 # Each has its output closed; what is asked of the other two streams is asked of some
 CLOSED = [
     *((name, (1,)) for name in NAMES_OF_COMMANDS),
@@ -428,7 +430,7 @@ CLOSED = [
 @pytest.mark.parametrize(("name", "closed"), CLOSED, ids=[f"{name}-{'-'.join(map(str, of))}" for name, of in CLOSED])
 def test_closed_streams_are_as_good_as_any(finished, commands, tmp_path, name, closed):
     result = finished(*commands[name], preexec_fn=lambda: [os.close(number) for number in closed])
-    assert result.returncode == (2 if name == "reproduce" else 0), result.stderr
+    assert result.returncode == 0, result.stderr
     if name == "train":
         assert json.loads(finished("show", "new", "--json").stdout)["runs"][0]["status"] == "complete"
 
@@ -453,7 +455,7 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(finished, commands, tmp_p
     result = finished(*commands.get(name, [name]), stdout=writing, stderr=subprocess.PIPE, capture_output=False)
     os.close(writing)
     assert result.returncode == 141
-    told = [line for line in result.stderr.splitlines() if name not in ("reproduce", "convert")]
+    told = [line for line in result.stderr.splitlines() if name != "convert"]
     assert told == []
     if name == "train":
         assert json.loads(finished("show", "new", "--json").stdout)["runs"][0]["status"] == "complete"
@@ -490,12 +492,34 @@ def test_a_clock_that_is_set_back_changes_no_duration(finished, environ):
     assert 0 < row["startup_seconds"] < 1800
 
 
-def test_reproducing_nothing_is_a_failure(finished, environ):
+# The program that reproduces the book's figures, which is no command of the package
+
+
+@pytest.fixture
+def reproduced(environ, finished):
+    """Return a function that runs it, where PyTorch cannot be imported and nothing else is asked for."""
     broken_framework(environ, "torch", "raise ImportError('libnothing.so')")
-    result = finished("reproduce", "--quick", "--backends", "torch")
+    return lambda **options: finished("--quick", "--backends", "torch", program=REPRODUCE, **options)
+
+
+def test_reproducing_nothing_is_a_failure(reproduced):
+    result = reproduced()
     assert result.returncode == 2
     assert "cannot be imported (libnothing.so)" in result.stdout
     assert last_line(result.stderr) == "d2lrnn: error: nothing could be trained; see the reasons above"
+
+
+@posix
+def test_reproducing_needs_no_output(reproduced):
+    assert reproduced(preexec_fn=lambda: os.close(1)).returncode == 2
+
+
+@posix
+def test_a_reader_that_has_gone_ends_reproducing(reproduced):
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert reproduced(stdout=writing, stderr=subprocess.PIPE, capture_output=False).returncode == 141
+    os.close(writing)
 
 
 # The last door

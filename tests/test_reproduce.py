@@ -7,19 +7,22 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import common
 import numpy as np
 import pytest
+import reproduce
+import reproduce_table
+from reproduce import CONFIGURATIONS, MARKS, Configuration
 
-from d2lrnn import reproduce
 from d2lrnn.core.history import History
 from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
-from d2lrnn.reproduce import BEGIN, CONFIGURATIONS, END, Configuration
+from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.run_folder import CONFIG, RunFolder, State
 from d2lrnn.runs.settings import Settings
-from d2lrnn.runs.training import describe_here
 from d2lrnn.weights import canonical
 
+BEGIN, END = MARKS
 ALL = ["torch", "mxnet", "tensorflow"]
 EPOCHS = 4
 SMALL = Settings(num_hiddens=2, batch_size=2, num_steps=3, epochs=EPOCHS, max_tokens=100)
@@ -36,7 +39,7 @@ CHINESE = Configuration(
 def small(monkeypatch, tmp_path_factory):
     """Two configurations of few epochs; the lyrics are nowhere, and every backend is there."""
     monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"scratch": SCRATCH, "english": ENGLISH})
-    monkeypatch.setattr(reproduce, "LAST_EPOCHS", 2)
+    monkeypatch.setattr(reproduce_table, "LAST_EPOCHS", 2)
     monkeypatch.setattr("d2lrnn.core.backends.problem", lambda name: None)
     monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", ("http://127.0.0.1:1/jaychou_lyrics.txt.zip", "0" * 40))
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp("cache"))
@@ -202,7 +205,7 @@ def test_the_head_says_what_was_run_where_with_what_and_when(tmp_path, monkeypat
     text = reproduce.table(document)
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
     text = " ".join(text.split())
-    assert "`d2lrnn reproduce --backends torch` from 2026-01-01 10:00 to 20" in text
+    assert "`python3 start reproduce --backends torch` from 2026-01-01 10:00 to 20" in text
     assert "Machine: A fast one; 2 cores; 8 GiB of memory; Some Linux, x86_64; threads: 7." in text
     assert f"numpy {np.__version__}, torch 1.2.3 and 1.2.4." in text
     assert f"SHA-256 {read_text('time-machine').sha256[:12]}" in text
@@ -210,7 +213,7 @@ def test_the_head_says_what_was_run_where_with_what_and_when(tmp_path, monkeypat
     assert text.endswith(" - the remark")
     assert "another machine" not in text
     document = reproduce.collect(ALL, out=tmp_path)
-    assert document["command"] == "d2lrnn reproduce"
+    assert document["command"] == "python3 start reproduce"
 
 
 def test_trainings_of_another_machine_are_counted(tmp_path, monkeypatch):
@@ -334,6 +337,7 @@ def test_a_disk_that_is_full_costs_only_the_run_that_met_it(tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(reproduce, "write_atomically", full)
+        patch.setattr(common, "write_atomically", full)
         events = []
         with pytest.raises(StorageError, match="no space left"):  # of the table itself, at the end
             reproduce.reproduce(["torch"], seeds=(0,), out=tmp_path, on_event=lambda *event: events.append(event))
@@ -343,7 +347,7 @@ def test_a_disk_that_is_full_costs_only_the_run_that_met_it(tmp_path, monkeypatc
 def test_the_table_is_given_before_it_is_written(tmp_path, monkeypatch):
     answers(monkeypatch)
 
-    def full(path, content):
+    def full(path, content, marks):
         raise StorageError("cannot write: no space left")
 
     monkeypatch.setattr(reproduce, "put_between", full)
@@ -613,7 +617,7 @@ def test_the_repositorys_own_table_is_written_only_by_a_whole_run(
 
 
 def test_the_machine_is_described_from_what_the_system_tells(monkeypatch):
-    here = reproduce.describe_machine()
+    here = common.describe_machine()
     assert here["cpus"] >= 1
     assert here["processor"]
     assert here["system"].endswith(f", {platform.machine()}")
@@ -623,11 +627,11 @@ def test_the_machine_is_described_from_what_the_system_tells(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "mac_ver", lambda: ("14.5", ("", "", ""), "arm64"))
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: subprocess.CompletedProcess(args, 0, "Apple M9\n"))
-    there = reproduce.describe_machine()
+    there = common.describe_machine()
     assert (there["processor"], there["system"]) == ("Apple M9", "Darwin 14.5, arm64")
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     monkeypatch.setattr(platform, "release", lambda: "11")
-    there = reproduce.describe_machine()
+    there = common.describe_machine()
     assert (there["processor"], there["system"]) == ("arm", "Windows 11, arm64")
 
 
@@ -637,6 +641,51 @@ def test_the_number_of_threads_is_each_trainings_own(tmp_path):
     document = reproduce.collect(["torch"], seeds=(0, 1), out=tmp_path)
     assert document["threads"] == [1, 2]
     assert "threads: 1 and 2." in " ".join(reproduce.table(document).split())
+
+
+# Its options
+
+
+@pytest.mark.parametrize("option", ["--backends", "--backend"])
+def test_several_backends_are_reproduced(capsys, monkeypatch, option):
+    asked = []
+
+    def reproduced(names, on_document, **options):
+        asked.extend(names)
+        on_document({})
+        return {"configurations": ()}
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
+    assert reproduce.main([option, "mxnet,torch", "--json"]) == 0
+    assert capsys.readouterr().out == "{}\n"
+    assert asked == ["mxnet", "torch"]
+
+
+def test_its_help(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        reproduce.main(["--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: ")
+    assert "--backend " not in out
+
+
+@pytest.mark.parametrize("option", ["--out", "--results"])
+def test_an_empty_name_is_not_taken_for_the_current_folder(capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        reproduce.main([option, ""])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "expected the name of a file or a folder, got ''" in err.splitlines()[-1]
+
+
+def test_what_is_not_finite_is_null_in_json(capsys, monkeypatch):
+    def reproduced(names, on_document, **options):
+        on_document({"perplexity": float("inf")})
+        return {"configurations": ()}
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
+    assert reproduce.main(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"perplexity": None}
 
 
 # With the frameworks

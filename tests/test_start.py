@@ -174,7 +174,10 @@ def test_the_books_package_is_installed_by_the_commands_of_its_environment(clone
 
 
 @posix
-@pytest.mark.parametrize(("command", "script"), [("accuracy", "accuracy.py"), ("long-runs", "long_run.py")])
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [("accuracy", "accuracy.py"), ("long-runs", "long_run.py"), ("reproduce", "reproduce.py")],
+)
 def test_what_measures_is_run_in_the_environment_with_all_frameworks(clone, asked, monkeypatch, command, script):
     begun = []
     monkeypatch.setattr(installer.Installer, "start_making", lambda self, name, *options: begun.append(name))

@@ -346,7 +346,7 @@ def test_in_a_terminal_our_own_colours_and_bars_stay_and_those_of_others_do_not(
 
 
 def test_the_report_shows_what_acts_wherever_it_is(tmp_path):
-    from test_report import make_document
+    from reports import make_document
 
     document = make_document(corpus=f"/tmp/{ATTACK}.txt", prefixes=(f"a{ATTACK}",))
     for row in document["backends"]:

@@ -16,6 +16,7 @@ from d2lrnn.core import backends, threads
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.runs import training
 from d2lrnn.runs.conversion import convert
+from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.run_folder import CONFIG, RunFolder
 from d2lrnn.runs.settings import Settings
 
@@ -360,7 +361,7 @@ def test_a_number_that_was_set_in_the_framework_stays(backend):
 
 @pytest.mark.only("mxnet")
 def test_what_mxnet_really_takes_by_itself(backend):
-    here = training.describe_here("mxnet")["machine"]
+    here = describe_here("mxnet")["machine"]
     assert settle(backend)[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": None})
     assert settle(backend, OMP_NUM_THREADS="3")[2] == threads.by_itself("mxnet", {**here, "OMP_NUM_THREADS": "3"})
 

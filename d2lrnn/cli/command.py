@@ -23,13 +23,14 @@ from typing import Any, NoReturn, TextIO
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn import __version__, reproduce
+from d2lrnn import __version__
 from d2lrnn.cli import last_door
 from d2lrnn.cli.text_curve import TextCurve
 from d2lrnn.comparison import compare, report
 from d2lrnn.core import backends, pictures
 from d2lrnn.core.generation import UNKNOWN_POLICIES
 from d2lrnn.core.history import BOOK_NUM_PREDS, format_perplexity
+from d2lrnn.core.monitor import format_progress
 from d2lrnn.core.threads import say
 from d2lrnn.data import CORPORA, part_of_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, remembering_failures
@@ -39,6 +40,7 @@ from d2lrnn.runs import prediction, show, training
 from d2lrnn.runs.conversion import convert
 from d2lrnn.runs.settings import SAMPLINGS, Settings, check_text
 from d2lrnn.system import memory
+from d2lrnn.system.formatting import format_bytes, format_count, format_mebibytes, format_seconds
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.system.terminal import behind, close_behind_a_bar, doors, in_json, one_line
 from d2lrnn.system.terminal import console as make_console
@@ -364,18 +366,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(command)
     command.set_defaults(run=_show)
 
-    command = commands.add_parser("reproduce", help="the perplexities that the book prints, and ours over three seeds")
-    command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
-                         help=f"the frameworks (default: all of {','.join(backends.FRAMEWORKS)})")  # fmt: skip
-    command.add_argument("--backend", dest="backends", type=_backend_names, help=argparse.SUPPRESS)  # its first name
-    command.add_argument("--quick", action="store_true", help="a few epochs and one seed: minutes instead of hours")
-    command.add_argument("--out", type=_name, default=reproduce.OUT, metavar="DIR",
-                         help="where the trainings are kept; the command goes on from there (%(default)s)")  # fmt: skip
-    command.add_argument("--results", type=_name, metavar="FILE",
-                         help="the Markdown file to put the table into")  # fmt: skip
-    _add_json(command)
-    command.set_defaults(run=_reproduce)
-
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
     command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
@@ -557,44 +547,6 @@ def _convert(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reproduce(args: argparse.Namespace) -> int:
-    names = args.backends or list(backends.FRAMEWORKS)
-
-    def tell(document: dict[str, Any]) -> None:
-        if args.json:
-            _print_json(document)
-        else:
-            print(reproduce.table(document), flush=True)
-
-    with _terminated_like_interrupted():
-        document = reproduce.reproduce(
-            names,
-            quick=args.quick,
-            out=args.out,
-            results=args.results,
-            on_event=_tell_of_trainings,
-            on_document=tell,
-        )
-    if not args.json:
-        print(f"\nwritten to {one_line(document['results'])}")
-    rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
-    done = [row for row in rows if row["status"] in reproduce.FINAL]
-    if rows and not done:
-        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
-        return 2
-    # As in a comparison: one that cannot work here fails the command only if it was asked for by name
-    failed = [row for row in rows if row not in done and (args.backends or not backends.problem(row["backend"]))]
-    return 1 if failed else 0
-
-
-def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
-    """Say on the error stream which training begins, and what went wrong with one."""
-    if event["event"] == "start":
-        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
-    elif event["event"] == "end" and event["problem"]:
-        last_door.tell(f"{name}: {event['problem']}")
-
-
 def _show(args: argparse.Namespace) -> int:
     compare.check_picture(args.png)
     rows = show.show(args.run_folders)
@@ -624,7 +576,7 @@ def _print_runs(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> Non
         cells = [
             one_line(row["out"]), row["backend"], model, corpus, f"{row['epoch']} of {row['epochs']}",
             row["status"], format_perplexity(row["perplexity"]), format_perplexity(row["valid_perplexity"]) + best,
-            _figures(row["tokens_per_second"], 0),
+            format_count(row["tokens_per_second"]),
         ]  # fmt: skip
         table.add_row(*map(escape, cells))
     console = make_console()
@@ -648,7 +600,7 @@ def _tell_of(error: Exception) -> int:
         said = str(error)
     elif isinstance(error, MemoryError):
         there = memory.available()
-        said = f"there is no memory left{'' if there is None else f' of {memory.say(there)}'}: {memory.SMALLER}"
+        said = f"there is no memory left{'' if there is None else f' of {format_bytes(there)}'}: {memory.SMALLER}"
     elif isinstance(error, OSError):
         said = _explain(error)
     else:
@@ -682,10 +634,6 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
-
-
-def _figures(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -739,8 +687,7 @@ def _follow(epochs: int) -> Iterator[compare.Progress]:
                 total = None if name == "reference" else epochs
                 tasks[name] = progress.add_task("starting", total=total, name=name)
             elif event["event"] == "epoch":
-                reached = format_perplexity(event["perplexity"], 2)
-                description = f"perplexity {reached}, {event['tokens_per_second']:,.0f} tokens/s"
+                description = format_progress(event["perplexity"], event["tokens_per_second"])
                 progress.update(tasks[name], completed=event["epoch"], description=description)
             if name != "reference" and "reference" in tasks:
                 progress.remove_task(tasks.pop("reference"))
@@ -769,11 +716,11 @@ def _print_comparison(document: dict[str, Any]) -> None:
         if row["problem"] is not None:
             rows.append([name, *["-"] * (len(headings) - 2), one_line(row["problem"])])
             continue
-        memory = "-" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB"
         valid = [format_perplexity(row["valid_perplexity"])] if held_out else []
         rows.append([
-            f"{name}\n{row['device']}", f"{row['parameters']:,}", format_perplexity(row["perplexity"]), *valid,
-            f"{row['tokens_per_second']:,.0f}", memory, f"{row['startup_seconds']:.1f} s",
+            f"{name}\n{row['device']}", format_count(row["parameters"]), format_perplexity(row["perplexity"]), *valid,
+            format_count(row["tokens_per_second"]), format_mebibytes(row["peak_memory"]),
+            format_seconds(row["startup_seconds"]),
             f"{row['max_loss_difference_at_first']:.1e}\n{row['max_loss_difference']:.1e}",
             "\n".join(row["predictions"].values()),
         ])  # fmt: skip

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import __version__
 from d2lrnn.comparison import reference
 from d2lrnn.core import backends
 from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure
@@ -26,6 +25,7 @@ from d2lrnn.core.threads import choose, usable_cpus
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
+from d2lrnn.runs.environment import versions
 from d2lrnn.runs.run_folder import is_of_a_run
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.runs.training import choose_prefixes, corpus_source, load
@@ -40,16 +40,25 @@ FIRST_STEPS = 10  # before training has amplified the rounding of float32
 Progress = Callable[[str, dict[str, Any]], None]
 
 
-def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> dict[str, Any]:
-    """Give a job to a process of its own (:mod:`d2lrnn.comparison.worker`) and return its last answer.
+def ask(
+    job: dict[str, Any],
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    command: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Give a job to a process of its own and return its last answer.
 
     A process that dies without one is answered for: ``{"event": "error", "message": ...}``. What it writes that is no
     event is passed over.
+
+    Args:
+        job: What it is to do.
+        on_event: Called with each of its answers.
+        command: What starts the process; by default :mod:`d2lrnn.comparison.worker`.
     """
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
-            python("d2lrnn.comparison.worker"),
+            command or python("d2lrnn.comparison.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -156,9 +165,7 @@ def reference_losses(
 def environment() -> dict[str, Any]:
     """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
     return {
-        "d2lrnn": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
+        **versions(),
         "platform": platform.platform(),
         "cpus": usable_cpus(),
         "finished": datetime.now().astimezone().isoformat(timespec="seconds"),

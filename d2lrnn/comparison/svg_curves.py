@@ -12,9 +12,9 @@ from html import escape
 
 import numpy as np
 
+from d2lrnn.system.formatting import THIN, format_power, format_scientific
+
 MOST_POINTS = 400  # of a path; more than the pixels that there are for it
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_TIMES = "\u202f×\u202f"
 _MULTIPLES = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 _LEAST, _MOST = 1e-300, 1e300
 _LETTER = 7.0  # width of a digit of the labels, about
@@ -40,16 +40,6 @@ class Curve:
 def drawable(value: float | None) -> bool:
     """Return whether a value has a place on a logarithmic axis, whose ends are still numbers."""
     return value is not None and _LEAST <= value <= _MOST
-
-
-def scientific(value: float, digits: int = 1) -> str:
-    """Return a number as people write it, ``3.1 × 10⁻⁶``, with narrow spaces that do not break."""
-    mantissa, exponent = f"{value:.{digits}e}".split("e")
-    return f"{mantissa}{_TIMES}{_power(int(exponent))}"
-
-
-def _power(exponent: int) -> str:
-    return "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 
 def _nice_step(span: float, most: int) -> float:
@@ -106,7 +96,8 @@ def log_ticks(low: float, high: float, most: int) -> list[Tick]:
     values = [count * size for count in range(math.ceil(start / size), math.floor(end / size) + 1)]
     if exponent < -4 or end >= 1e6:
         return [
-            (math.log10(value), scientific(value, max(0, math.floor(math.log10(value)) - exponent))) for value in values
+            (math.log10(value), format_scientific(value, max(0, math.floor(math.log10(value)) - exponent)))
+            for value in values
         ]
     return [(math.log10(value), f"{value:,.{max(0, -exponent)}f}") for value in values]
 
@@ -114,7 +105,7 @@ def log_ticks(low: float, high: float, most: int) -> list[Tick]:
 def _label(multiple: int, power: int) -> str:
     if -3 <= power <= 5:
         return f"{multiple * 10.0**power:,.{max(0, -power)}f}"
-    return _power(power) if multiple == 1 else f"{multiple}{_TIMES}{_power(power)}"
+    return format_power(power) if multiple == 1 else f"{multiple}{THIN}×{THIN}{format_power(power)}"
 
 
 def sampled(count: int, most: int) -> list[int]:

@@ -9,38 +9,31 @@ stream (:func:`take_output`).
 The ``task`` of a job is one of
 
 - ``devices``: say what the backend can run on;
-- ``train``: train as the ``settings`` say, and keep nothing (:mod:`d2lrnn.comparison.compare`);
-- ``keep``: train in the run folder ``out``, or go on with the run that is in it (:mod:`d2lrnn.reproduce`);
-- ``first edition``: train as one of the book's two first editions did (:mod:`d2lrnn.reproduce`).
+- ``train``: train as the ``settings`` say, and keep nothing (:mod:`d2lrnn.comparison.compare`).
+
+Another program can have the same process with tasks of its own (:func:`main`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import io
 import json
 import os
-import re
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from d2lrnn.core import backends, pictures
-from d2lrnn.core.history import Epoch, read_perplexity
-from d2lrnn.core.threads import computing_with, settle
-from d2lrnn.data import read_text
+from d2lrnn.core.history import Epoch
 from d2lrnn.data.corpora import remembering_failures
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError, shortened
+from d2lrnn.errors import D2LRNNError, shortened
 from d2lrnn.runs import training
-from d2lrnn.runs.run_folder import CONFIG
 from d2lrnn.runs.settings import Settings
 
 Answer = Callable[..., None]
+Task = Callable[[dict[str, Any], Answer], None]
 
 
 def _peak_memory() -> int | None:
@@ -59,7 +52,7 @@ def _train(job: dict[str, Any], answer: Answer) -> None:
 
     def callback(number: int, epoch: Epoch) -> None:
         step_losses.extend(epoch.losses[: wanted - len(step_losses)].tolist())
-        _answer_epoch(answer, number, epoch)
+        answer_epoch(answer, number, epoch)
 
     def ready() -> None:
         answer("ready", startup_seconds=time.monotonic() - job["spawned"])
@@ -69,92 +62,16 @@ def _train(job: dict[str, Any], answer: Answer) -> None:
     answer("result", **result, step_losses=step_losses, peak_memory=_peak_memory())
 
 
-def _answer_epoch(answer: Answer, number: int, epoch: Epoch) -> None:
+def answer_epoch(answer: Answer, number: int, epoch: Epoch) -> None:
+    """Answer what an epoch came to."""
     answer("epoch", epoch=number, perplexity=epoch.perplexity, tokens_per_second=epoch.tokens_per_second)
 
 
-def _keep(job: dict[str, Any], answer: Answer) -> None:
-    out = Path(job["out"])
-
-    def callback(number: int, epoch: Epoch) -> None:
-        _answer_epoch(answer, number, epoch)
-
-    if (out / CONFIG).exists():
-        result = training.resume(out, quiet=True, callback=callback)
-    else:
-        result = training.train(
-            job["backend"], Settings.from_dict(job["settings"]), out=out, quiet=True, callback=callback
-        )
-    answer("result", **result)
+def _devices(job: dict[str, Any], answer: Answer) -> None:
+    answer("result", devices=backends.load(job["backend"]).device_names())
 
 
-class _Lines(io.TextIOBase):
-    """What a first edition prints to: its lines are answered as epochs."""
-
-    _LINE = re.compile(r"epoch (\d+), perplexity (.+), time ")
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def write(self, text: str) -> int:
-        if found := self._LINE.match(text):
-            self._answer("epoch", epoch=int(found[1]), perplexity=read_perplexity(found[2]))
-        return len(text)
-
-
-def _layer(backend: str, activation: str, vocab_size: int, num_hiddens: int) -> Any:
-    """Return the framework's own layer, made as the lesson on the first editions makes it."""
-    if backend == "numpy":
-        from d2lrnn.numpy.concise import RNN
-
-        return RNN(vocab_size, num_hiddens, nonlinearity=activation)
-    framework = importlib.import_module(backend)
-    if backend == "torch":
-        return framework.nn.RNN(vocab_size, num_hiddens, nonlinearity=activation)
-    if backend == "mxnet":
-        return framework.gluon.rnn.RNN(num_hiddens, activation=activation)
-    return framework.keras.layers.SimpleRNN(
-        num_hiddens, activation=activation, return_sequences=True, return_state=True
-    )
-
-
-def _first_edition(job: dict[str, Any], answer: Answer) -> None:
-    backend, settings = job["backend"], job["settings"]
-    name: str = settings["edition"]
-    threads = settle(backend, None, settings["batch_size"], settings["num_hiddens"])
-    with computing_with(backend, threads):
-        _train_edition(backend, settings, name, threads, answer)
-
-
-def _train_edition(backend: str, settings: dict[str, Any], name: str, threads: int, answer: Answer) -> None:
-    edition = importlib.import_module(f"d2lrnn.{backend}.first_edition_{name}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", D2LRNNWarning)  # that a text stands in is seen by the name of what was read
-        text = read_text({"en": "time-machine", "zh": "lyrics"}[name])
-        loaded = edition.load_data_time_machine() if name == "en" else edition.load_data_jay_lyrics()
-    ctx = edition.try_gpu()
-    num_hiddens: int = settings["num_hiddens"]
-    schedule = [settings[key] for key in ("epochs", "num_steps", "lr", "theta", "batch_size")]
-    prefixes, seed = settings["prefixes"], settings["seed"]
-    vocab_size = len(loaded[1]) if name == "en" else loaded[3]
-    model = edition.RNNModel(_layer(backend, settings["activation"], vocab_size, num_hiddens), vocab_size)
-    try:
-        with contextlib.redirect_stdout(_Lines(answer)):
-            if name == "en":
-                history = edition.train_and_predict_rnn_gluon(
-                    model, num_hiddens, *loaded, ctx, *schedule, prefixes, seed=seed
-                )
-            else:
-                corpus_indices, char_to_idx, idx_to_char, _ = loaded
-                history = edition.train_and_predict_rnn_gluon(
-                    model, num_hiddens, vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx, *schedule,
-                    50, 50, prefixes, seed=seed,
-                )  # fmt: skip
-        diverged = None
-    except DivergenceError as error:
-        history, diverged = error.history, str(error)
-    corpus = {"name": text.name, "sha256": text.sha256}
-    answer("result", perplexity=history.perplexity, corpus=corpus, diverged=diverged, threads=threads)
+TASKS: dict[str, Task] = {"devices": _devices, "train": _train}
 
 
 def take_output() -> TextIO:
@@ -183,8 +100,12 @@ def _end_with_input() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main() -> int:
-    """Do one job; the exit code is 0 whenever an answer was given."""
+def main(tasks: Mapping[str, Task] = TASKS) -> int:
+    """Do one job; the exit code is 0 whenever an answer was given.
+
+    Args:
+        tasks: What the process can do: functions of the job and of what answers, ``answer(event, **content)``.
+    """
     answers = take_output()
 
     def answer(event: str, **content: Any) -> None:
@@ -197,10 +118,7 @@ def main() -> int:
     job = json.loads(line)
     with contextlib.redirect_stdout(sys.stderr), remembering_failures(job.get("failed_downloads")):
         try:
-            if job["task"] == "devices":
-                answer("result", devices=backends.load(job["backend"]).device_names())
-            else:
-                {"train": _train, "keep": _keep, "first edition": _first_edition}[job["task"]](job, answer)
+            tasks[job["task"]](job, answer)
         except D2LRNNError as error:
             answer("error", message=shortened(str(error)))
     return 0

@@ -85,16 +85,6 @@ def format_perplexity(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.1e}"
 
 
-def read_perplexity(words: str) -> float:
-    """Return the perplexity that :func:`format_perplexity` wrote, but for the digits that it left out."""
-    if words.startswith("over "):
-        return math.inf
-    try:
-        return float(words)
-    except ValueError:
-        return math.nan
-
-
 def bits_per_character(perplexity: float) -> float:
     """Return the bits that a token of that perplexity takes; by characters, bits per character."""
     return math.log2(perplexity)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from d2lrnn.core.book_tools import Animator, in_notebook
 from d2lrnn.core.history import Epoch, History, format_perplexity
 from d2lrnn.errors import DivergenceError
+from d2lrnn.system.formatting import format_count
 from d2lrnn.system.terminal import close_behind_a_bar, console, visible
 
 _CURVE_POINTS = 50  # how often the curve of a whole training is drawn anew
@@ -182,8 +183,9 @@ class Monitor:
         return self.history
 
 
-def _summary(perplexity: float, tokens_per_second: float) -> str:
-    return f"perplexity {format_perplexity(perplexity, 2)}, {tokens_per_second:,.0f} tokens/s"
+def format_progress(perplexity: float, tokens_per_second: float) -> str:
+    """Return how far training has come, as a progress bar tells it."""
+    return f"perplexity {format_perplexity(perplexity, 2)}, {format_count(tokens_per_second)} tokens/s"
 
 
 class _TerminalBar:
@@ -203,7 +205,7 @@ class _TerminalBar:
         close_behind_a_bar()
 
     def update(self, done: int, perplexity: float, tokens_per_second: float) -> None:
-        self._progress.update(self._task, completed=done, description=_summary(perplexity, tokens_per_second))
+        self._progress.update(self._task, completed=done, description=format_progress(perplexity, tokens_per_second))
 
     def close(self) -> None:
         self._progress.stop()
@@ -222,7 +224,7 @@ class _NotebookBar:
         return _NotebookContent(done, self._total, summary)
 
     def update(self, done: int, perplexity: float, tokens_per_second: float) -> None:
-        self._handle.update(self._content(done, _summary(perplexity, tokens_per_second)))
+        self._handle.update(self._content(done, format_progress(perplexity, tokens_per_second)))
 
     def close(self) -> None:
         """Leave the last state where it stands."""

@@ -80,7 +80,7 @@ def by_itself(backend: str, machine: Mapping[str, Any]) -> int:
     Args:
         backend: The framework.
         machine: ``cpus``, ``processor``, ``system`` and ``OMP_NUM_THREADS``, as
-            :func:`d2lrnn.runs.training.describe_here` gives them.
+            :func:`d2lrnn.runs.environment.describe_here` gives them.
 
     Returns:
         The number; 1 where the machine is not described.

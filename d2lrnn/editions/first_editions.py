@@ -1,107 +1,37 @@
-"""What the book's two first editions do without a framework: loading, sampling, and the lines that they print.
+"""What the book's two first editions have in common, without a framework: minibatches, clipping, training, its lines.
 
 Before the chapter had its ``ch8`` functions there were two Gluon lessons with the same names and other arguments:
 the Chinese edition's on song lyrics (its sections 6.3 and 6.5), and the English one's on The Time Machine (the
-lesson on the concise implementation, while that edition was a draft). ``d2lrnn.<backend>.first_edition_zh`` and
-``first_edition_en`` have their functions, over this module.
+lesson on the concise implementation, while that edition was a draft).
+
+Each edition stands once, as a class whose methods are its functions: :mod:`d2lrnn.editions.first_edition_zh` and
+:mod:`d2lrnn.editions.first_edition_en`. ``d2lrnn.<backend>.first_edition_zh`` and ``first_edition_en`` have the methods
+of such an object, which computes with ``d2lrnn.<backend>.first_editions`` (:class:`FirstEditionBackend`). They are
+methods, and not functions of ``functools.partial``, so that their source, signature and text are what a reader sees.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.core.generation import read_prefix
-from d2lrnn.core.history import Epoch, format_perplexity
+from d2lrnn.core.checks import check_training
+from d2lrnn.core.history import Epoch, History, format_perplexity
 from d2lrnn.data.arrays import as_array
-from d2lrnn.data.corpora import read_text
-from d2lrnn.data.text import Preparation, Vocab
+from d2lrnn.data.text import Vocab
 from d2lrnn.errors import InputError, require_positive
 from d2lrnn.system.terminal import visible
 
 Array = npt.NDArray[Any]
-Minibatches = Iterator[tuple[Array, Array]]
+Minibatches = Iterator[tuple[Any, Any]]
 Seed = int | np.random.Generator | None
 
 NUM_CHARS = 10000  # of the text, from its beginning
 SIGMA = 0.01  # standard deviation of the first weights
-
-# The English edition fixes what the Chinese one passes in: how often it prints, and how much text.
-EN_LINE_EVERY, EN_TEXT_EVERY, EN_NUM_CHARS = 50, 100, 50
-
-
-# The texts
-
-
-class _ChineseEdition(Preparation):
-    """How the Chinese edition reads a text: each line break is a space, and all else as it is."""
-
-    def clean_piece(self, piece: str) -> str:
-        return piece.replace("\n", " ").replace("\r", " ")
-
-
-class _EnglishEdition(Preparation):
-    """How the English edition reads a text: in lower case, and every run of white space is one space."""
-
-    def clean_piece(self, piece: str) -> str:
-        return re.sub(r"\s+", " ", piece.lower())
-
-
-_CHINESE, _ENGLISH = _ChineseEdition(clean="none"), _EnglishEdition(clean="none")
-
-
-def load_data_jay_lyrics(source: str | Path | None = None) -> tuple[list[int], dict[str, int], list[str], int]:
-    """Load the text of the Chinese edition, by characters (its section 6.3).
-
-    It is the beginning of the text, each line break a space, otherwise unchanged: punctuation and capital letters
-    stay. The song lyrics are under copyright and do not ship. They are looked for in the folder that D2LRNN_DATA
-    names, zipped or not, then in the cache, then downloaded; where they cannot be had the bundled Chinese verses
-    stand in, with a warning.
-
-    Args:
-        source: The path of a ``.txt`` or ``.zip`` file of yours, or a corpus by name, instead.
-
-    Returns:
-        The list of the indices of the first 10,000 characters (fewer where the text has fewer); the index of each
-        character, a dict without ``<unk>``; the character of each index, a list in the order of first occurrence (the
-        edition's order was another one in each process); and how many different characters there are.
-
-    Raises:
-        InputError: If the file cannot be read, is not UTF-8, or is a zip archive that is damaged or without a text.
-    """
-    text = read_text("lyrics" if source is None else source).content
-    chars = _CHINESE.clean_piece(text)[:NUM_CHARS]
-    idx_to_char = list(dict.fromkeys(chars))
-    char_to_idx = {char: idx for idx, char in enumerate(idx_to_char)}
-    return [char_to_idx[char] for char in chars], char_to_idx, idx_to_char, len(idx_to_char)
-
-
-def load_data_time_machine(num_examples: int = NUM_CHARS) -> tuple[list[int], Vocab]:
-    """Load The Time Machine as the English edition does, by characters, in lower case and with its punctuation.
-
-    Every run of white space, line breaks too, is one space.
-
-    Args:
-        num_examples: Characters to use from the beginning of the text.
-
-    Returns:
-        The list of their indices, and their :class:`~d2lrnn.data.text.Vocab`. (Equally frequent characters stand in
-        the order of their first occurrence, where the edition sorted them.)
-
-    Raises:
-        InputError: If num_examples is not positive.
-    """
-    require_positive(num_examples=num_examples)
-    text = _ENGLISH.clean_piece(read_text("time-machine").content).strip()[:num_examples]
-    vocab = Vocab(text)
-    vocab.preparation = _ENGLISH
-    return vocab.encode(text).tolist(), vocab
 
 
 # Sampling
@@ -120,24 +50,13 @@ def _check_corpus(corpus_indices: Any, batch_size: int, num_steps: int, needed: 
 
 
 def iter_random(corpus_indices: Any, batch_size: int, num_steps: int, *, shift: bool, seed: Seed = None) -> Minibatches:
-    """Cut a corpus into subsequences of num_steps characters and yield them in random order.
+    """Yield arrays as :meth:`FirstEdition.data_iter_random` yields tensors, with the same shapes and errors.
 
     The editions share this iterator but for its start; :func:`d2lrnn.data.seq_data_iter_random` is the book's later
-    one, which always starts at a random offset.
+    one, which always starts at a random offset. What does not fill a minibatch is left out. (The English edition left
+    out one more subsequence.)
 
-    Args:
-        corpus_indices: One sequence of indices.
-        batch_size: Subsequences in a minibatch.
-        num_steps: Characters in a subsequence.
-        shift: Start at a random offset of 0..num_steps-1 (English edition) and not at 0 (Chinese edition).
-        seed: A number, a ``numpy.random.Generator``, or None for another order each time.
-
-    Returns:
-        An iterator over ``(X, Y)``, shape (batch_size, num_steps) each; ``Y`` is ``X`` moved by one character. What
-        does not fill a minibatch is left out. (The English edition left out one more subsequence.)
-
-    Raises:
-        InputError: If the corpus is too short for one minibatch, or a size is not positive.
+    With ``shift`` they start at a random offset of 0..num_steps-1 (English edition), otherwise at 0 (Chinese edition).
     """
     require_positive(batch_size=batch_size, num_steps=num_steps)
     spare = num_steps - 1 if shift else 0  # what the largest offset takes
@@ -157,24 +76,13 @@ def iter_random(corpus_indices: Any, batch_size: int, num_steps: int, *, shift: 
 def iter_consecutive(
     corpus_indices: Any, batch_size: int, num_steps: int, *, shift: bool, seed: Seed = None
 ) -> Minibatches:
-    """Cut a corpus into batch_size rows of the same length and yield them num_steps columns at a time.
+    """Yield arrays as an edition's ``data_iter_consecutive`` yields tensors, with the same shapes and errors.
 
     A row of one minibatch continues the same row of the one before. The rows are the editions': each is cut first
     and gives up its last character for the labels, where :func:`d2lrnn.data.seq_data_iter_sequential`, the book's
     later iterator, takes the labels from the next row too.
 
-    Args:
-        corpus_indices: One sequence of indices.
-        batch_size: Rows.
-        num_steps: Columns in a minibatch.
-        shift: Start at a random offset of 0..num_steps-1 (English edition) and not at 0 (Chinese edition).
-        seed: A number, a ``numpy.random.Generator``, or None for another offset each time.
-
-    Returns:
-        An iterator over ``(X, Y)``, shape (batch_size, num_steps) each; ``Y`` is ``X`` moved by one character.
-
-    Raises:
-        InputError: If the corpus is too short for one minibatch, or a size is not positive.
+    With ``shift`` they start at a random offset of 0..num_steps-1 (English edition), otherwise at 0 (Chinese edition).
     """
     require_positive(batch_size=batch_size, num_steps=num_steps)
     spare = num_steps - 1 if shift else 0  # what the largest offset takes
@@ -206,59 +114,7 @@ class Consecutive:
         return iter(self._data_iter())
 
 
-# Characters, weights and lines
-
-
-def characters(idx_to_char: Sequence[str], char_to_idx: dict[str, int], vocab_size: int) -> Vocab:
-    """Return what the Chinese edition passes as two mappings and a size, as the vocabulary that predictions take.
-
-    Raises:
-        InputError: If the three do not belong together.
-    """
-    if len(idx_to_char) != vocab_size or len(char_to_idx) != vocab_size:
-        raise InputError(
-            f"vocab_size is {vocab_size}, but idx_to_char has {len(idx_to_char)} characters and char_to_idx has "
-            f"{len(char_to_idx)}: pass the three that load_data_jay_lyrics returned"
-        )
-    vocab = Vocab()
-    vocab.preparation = _CHINESE
-    vocab.idx_to_token = [*idx_to_char]
-    vocab.token_to_idx = {char: idx for char, idx in char_to_idx.items()}  # noqa: C416 (its keys are of a wider type)
-    return vocab
-
-
-def check_prefixes(prefixes: Iterable[str], char_to_idx: Container[Any]) -> None:
-    """Check that every character of the prefixes, read as the text was, has an index.
-
-    Raises:
-        InputError: If one has none, as may be with another text than the edition's. That vocabulary has no
-            ``<unk>`` to stand for it.
-    """
-    vocab = SimpleNamespace(preparation=_CHINESE, token_to_idx=char_to_idx)
-    for prefix in prefixes:
-        chars, _ = read_prefix(prefix, vocab)
-        if lacking := "".join(dict.fromkeys(char for char in chars if char not in char_to_idx)):
-            raise InputError(
-                f"prefix {prefix!r} has characters that the text lacks: {lacking!r}; "
-                "choose prefixes from the text's own characters (char_to_idx)"
-            )
-
-
-def predict(prefix: str, vocab: Vocab, continue_: Callable[[str], str]) -> str:
-    """Continue a prefix by a vocabulary without ``<unk>``; an empty one as after a space, or after the first character.
-
-    Args:
-        prefix: Any characters of the vocabulary.
-        vocab: What :func:`characters` returned.
-        continue_: Returns a prefix and its continuation.
-
-    Raises:
-        InputError: If the vocabulary lacks a character.
-    """
-    check_prefixes([prefix], vocab.token_to_idx)
-    if prefix:
-        return continue_(prefix)
-    return continue_(" " if " " in vocab.token_to_idx else str(vocab.idx_to_token[0]))[1:]
+# Weights and lines
 
 
 def first_weights(shape: Sequence[int], rng: np.random.Generator) -> Array:
@@ -311,3 +167,114 @@ class Report:
         if number % self.text_every == 0:
             for prefix in self.prefixes:
                 print(" -", visible(self.predict(prefix)))
+
+
+# The editions
+
+
+class FirstEditionBackend(Protocol):
+    """What the editions need of a framework: the module ``d2lrnn.<backend>.first_editions``, which each backend has.
+
+    A model, a tensor and a device are the framework's own. An edition's word for a device is ``ctx``, MXNet's context.
+    """
+
+    def tensor(self, indices: Array, ctx: Any) -> Any:
+        """Return indices as a tensor on a device; for None on that of the framework's own choice."""
+
+    def initialize(self, model: Any, ctx: Any, rng: np.random.Generator) -> None:
+        """Give a model new weights (:func:`first_weights`), on a device."""
+
+    def clip_gradients(self, net: Any, theta: Any, /) -> Any:
+        """Clip gradients: the ``grad_clipping`` of the chapter."""
+
+    def predict_ch8(self, prefix: str, num_preds: int, net: Any, vocab: Vocab, device: Any) -> str:
+        """Continue a prefix."""
+
+    def train_ch8(
+        self,
+        net: Any,
+        train_iter: Any,
+        vocab: Vocab,
+        lr: Any,
+        num_epochs: int,
+        device: Any,
+        *,
+        theta: Any,
+        quiet: bool,
+        callback: Any,
+    ) -> History:
+        """Train a model."""
+
+
+class FirstEdition:
+    """What the two editions have in common.
+
+    Args:
+        backend: What computes.
+    """
+
+    shift: ClassVar[bool]  # whether minibatches start at a random offset
+
+    def __init__(self, backend: FirstEditionBackend) -> None:
+        self.backend = backend
+
+    def _tensors(self, minibatches: Minibatches, ctx: Any) -> Minibatches:
+        for X, Y in minibatches:
+            yield self.backend.tensor(X, ctx), self.backend.tensor(Y, ctx)
+
+    def data_iter_random(
+        self, corpus_indices: Any, batch_size: int, num_steps: int, ctx: Any = None, *, seed: Seed = None
+    ) -> Minibatches:
+        """Yield subsequences of the corpus in random order.
+
+        The first one starts at the corpus's beginning in the Chinese edition, and at a random offset of
+        0..num_steps-1 in the English one.
+
+        Args:
+            corpus_indices: One sequence of indices.
+            batch_size: Subsequences in a minibatch.
+            num_steps: Characters in a subsequence.
+            ctx: Where to put the tensors; by default the framework's own choice.
+            seed: A number, a ``numpy.random.Generator``, or None for another order each time.
+
+        Returns:
+            An iterator over tensors ``(X, Y)`` of whole numbers, shape (batch_size, num_steps) each; ``Y`` is ``X``
+            moved by one character.
+
+        Raises:
+            InputError: If the corpus is too short for one minibatch, or a size is not positive.
+        """
+        return self._tensors(iter_random(corpus_indices, batch_size, num_steps, shift=self.shift, seed=seed), ctx)
+
+    def grad_clipping(self, params: Iterable[Any], theta: Any, ctx: Any) -> Any:
+        """Clip the gradients of parameters, in place, so that their norm as one vector is at most theta.
+
+        Args:
+            params: Tensors; those without a gradient are skipped.
+            theta: The largest norm; None for no clipping.
+            ctx: Not used: the gradients know where they are.
+
+        Returns:
+            The norm before clipping, a scalar tensor.
+        """
+        return self.backend.clip_gradients(SimpleNamespace(params=params), radius(theta))
+
+    def _train(
+        self,
+        model: Any,
+        data_iter: Callable[[], Minibatches],
+        vocab: Vocab,
+        ctx: Any,
+        num_epochs: int,
+        lr: Any,
+        clipping_theta: Any,
+        report: Report,
+        rng: np.random.Generator,
+    ) -> History:
+        """Train a model from new weights, drawn from rng, on what data_iter returns for each epoch."""
+        minibatches, theta = Consecutive(data_iter), radius(clipping_theta)
+        check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
+        self.backend.initialize(model, ctx, rng)
+        return self.backend.train_ch8(
+            model, minibatches, vocab, lr, num_epochs, ctx, theta=theta, quiet=True, callback=report
+        )

@@ -17,9 +17,9 @@ from d2lrnn.core import backends
 from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
+from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.run_folder import CONFIG, MOST_VOCAB_FILE, VOCAB, RunFolder, State, parse_vocab
 from d2lrnn.runs.settings import Settings
-from d2lrnn.runs.training import describe_here
 from d2lrnn.system import bounded
 from d2lrnn.weights import canonical, exchange
 from d2lrnn.weights.canonical import Weights

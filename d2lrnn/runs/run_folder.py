@@ -777,7 +777,7 @@ def _is_dict(value: Any) -> bool:
 
 
 def _is_fact(value: Any) -> bool:
-    """Whether a value is one that :func:`d2lrnn.runs.training.describe_here` gives: a word, a number, or nothing."""
+    """Whether a value is one that :func:`d2lrnn.runs.environment.describe_here` gives: a word, a number, or nothing."""
     if isinstance(value, str):
         return len(value) <= MOST_FACT and value.isprintable()
     return value is None or _is_number(value)

@@ -12,6 +12,7 @@ from d2lrnn.core.threads import check_number
 from d2lrnn.data.corpora import check_encoding, default_max_tokens
 from d2lrnn.errors import InputError, require_at_most, require_positive, require_rates
 from d2lrnn.system import memory
+from d2lrnn.system.formatting import format_bytes
 from d2lrnn.weights import sizes
 from d2lrnn.weights.canonical import MOST_LAYERS, check_kind
 
@@ -130,7 +131,7 @@ class Settings:
         try:
             require_at_most(LIMITS, num_hiddens=self.num_hiddens)
         except InputError as error:
-            size = memory.say(sizes.of_weights(self.model, 1, self.num_hiddens))
+            size = format_bytes(sizes.of_weights(self.model, 1, self.num_hiddens))
             raise InputError(f"{error}, of which the weights of one layer take {size}: give fewer units") from None
         require_at_most(LIMITS, batch_size=self.batch_size, num_steps=self.num_steps, epochs=self.epochs)
         require_at_most(LIMITS, max_tokens=self.max_tokens, patience=self.patience, seed=self.seed)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 import shlex
 import time
 import warnings
@@ -15,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-import d2lrnn
 from d2lrnn.core import backends
 from d2lrnn.core.generation import fit_prefix
 from d2lrnn.core.history import BOOK_NUM_PREDS, Epoch, History, bits_per_character
-from d2lrnn.core.threads import by_itself, computing_with, is_guess, settle, usable_cpus
+from d2lrnn.core.threads import by_itself, computing_with, is_guess, settle
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
 from d2lrnn.errors import (
@@ -33,11 +30,11 @@ from d2lrnn.errors import (
     require_positive,
     require_rates,
 )
+from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.recorder import Recorder, in_words, patience_is_out
-from d2lrnn.runs.run_folder import MOST_FACT, RunFolder, best_epoch
+from d2lrnn.runs.run_folder import RunFolder, best_epoch
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.system import memory
-from d2lrnn.system.terminal import spelled
 from d2lrnn.weights.canonical import RUNS
 
 CHECKPOINT_EVERY = 10  # epochs
@@ -89,25 +86,6 @@ def require(backend: str) -> None:
 def corpus_source(text: Text) -> str:
     """Return how to find a text again from any folder: a corpus by its name, a file by its full path."""
     return text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
-
-
-def describe_here(backend: str) -> dict[str, dict[str, Any]]:
-    """Return the versions, and what of this machine decides how rounding goes."""
-    return {
-        "versions": {
-            "d2lrnn": d2lrnn.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            backend: backends.version(backend),
-        },
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cpus": usable_cpus(),
-            # Whatever stands in it, what is recorded can be read again
-            "OMP_NUM_THREADS": spelled(os.environ.get("OMP_NUM_THREADS", "").strip())[:MOST_FACT] or None,
-        },
-    }
 
 
 def train(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from d2lrnn.errors import D2LRNNError, NotEnoughMemoryError
+from d2lrnn.system.formatting import format_bytes
 
 UNKNOWN = 2**44  # bytes, 16 TiB: what is refused where a machine does not tell what it has
 _TEXT = 16  # bytes that are needed, at the peak, for each byte of a text that is cleaned and counted
@@ -23,18 +24,6 @@ _SAID = re.compile(r"(can't|cannot|can not|failed to|unable to) allocate|out of 
                    r"\bOOM\b", re.IGNORECASE)  # fmt: skip
 _SAID_BY_NUMPY = re.compile(r"array is too big|Maximum allowed (size|dimension)")
 _KINDS = ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError")
-
-
-def say(size: float) -> str:
-    """Return a number of bytes as people read it: ``1.5 GB``."""
-    if size >= 10**21:
-        return "more than 1,000 EB"
-    units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"]
-    while size >= 1000:
-        size /= 1000
-        units.pop(0)
-    unit = units[0]
-    return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
 
 
 def of_text(size: int) -> int:
@@ -124,8 +113,8 @@ def check(needed: int, what: str, advice: str) -> None:
     """
     there = available()
     if needed > (UNKNOWN if there is None else there):
-        has = "far more than a machine has" if there is None else f"and there are {say(there)} in all"
-        raise NotEnoughMemoryError(f"{what} needs at least {say(needed)} of memory, {has}: {advice}")
+        has = "far more than a machine has" if there is None else f"and there are {format_bytes(there)} in all"
+        raise NotEnoughMemoryError(f"{what} needs at least {format_bytes(needed)} of memory, {has}: {advice}")
 
 
 SMALLER = "make the model smaller (num_hiddens, num_layers), or the minibatch (batch_size, num_steps)"
@@ -159,5 +148,5 @@ def explained(what: str, advice: str = SMALLER) -> Iterator[None]:
         if not is_lack_of_memory(error):
             raise
         there = available()
-        has = "" if there is None else f", of {say(there)} in all"
+        has = "" if there is None else f", of {format_bytes(there)} in all"
         raise NotEnoughMemoryError(f"there is not enough memory{has} for {what}: {advice}") from None

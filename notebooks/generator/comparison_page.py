@@ -13,6 +13,7 @@ from lesson_source import NOTEBOOKS, LessonError
 
 from d2lrnn.core.backends import BACKENDS, FRAMEWORKS
 from d2lrnn.data import part_of_text
+from d2lrnn.system.formatting import format_count, format_mebibytes, format_seconds
 
 MEASURED = NOTEBOOKS.parent / "build" / "compare.json"
 
@@ -32,9 +33,9 @@ def measured_table(document: dict[str, Any]) -> str:
         "version": lambda row: row["version"],
         "device": lambda row: row["device"],
         "perplexity": lambda row: f"{row['perplexity']:.3f}",
-        "tokens/s while training": lambda row: f"{row['tokens_per_second']:,.0f}",
-        "peak memory": lambda row: f"{row['peak_memory'] / 2**20:,.0f} MiB",
-        "start of the process to the first minibatch": lambda row: f"{row['startup_seconds']:.1f} s",
+        "tokens/s while training": lambda row: format_count(row["tokens_per_second"]),
+        "peak memory": lambda row: format_mebibytes(row["peak_memory"]),
+        "start of the process to the first minibatch": lambda row: format_seconds(row["startup_seconds"]),
         "loss differs from NumPy, first 10 steps": lambda row: f"{row['max_loss_difference_at_first']:.0e} nats",
         "loss differs from NumPy, first 50 steps": lambda row: f"{row['max_loss_difference']:.0e} nats",
         "continues": lambda row: "<br>".join(row["predictions"].values()),

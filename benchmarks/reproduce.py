@@ -1,4 +1,4 @@
-"""The book's headline figures, ours beside them: every configuration in every backend, over several seeds.
+"""Trains what the book prints perplexities of, in every backend and over several seeds: ``make reproduce``.
 
 Each training has a process of its own, and leaves what it reached under one folder: the configurations of edition 0.17
 as run folders (:mod:`d2lrnn.runs.run_folder`), those of the two first editions, whose functions keep nothing, as a
@@ -8,10 +8,10 @@ stopped, and the table is made from nothing but these files.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import platform
-import subprocess
-import textwrap
+import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,24 +19,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from d2lrnn.comparison.compare import ask, check_output, environment
+import reproduce_table
+from common import HERE, RESULTS, around, describe_machine, parser, place, put_between
+from reproduce_table import table
+
+from d2lrnn.cli import last_door
+from d2lrnn.comparison import compare
 from d2lrnn.core import backends
-from d2lrnn.core.history import format_perplexity
 from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV, remembering_failures
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.run_folder import CONFIG, RunFolder, are_facts
 from d2lrnn.runs.settings import Settings
-from d2lrnn.runs.training import corpus_source, describe_here
-from d2lrnn.system import memory
+from d2lrnn.runs.training import corpus_source
 from d2lrnn.system.storage import make_folder, write_atomically
+from d2lrnn.system.terminal import doors, in_json, one_line
 
 OUT = "runs/reproduce"
-RESULTS = Path("benchmarks") / "RESULTS.md"
+OWN_RESULTS = Path(HERE.name, RESULTS)  # of the current folder
 SEEDS = (0, 1, 2)
-LAST_EPOCHS = 20  # whose range is told beside the last one's
-BEGIN, END = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
+MARKS = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
 _FORMAT = 1  # of a first edition's file
 FINAL = ("complete", "diverged")  # a run of which nothing more is to come
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -305,8 +309,8 @@ def reproduce(
         _kept(run)  # what is refused should be refused before hours go by
     make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
-    _split(target)
-    check_output(target, "the table", None, "--results")
+    around(target, MARKS)
+    compare.check_output(target, "the table", None, "--results")
     problems: dict[str, str] = {}
     try:
         for number, run in enumerate(plan.runs, 1):
@@ -342,6 +346,11 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
         return str(error)
     except OSError as error:  # no memory for its process, say
         return f"its process could not work: {error.strerror or error}"
+
+
+def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Give a job to a process of its own, ``reproduce_worker.py``, and return its last answer."""
+    return compare.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
 
 
 def _follower(run: _Run, on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
@@ -436,7 +445,7 @@ def _collect(plan: _Plan, problems: Mapping[str, str]) -> dict[str, Any]:
         machine.pop("OMP_NUM_THREADS", None)
     chosen = f" --backends {','.join(plan.names)}" if set(plan.names) != set(backends.FRAMEWORKS) else ""
     return {
-        "command": "d2lrnn reproduce" + chosen + (" --quick" if plan.quick else ""),
+        "command": "python3 start reproduce" + chosen + (" --quick" if plan.quick else ""),
         "quick": plan.quick,
         "backends": list(plan.names),
         "seeds": list(plan.seeds),
@@ -468,7 +477,7 @@ def _configuration_row(
         row = kept.get(run.name)
         values = [] if row is None else row["perplexity"]
         status = "not run" if row is None else row["status"]
-        last = values[-LAST_EPOCHS:] if status == "complete" else []
+        last = values[-reproduce_table.LAST_EPOCHS :] if status == "complete" else []
         points = [epoch for epoch in {*configuration.book, epochs} if epoch <= len(values)]
         rows.append({
             "backend": run.backend,
@@ -490,227 +499,105 @@ def _configuration_row(
     }
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return the name of this machine's processor, its processors that may be used, its memory and its system."""
-    where = environment()
-    return {"processor": _processor(), "cpus": where["cpus"], "memory": memory.of_machine(), "system": _system()}
-
-
-def _processor() -> str:
-    """Return the name of the processor as its maker gives it, where the system tells."""
-    name = ""
-    if platform.system() == "Linux":
-        try:
-            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            lines = []
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    elif platform.system() == "Darwin":
-        answer = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
-        name = answer.stdout.strip()
-    return name or platform.processor() or platform.machine() or "an unknown processor"
-
-
-def _system() -> str:
-    name = platform.system()
-    if name == "Linux":
-        try:
-            name = platform.freedesktop_os_release()["PRETTY_NAME"]
-        except (OSError, KeyError):
-            name = "Linux"
-    else:
-        name = f"{name} {platform.mac_ver()[0] if name == 'Darwin' else platform.release()}".strip()
-    return f"{name}, {platform.machine()}"
-
-
-# The table
-
-
-def table(document: Mapping[str, Any]) -> str:
-    """Return what :func:`reproduce` or :func:`collect` returned as Markdown: a head, the table, and remarks.
-
-    A cell has the smallest and the largest perplexity over the seeds, and in brackets how many seeds these are.
-    """
-    names = document["backends"]
-    lines = [*_head(document), ""]
-    lines.append("| " + " | ".join(["", "", "the book", *names]) + " |")
-    lines.append("|" + "---|" * (3 + len(names)))
-    for configuration in document["configurations"]:
-        lines += _rows(configuration, document)
-    if notes := _notes(document):
-        lines += ["", *notes]
-    return "\n".join(lines) + "\n"
-
-
-def _head(document: Mapping[str, Any]) -> list[str]:
-    paragraphs = []
-    if document["corpus"]["name"] != "time-machine":
-        paragraphs.append(
-            "**Not the book's text.** *The Time Machine* is not here, and the bundled story stood in for it: these "
-            "figures are not comparable with the book's."
-        )
-    if document["quick"]:
-        paragraphs.append(
-            "**A quick run**, of a few epochs and one seed: it shows that all of it works. The book's figures are of "
-            "many more epochs."
-        )
-    machine = document["machine"]
-    where = [machine["processor"], f"{machine['cpus']} cores"]
-    if machine["memory"] is not None:
-        where.append(f"{machine['memory'] / 2**30:.0f} GiB of memory")
-    where.append(machine["system"])
-    if document["threads"]:
-        where.append(f"threads: {' and '.join(map(str, document['threads']))}")
-    versions = [f"{name} {' and '.join(found)}" for name, found in document["versions"].items()]
-    if document["began"] is not None:
-        # Of a time like 2026-11-21T10:51:30+0000 the minutes
-        began, ended = (document[key][:16].replace("T", " ") for key in ("began", "ended"))
-        when = f"from {began} to {ended}"
-    else:
-        when = "with no run yet"
-    paragraphs.append(
-        f"Made by `{document['command']}` {when}. Machine: {'; '.join(where)}. Versions: {', '.join(versions)}. "
-        f"Text: {document['corpus']['name']}, SHA-256 {document['corpus']['sha256'][:12]}."
-    )
-    *others, last = map(str, document["seeds"])
-    seeds = f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"
-    paragraphs.append(
-        f"Training perplexities of {seeds}: the smallest to the largest over the seeds, and in brackets how many seeds "
-        "these are. A row of several epochs has the smallest and the largest of all of them."
-    )
-    return "\n\n".join(_wrapped(paragraph) for paragraph in paragraphs).splitlines()
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _rows(configuration: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
-    names, epochs, book = document["backends"], configuration["epochs"], configuration["book"]
-    title = configuration["title"]
-    if configuration["missing"] is not None:
-        printed = ", ".join(book.values())
-        yield _line([title, f"epochs {', '.join(book)}", printed, configuration["missing"], *[""] * (len(names) - 1)])
-        return
-    last_of_book = max(book, key=int)
-    points = sorted({*(int(epoch) for epoch in book if int(epoch) <= epochs), epochs})
-    for epoch in points:
-        printed = book.get(str(epoch), f"{book[last_of_book]} at epoch {last_of_book}")
-        cells = [_cell(configuration, document, name, epoch) for name in names]
-        yield _line([title if epoch == points[0] else "", f"epoch {epoch}", printed, *cells])
-    if document["quick"]:
-        return  # so few epochs only go down
-    cells = [_cell(configuration, document, name, None) for name in names]
-    yield _line(["", f"epochs {max(1, epochs - LAST_EPOCHS + 1)} to {epochs}", "", *cells])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _cell(configuration: Mapping[str, Any], document: Mapping[str, Any], backend: str, epoch: int | None) -> str:
-    """Return the range of a backend at an epoch, or for None at the last epochs, and what else there is to say."""
-    rows = [row for row in configuration["runs"] if row["backend"] == backend]
-    if epoch is None:
-        values = [value for row in rows for value in row["last_epochs"] or ()]
-        count = sum(row["last_epochs"] is not None for row in rows)
-    else:
-        values = [row["perplexity"][str(epoch)] for row in rows if str(epoch) in row["perplexity"]]
-        count = len(values)
-    said = [f"{_range(values)} ({count})"] if values else []
-    if epoch == configuration["epochs"]:  # once a configuration
-        fates: dict[str, list[str]] = {}
-        for row in rows:
-            if row["status"] != "complete":
-                fates.setdefault(_fate(row), []).append(str(row["seed"]))
-        for fate, seeds in fates.items():
-            of_all = len(seeds) == len(rows)
-            said.append(fate if of_all else f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {fate}")
-    return "; ".join(said).replace("|", "\\|") or "-"
-
-
-def _fate(row: Mapping[str, Any]) -> str:
-    """Return what became of a run that is not complete."""
-    if row["status"] == "diverged":
-        return f"diverged at epoch {row['epoch'] + 1}"
-    if row["problem"]:
-        return str(row["problem"])
-    return "not run" if row["status"] == "not run" else f"at epoch {row['epoch']} so far"
-
-
-def _range(values: Sequence[float]) -> str:
-    smallest, largest = (_figure(value) for value in (min(values), max(values)))
-    return smallest if smallest == largest else f"{smallest} to {largest}"
-
-
-def _figure(value: float) -> str:
-    return format_perplexity(value, 3 if value < 10 else 1)
-
-
-def _notes(document: Mapping[str, Any]) -> list[str]:
-    notes = [configuration["remark"] for configuration in document["configurations"] if configuration["remark"]]
-    if document["elsewhere"]:
-        notes.append(f"{document['elsewhere']} of the trainings were made on another machine than the one above.")
-    return [_wrapped(f"- {note}", "  ") for note in notes]
-
-
 # The file that has the table
 
 
 def write(document: Mapping[str, Any], path: str | Path) -> None:
-    """Put the table into a Markdown file, between its two marks, and leave all else in it as it is.
-
-    A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
-
-    Args:
-        document: What :func:`reproduce` or :func:`collect` returned.
-        path: The file.
+    """Put the table of what :func:`reproduce` or :func:`collect` returned into a Markdown file.
 
     Raises:
-        InputError: If the file cannot be read, or does not have each mark once.
+        InputError: If the file cannot be read, or does not have each of :data:`MARKS` once.
         StorageError: If it cannot be written.
     """
-    put_between(path, table(document))
-
-
-def put_between(path: str | Path, content: str, begin: str = BEGIN, end: str = END) -> None:
-    """Put content into a Markdown file, between two marks, and leave all else in it as it is.
-
-    A file that is not there is made. Either the old content or the new one is on the disk, whatever happens.
-
-    Raises:
-        InputError: If the file cannot be read, or does not have each mark once.
-        StorageError: If it cannot be written.
-    """
-    path = Path(path)
-    before, after = _split(path, begin, end)
-    new_line = "\r\n" if "\r\n" in before else "\n"
-    write_atomically(path, (before + f"\n{content}".replace("\n", new_line) + after).encode("utf-8"))
-
-
-def _split(path: Path, begin: str = BEGIN, end: str = END) -> tuple[str, str]:
-    """Return what a file has up to the end of its first mark, and from the beginning of its second one."""
-    try:
-        content = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        if not path.parent.is_dir():
-            raise InputFileError(
-                f"cannot write the table to {str(path)!r}: there is no folder {str(path.parent)!r}; name another file"
-            ) from None
-        return f"# Results\n\n{begin}", f"{end}\n"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputFileError(f"cannot put the table into {str(path)!r}: {reason}; name another file") from None
-    if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
-        raise InputError(
-            f"{str(path)!r} does not say where the table goes: put a line {begin!r} and, below it, a line {end!r} "
-            "into it, each once; or name another file"
-        )
-    return content[: content.index(begin) + len(begin)], content[content.index(end) :]
+    put_between(path, table(document), MARKS)
 
 
 def _default_results(plan: _Plan) -> Path:
     full = set(plan.names) == set(backends.FRAMEWORKS) and not plan.quick and plan.text.name == "time-machine"
-    return RESULTS if full and RESULTS.is_file() else plan.out / RESULTS.name
+    return OWN_RESULTS if full and OWN_RESULTS.is_file() else plan.out / RESULTS
+
+
+# The program
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Train, print the table, and write it; return the exit code.
+
+    That is 0, 1 if a backend failed, 2 if nothing could be trained, and 130 after Ctrl-C.
+    """
+    made = parser("Train what the book prints perplexities of. make reproduce does all of the set-up.",
+                  "a few epochs and one seed: minutes instead of hours",
+                  f"where the trainings are kept; the program goes on from there ({OUT})")  # fmt: skip
+    made.set_defaults(out=OUT)
+    made.add_argument("--results", type=place, metavar="FILE", help="the Markdown file to put the table into")
+    made.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    arguments = made.parse_args(words)
+    try:
+        with _interrupted_by_signals(), remembering_failures(), warnings.catch_warnings(), doors():
+            warnings.showwarning = lambda message, *where: last_door.tell(f"d2lrnn: warning: {message}")
+            return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
+                              results=arguments.results)  # fmt: skip
+    except KeyboardInterrupt as error:
+        last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
+        return last_door.INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except (D2LRNNError, OSError) as error:
+        last_door.tell(f"d2lrnn: error: {error}")
+        return 2
+
+
+def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> int:
+    def tell(document: dict[str, Any]) -> None:
+        print(_json(document) if as_json else table(document), flush=True)
+
+    document = reproduce(asked or list(backends.FRAMEWORKS), on_event=_tell_of_trainings, on_document=tell, **options)
+    if not as_json:
+        print(f"\nwritten to {one_line(document['results'])}", flush=True)
+    rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
+    done = [row for row in rows if row["status"] in FINAL]
+    if rows and not done:
+        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
+        return 2
+    # One that cannot work here fails the program only if it was asked for by name
+    failed = [row for row in rows if row not in done and (asked or not backends.problem(row["backend"]))]
+    return 1 if failed else 0
+
+
+def _json(document: dict[str, Any]) -> str:
+    """Return a document in JSON, which has no word for infinite: null is what its readers expect."""
+    finite = json.loads(json.dumps(document), parse_constant=lambda name: None)
+    return in_json(json.dumps(finite, indent=2))
+
+
+def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
+    """Say on the error stream which training begins, and what went wrong with one."""
+    if event["event"] == "start":
+        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
+    elif event["event"] == "end" and event["problem"]:
+        last_door.tell(f"{name}: {event['problem']}")
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let a batch system (SIGTERM) or a terminal (SIGHUP) end this as Ctrl-C does."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # Who is to be deaf, as nohup wants it, stays so
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+
+    def interrupt(number: int, frame: object) -> None:
+        for other in before:  # a terminal and its shell both tell
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(last_door.guard(main))

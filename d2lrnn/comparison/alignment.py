@@ -1,4 +1,4 @@
-"""Sources side by side: which lines belong together, and what in them differs, as HTML that CSS colours."""
+"""Sources side by side: which lines belong together, and what in them differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from html import escape
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from pygments.lexers.python import PythonLexer
@@ -142,41 +143,40 @@ def indent(line: Line) -> int:
     return len(line[0].text) if line and line[0].text.isspace() else 0
 
 
-def _marked(line: Line, differs: Sequence[bool]) -> str:
-    """Return a line as HTML: neighbours of one class in one span, and what differs in a ``mark``."""
-    runs: list[tuple[bool, list[tuple[str, str]]]] = []
-    for piece, differ in zip(line, differs, strict=True):
-        if not runs or runs[-1][0] != differ:
-            runs.append((differ, []))
-        pieces = runs[-1][1]
-        if pieces and pieces[-1][0] == piece.kind:
-            pieces[-1] = (piece.kind, pieces[-1][1] + piece.text)
-        else:
-            pieces.append((piece.kind, piece.text))
-    out = ""
-    for differ, pieces in runs:
-        inner = "".join(
-            f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in pieces
-        )
-        out += f"<mark>{inner}</mark>" if differ else inner
-    return out
+@dataclass(frozen=True)
+class MarkedLine:
+    """A line of a column.
 
-
-def render_columns(rows: Sequence[tuple[Line | None, ...]]) -> list[str]:
-    """Return the HTML of each source: a ``span`` for every row, so that all columns have as many.
-
-    The classes of a span: ``same`` where all sources have this line, ``gap`` where this one has none, and ``i4`` and so
-    on for the spaces that it begins with.
+    Attributes:
+        indent: How many spaces it begins with.
+        same: Whether all sources have this line.
+        runs: Its text: neighbours that differ from the other sources, or do not, and in these the pieces of a class.
     """
-    columns = [""] * len(rows[0])
+
+    indent: int
+    same: bool
+    runs: tuple[tuple[bool, tuple[Piece, ...]], ...]
+
+
+def _runs(line: Line, differs: Sequence[bool]) -> tuple[tuple[bool, tuple[Piece, ...]], ...]:
+    """Return the runs of a line, as :class:`MarkedLine` has them; neighbours of one class become one piece."""
+    runs = []
+    for differ, pairs in groupby(zip(line, differs, strict=True), key=itemgetter(1)):
+        kinds = groupby((piece for piece, _ in pairs), key=attrgetter("kind"))
+        runs.append((differ, tuple(Piece("".join(piece.text for piece in pieces), kind) for kind, pieces in kinds)))
+    return tuple(runs)
+
+
+def mark(rows: Sequence[tuple[Line | None, ...]]) -> list[list[MarkedLine | None]]:
+    """Return a column for each source, all with as many lines: None where a source has none in that row."""
+    columns: list[list[MarkedLine | None]] = [[] for _ in rows[0]]
     for row in rows:
         same = len(set(row)) == 1
         for place, line in enumerate(row):
             if line is None:
-                columns[place] += '<span class="gap" aria-hidden="true"></span>'
+                columns[place].append(None)
                 continue
             others = [other for other in row[:place] + row[place + 1 :] if other is not None]
             differs = [False] * len(line) if same else differing(line, others)
-            classes = f"i{indent(line)}" + (" same" if same else "")
-            columns[place] += f'<span class="{classes}">{_marked(line, differs)}\n</span>'
+            columns[place].append(MarkedLine(indent(line), same, _runs(line, differs)))
     return columns

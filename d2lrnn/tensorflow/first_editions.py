@@ -1,0 +1,90 @@
+"""What the first editions need of TensorFlow (:class:`d2lrnn.editions.first_editions.FirstEditionBackend`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from d2lrnn.core.history import History
+from d2lrnn.data.text import Vocab
+from d2lrnn.editions.first_editions import Array, first_weights, radius
+from d2lrnn.tensorflow import prediction, training
+from d2lrnn.tensorflow.concise import RNNModel
+from d2lrnn.tensorflow.device import book_name, try_gpu
+from d2lrnn.tensorflow.training import grad_clipping as clip_gradients
+from d2lrnn.tensorflow.training import parameters
+
+__all__ = [
+    "RNNModel",
+    "clip_gradients",
+    "grad_clipping",
+    "initialize",
+    "predict_ch8",
+    "tensor",
+    "train_ch8",
+    "try_gpu",
+]
+
+
+def place(ctx: Any) -> Any:
+    """Return a new context manager for a device.
+
+    Args:
+        ctx: What :func:`try_gpu` returns; the name of a device, such as ``'/GPU:0'``; a strategy of one device; or
+            None for TensorFlow's own choice.
+    """
+    if ctx is None or isinstance(ctx, str):
+        return tf.device(ctx)
+    if isinstance(ctx, tf.distribute.Strategy):
+        return tf.device(book_name(ctx))
+    with ctx:  # it does not say where it leads, except in this way
+        return tf.device(tf.constant(0).device)
+
+
+def tensor(indices: Array, ctx: Any) -> tf.Tensor:
+    """Return indices as a tensor on a device."""
+    with place(ctx):
+        return tf.constant(indices, dtype=tf.int32)  # the type that the book's tab has
+
+
+def initialize(model: Any, ctx: Any, rng: np.random.Generator) -> None:
+    """Give a model new weights, on a device."""
+    with place(ctx):
+        if not model.built:
+            # Keras makes weights at the first input
+            model(tf.zeros((1, 1), tf.int32), model.begin_state(batch_size=1, dtype=tf.float32))
+        for variable in parameters(model):
+            # Matrices are (inputs, outputs)
+            variable.assign(first_weights(tuple(variable.shape)[::-1], rng).T)
+
+
+def grad_clipping(grads: Sequence[Any], theta: Any, ctx: Any) -> Any:
+    """Clip gradients so that their norm as one vector is at most theta.
+
+    TensorFlow's gradients belong to no parameter, so this takes and returns them, as ``d2lrnn.tensorflow`` does.
+
+    Args:
+        grads: A list of tensors, such as ``tape.gradient(loss, params)``; those that are None stay None.
+        theta: The largest norm; None for no clipping.
+        ctx: Not used: the gradients know where they are.
+
+    Returns:
+        The list of clipped gradients.
+    """
+    return clip_gradients(grads, radius(theta))
+
+
+def predict_ch8(prefix: str, num_preds: int, net: Any, vocab: Vocab, device: Any) -> str:
+    """Continue a prefix on a device, which the tab's own function takes from its surroundings."""
+    with place(device):
+        return prediction.predict_ch8(prefix, num_preds, net, vocab)
+
+
+def train_ch8(
+    net: Any, train_iter: Any, vocab: Vocab, lr: Any, num_epochs: int, device: Any, **options: Any
+) -> History:
+    """Train a model on a device, where the tab's own function takes a strategy."""
+    with place(device):
+        strategy = tf.distribute.OneDeviceStrategy(tf.constant(0.0).device)
+    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, strategy, **options)
