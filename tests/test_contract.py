@@ -10,6 +10,7 @@ import pytest
 from d2lrnn import data
 from d2lrnn.core import book_tools
 from d2lrnn.core.interface import Backend, Threads
+from d2lrnn.weights import exchange
 
 # Written as Python writes a signature; DEVICE stands for what the exceptions below replace.
 BOOK = {
@@ -207,7 +208,7 @@ def test_the_threads_are_those_of_the_protocol(backend):
 
 @pytest.mark.parametrize("name", EXCHANGE)
 def test_signature_of_the_exchange(backend, name):
-    module = importlib.import_module(f"d2lrnn.{backend.name}.exchange")
+    module = exchange.format_of(backend.name)
     assert signature(getattr(module, name)) == EXCHANGE[name]
     assert inspect.getdoc(getattr(module, name)).strip()
     assert sorted(module.__all__) == sorted(EXCHANGE)

@@ -10,6 +10,7 @@ from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
 from d2lrnn.errors import InputError
+from d2lrnn.weights import maps
 from d2lrnn.weights.canonical import check_kind
 
 from .types import State, Tensor
@@ -40,11 +41,7 @@ def recurrent_layer(
         InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
     check_kind(kind, num_layers, bidirectional)
-    if kind == "gru-reset-before":
-        raise InputError(
-            f"rnn.GRU applies the reset gate after the recurrent product, so it is no {kind!r}: "
-            f"use TensorFlow or NumPy for this model, or the model 'gru'"
-        )
+    maps.MXNET.check_kind(kind)
     if kind not in LAYERS:
         raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
     layer, options = LAYERS[kind]

@@ -6,7 +6,8 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy.typing as npt
 
 from d2lrnn.core import interface
 from d2lrnn.core.interface import Array, Weights, implements
-from d2lrnn.errors import InputError
-from d2lrnn.weights import canonical
+from d2lrnn.weights import canonical, maps
+from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
 from . import nn, training
 from .concise import LAYERS, RNNModel, recurrent_layer
@@ -79,32 +80,21 @@ def kind_of(net: Any) -> str:
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel) or type(net.dense) is not nn.Dense:
-        raise InputError(
-            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
-        )
-    for kind, (layer_class, options) in LAYERS.items():
-        # A subclass may compute something else
-        if type(net.rnn) is layer_class and all(getattr(net.rnn, option) == value for option, value in options.items()):
-            return kind
-    raise InputError(
-        f"the weights of {type(net.rnn).__name__} have no canonical form: use a layer of recurrent_layer's kinds"
-    )
+        raise no_canonical_form(net)
+    return kind_of_layer(net.rnn, LAYERS, {})
 
 
-def _read(net: Any, of_list: Iterable[Any], of_layer: Callable[[Any], Weights]) -> Weights:
-    """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
-    if kind_of(net) == "rnn-scratch":
-        return dict(zip(canonical.SCRATCH_NAMES, of_list, strict=True))
-    return {**of_layer(net.rnn), **of_layer(net.dense)}
-
-
-def _own_weights(net: Any) -> Weights:
-    return _read(net, getattr(net, "params", ()), lambda layer: layer.params)
+def _parameters(net: Any, of: str = "params") -> dict[str, Array]:
+    """Return the parameters of a model, or their gradients (``grads``), by the names that its layers have for them."""
+    if isinstance(net, RNNModelScratch):
+        return maps.scratch_parameters(getattr(net, of))
+    return {**getattr(net.rnn, of), **getattr(net.dense, of)}
 
 
 def get_weights(net: Any) -> Weights:
     """Return a model's weights as canonical NumPy arrays, copied."""
-    return {name: value.copy() for name, value in _own_weights(net).items()}
+    kind = kind_of(net)
+    return maps.NUMPY.to_canonical(kind, {name: param.copy() for name, param in _parameters(net).items()})
 
 
 def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
@@ -113,15 +103,15 @@ def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
     Raises:
         InputError: If a name or a shape is not the model's.
     """
-    own = _own_weights(net)
-    canonical.check_weights(weights, {name: value.shape for name, value in own.items()})
-    for name, param in own.items():
-        param[...] = weights[name]
+    canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
+    kind, params = kind_of(net), _parameters(net)
+    for name, value in maps.NUMPY.to_framework(kind, weights).items():
+        params[name][...] = value
 
 
 def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
-    return sum(param.size for param in training.parameters(net))
+    return sum(prod(param.shape) for param in training.parameters(net))
 
 
 def _begin_state(net: Any, batch_size: int, state: interface.State | None) -> State:
@@ -168,7 +158,7 @@ def loss_and_backward(
 
 def get_gradients(net: Any) -> Weights:
     """Return the gradients that a net keeps as canonical NumPy arrays."""
-    return _read(net, net.grads, lambda layer: layer.grads)
+    return maps.NUMPY.to_canonical(kind_of(net), _parameters(net, "grads"))
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from d2lrnn.core.interface import Array, Weights, implements
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
-from d2lrnn.weights import canonical
+from d2lrnn.weights import canonical, maps
+from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
 from . import training
 from .concise import LAYERS, RNNModel, directions, recurrent_layer
@@ -95,9 +97,7 @@ def kind_of(net: Any) -> str:
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
-        raise InputError(
-            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
-        )
+        raise no_canonical_form(net)
     kinds = {(_layer_kind(layer), len(directions(layer))) for layer in net.rnn_layers}
     if len(kinds) > 1:
         raise InputError("the weights of layers of several kinds have no canonical form: use layers of one kind")
@@ -112,29 +112,13 @@ def _layer_kind(layer: Any) -> str:
             f"the weights of {name} with merge_mode={layer.merge_mode!r} have no canonical form: "
             f"make the layer with merge_mode='concat'"
         )
-    kinds = {_part_kind(part, backwards) for part, backwards in zip(parts, (False, True))}  # noqa: B905 (one or two)
+    kinds = {
+        kind_of_layer(part, LAYERS, {**_PLAIN, "go_backwards": backwards}, _option)
+        for part, backwards in zip(parts, (False, True))  # noqa: B905 (one or two)
+    }
     if len(kinds) > 1:
         raise InputError(f"the weights of {name} over layers of two kinds have no canonical form: use layers of one")
     return kinds.pop()
-
-
-def _part_kind(layer: Any, backwards: bool) -> str:
-    name = type(layer).__name__
-    for kind, (layer_class, options) in LAYERS.items():
-        # A subclass may compute something else
-        if type(layer) is layer_class and all(_option(layer, option) == value for option, value in options.items()):
-            for option, value in {**_PLAIN, "go_backwards": backwards, **options}.items():
-                if (given := _option(layer, option)) not in (value, None):
-                    raise InputError(
-                        f"the weights of {name} with {option}={given!r} have no canonical form: "
-                        f"make the layer with {option}={value!r}"
-                    )
-            return kind
-    activation = _option(layer, "activation")
-    raise InputError(
-        f"the weights of {name}{f' with activation={activation!r}' if activation else ''} have no canonical form: "
-        f"use a layer of recurrent_layer's kinds"
-    )
 
 
 def _option(layer: Any, option: str) -> Any:
@@ -146,37 +130,17 @@ def _option(layer: Any, option: str) -> Any:
     return known.pop() if known else getattr(value, "__name__", repr(value))
 
 
-def _layers(net: Any) -> Iterator[tuple[str, Any]]:
-    """Yield, for each layer and direction, the canonical prefix and Keras's cell of it."""
-    bidirectional = len(directions(net.rnn_layers[0])) == 2
-    for layer, prefixes in zip(
-        net.rnn_layers, canonical.layer_prefixes(len(net.rnn_layers), bidirectional), strict=True
-    ):
-        for prefix, part in zip(prefixes, directions(layer), strict=True):
-            yield prefix, part.cell
-
-
-def _swap_gates(array: Array) -> Array:
-    # Keras puts the GRU's update gate before the reset gate; swapping twice swaps back
-    update, reset, candidate = np.split(array, 3, axis=-1)
-    return np.concatenate([reset, update, candidate], axis=-1)
+def _parameters(net: Any) -> dict[str, Any]:
+    """Return the parameters of a model by the framework's names."""
+    if isinstance(net, RNNModelScratch):
+        return maps.scratch_parameters(net.trainable_variables)
+    return maps.TENSORFLOW.parameters(net, len(net.rnn_layers), len(directions(net.rnn_layers[0])) == 2)
 
 
 def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
-    if kind == "rnn-scratch":
-        return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True)}
-    result: Weights = {}
-    for prefix, cell in _layers(net):
-        W_xh, W_hh, bias = of(cell.kernel), of(cell.recurrent_kernel), of(cell.bias)
-        # The two biases of 'gru' stand in one variable (2, gates * num_hiddens)
-        arrays = [W_xh, W_hh, bias[0], bias[1]] if kind == "gru" else [W_xh, W_hh, bias]
-        if kind.startswith("gru"):
-            arrays = [_swap_gates(array) for array in arrays]
-        names = [prefix + name for name in ("W_xh", "W_hh", "b_h", "b_hh")]
-        result |= dict(zip(names, arrays))  # noqa: B905 (only 'gru' has a b_hh)
-    return result | {"output.W_hq": of(net.dense.kernel), "output.b_q": of(net.dense.bias)}
+    return maps.TENSORFLOW.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
 def _copied(tensor: Tensor) -> Array:
@@ -196,26 +160,14 @@ def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
         InputError: If a name or a shape is not the model's.
     """
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
-    kind = kind_of(net)
-    if kind == "rnn-scratch":
-        for name, param in zip(canonical.SCRATCH_NAMES, net.trainable_variables, strict=True):
-            param.assign(weights[name])
-        return
-    for prefix, cell in _layers(net):
-        names = ("W_xh", "W_hh", "b_h", "b_hh") if kind == "gru" else ("W_xh", "W_hh", "b_h")
-        W_xh, W_hh, *biases = (weights[prefix + name] for name in names)
-        if kind.startswith("gru"):
-            W_xh, W_hh, *biases = (_swap_gates(array) for array in (W_xh, W_hh, *biases))
-        cell.kernel.assign(W_xh)
-        cell.recurrent_kernel.assign(W_hh)
-        cell.bias.assign(np.stack(biases) if kind == "gru" else biases[0])
-    net.dense.kernel.assign(weights["output.W_hq"])
-    net.dense.bias.assign(weights["output.b_q"])
+    kind, params = kind_of(net), _parameters(net)
+    for name, value in maps.TENSORFLOW.to_framework(kind, weights).items():
+        params[name].assign(value)
 
 
 def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
-    return sum(int(np.prod(param.shape)) for param in training.parameters(net))
+    return sum(prod(param.shape) for param in training.parameters(net))
 
 
 def _begin_state(net: Any, batch_size: int, state: interface.State | None) -> State:

@@ -6,7 +6,8 @@ Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from torch import nn
 
 from d2lrnn.core import interface
 from d2lrnn.core.interface import Array, Weights, implements
-from d2lrnn.errors import InputError
-from d2lrnn.weights import canonical
+from d2lrnn.weights import canonical, maps
+from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
 from . import training
 from .concise import LAYERS, RNNModel, recurrent_layer
@@ -90,49 +91,21 @@ def kind_of(net: Any) -> str:
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
-        raise InputError(
-            f"the weights of {type(net).__name__} have no canonical form: use a model of build_model's kinds"
-        )
-    return _layer_kind(net.rnn)
+        raise no_canonical_form(net)
+    return kind_of_layer(net.rnn, LAYERS, _PLAIN)
 
 
-def _layer_kind(layer: Any) -> str:
-    name = type(layer).__name__
-    for kind, (layer_class, options) in LAYERS.items():
-        # A subclass may compute something else
-        if type(layer) is layer_class and all(getattr(layer, option) == value for option, value in options.items()):
-            for option, value in _PLAIN.items():
-                if (given := getattr(layer, option)) != value:
-                    raise InputError(
-                        f"the weights of {name} with {option}={given!r} have no canonical form: "
-                        f"make the layer with {option}={value!r}"
-                    )
-            return kind
-    raise InputError(f"the weights of {name} have no canonical form: use a layer of recurrent_layer's kinds")
-
-
-def _layers(net: Any) -> Iterator[tuple[str, Any]]:
-    """Yield, for each layer and direction, the canonical prefix and the ending of PyTorch's names of it."""
-    endings = ("", "_reverse") if net.rnn.bidirectional else ("",)
-    for layer, prefixes in enumerate(canonical.layer_prefixes(net.rnn.num_layers, net.rnn.bidirectional)):
-        for prefix, ending in zip(prefixes, endings, strict=True):
-            yield prefix, f"l{layer}{ending}"
+def _parameters(net: Any) -> dict[str, Any]:
+    """Return the parameters of a model by the framework's names."""
+    if isinstance(net, RNNModelScratch):
+        return maps.scratch_parameters(net.params)
+    return maps.TORCH.parameters(net, net.rnn.num_layers, net.rnn.bidirectional)
 
 
 def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     """Return the canonical arrays of something that each parameter has: its value, or its gradient."""
     kind = kind_of(net)
-    if kind == "rnn-scratch":
-        return {name: of(param) for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True)}
-    result: Weights = {}
-    for prefix, layer in _layers(net):
-        W_xh, W_hh, b_h, b_hh = (
-            of(getattr(net.rnn, f"{name}_{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        # PyTorch keeps its matrices transposed: (gates * num_hiddens, inputs)
-        result |= {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
-        result |= {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
-    return result | {"output.W_hq": of(net.linear.weight).T, "output.b_q": of(net.linear.bias)}
+    return maps.TORCH.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
 def get_weights(net: Any) -> Weights:
@@ -147,32 +120,15 @@ def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
         InputError: If a name or a shape is not the model's.
     """
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
-    kind = kind_of(net)
-
-    def write(param: Any, value: Array) -> None:
-        param.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
-
+    kind, params = kind_of(net), _parameters(net)
     with torch.no_grad():
-        if kind == "rnn-scratch":
-            for name, param in zip(canonical.SCRATCH_NAMES, net.params, strict=True):
-                write(param, weights[name])
-            return
-        for prefix, layer in _layers(net):
-            write(getattr(net.rnn, f"weight_ih_{layer}"), weights[prefix + "W_xh"].T)
-            write(getattr(net.rnn, f"weight_hh_{layer}"), weights[prefix + "W_hh"].T)
-            b_h = weights[prefix + "b_h"]
-            write(getattr(net.rnn, f"bias_ih_{layer}"), b_h)
-            write(
-                getattr(net.rnn, f"bias_hh_{layer}"),
-                weights[prefix + "b_hh"] if kind == "gru" else np.zeros_like(b_h),
-            )
-        write(net.linear.weight, weights["output.W_hq"].T)
-        write(net.linear.bias, weights["output.b_q"])
+        for name, value in maps.TORCH.to_framework(kind, weights).items():
+            params[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))
 
 
 def num_parameters(net: Any) -> int:
     """Return the number of trained parameters."""
-    return sum(param.numel() for param in training.parameters(net))
+    return sum(prod(param.shape) for param in training.parameters(net))
 
 
 def _begin_state(net: Any, batch_size: int, state: interface.State | None, device: Device) -> State:

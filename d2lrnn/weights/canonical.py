@@ -44,10 +44,6 @@ ONLY_IN = {"gru-reset-before": ("tensorflow", "numpy")}
 # What programs such as d2lrnn train let a model run; a reader gives RNNModelScratch any function
 RUNS = {kind: "rnn_fast" if kind == "rnn-scratch" else "the framework's own layer" for kind in KINDS}
 _LISTED = 8  # names that an error lists
-# The book's parameters of the scratch model, in its order: W_xh, W_hh, b_h, W_hq, b_q
-SCRATCH_NAMES = ("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "output.W_hq", "output.b_q")
-
-
 MOST_LAYERS = 1000  # each is Python objects by the dozen, whatever its size
 
 
@@ -75,6 +71,12 @@ def layer_prefixes(num_layers: int, bidirectional: bool) -> list[list[str]]:
     """Return, for each layer, the prefix of its weights' names in each of its directions."""
     directions = ["", "reverse."] if bidirectional else [""]
     return [[f"layers.{layer}.{direction}" for direction in directions] for layer in range(num_layers)]
+
+
+def depth(weights: Iterable[str]) -> tuple[int, bool]:
+    """Return the number of layers that the names of canonical weights speak of, and whether of both directions."""
+    layers = [name for name in weights if name.startswith("layers.")]
+    return len({name.split(".")[1] for name in layers}), any(name.startswith("layers.0.reverse.") for name in layers)
 
 
 def shapes(kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False) -> Shapes:
@@ -114,8 +116,7 @@ def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int,
         if weights[name].ndim != ndim or 0 in weights[name].shape:
             raise InputError(f"weight {name!r} has shape {tuple(weights[name].shape)}: it must have {ndim} dimensions")
     vocab_size, num_hiddens = len(weights["output.b_q"]), len(weights["layers.0.W_hh"])
-    num_layers = len({name.split(".")[1] for name in weights if name.startswith("layers.")})
-    bidirectional = any(name.startswith("layers.0.reverse.") for name in weights)
+    num_layers, bidirectional = depth(weights)
     check_weights(weights, shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional))
     return vocab_size, num_hiddens, num_layers, bidirectional
 

@@ -3,7 +3,7 @@
 The ending of a file's name says what it is:
 
 - ``.pt``, ``.pth``: PyTorch's, a ``state_dict``; needs PyTorch.
-- ``.params``: MXNet's, as ``save_parameters`` writes it; read without MXNet, written with it.
+- ``.params``: MXNet's, as ``save_parameters`` writes it; needs no MXNet.
 - ``.keras``: a Keras model of standard layers over one-hot vectors; needs TensorFlow.
 - ``.npz``: NumPy's, as ``numpy.savez`` writes it, with the canonical names.
 - ``.safetensors``: the canonical weights by their names (:mod:`d2lrnn.weights.canonical`); needs no framework.
@@ -16,21 +16,17 @@ with the reason.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-import safetensors.numpy
-
-from d2lrnn.core import backends
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.weights import canonical, layouts, ndarray_list
 from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.layouts import Tensors
-from d2lrnn.weights.tensors import MOST_TENSORS_HEADER, parse_tensors
+from d2lrnn.weights.maps import Tensors
+from d2lrnn.weights.tensors import MOST_TENSORS_HEADER
 
 # The format of each ending: the backend whose file it is, or our own
 FORMATS = {".pt": "torch", ".pth": "torch", ".params": "mxnet", ".keras": "tensorflow", ".npz": "numpy",
@@ -44,9 +40,14 @@ def _format(path: Path) -> str:
     return FORMATS[ending]
 
 
-def _backend(name: str) -> Any:
-    """Import a backend's own encode and decode; a framework that is missing raises BackendNotInstalledError."""
-    return importlib.import_module(f"d2lrnn.{backends.check_name(name)}.exchange")
+def format_of(name: str) -> Any:
+    """Return the module with ``encode`` and ``decode`` of the format of a backend, or of our own (``'canonical'``).
+
+    Raises:
+        BackendNotInstalledError: If it needs a framework that is not installed.
+    """
+    own = {"canonical": "tensors", "mxnet": "params", "numpy": "npz"}
+    return importlib.import_module(f"d2lrnn.weights.{own[name]}" if name in own else f"d2lrnn.{name}.files")
 
 
 def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
@@ -81,7 +82,7 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputFileError(f"cannot read {str(path)!r} ({reason}): give a file of weights") from None
-    decode = {"canonical": _decode, "mxnet": _decode_params}.get(form) or _backend(form).decode
+    decode = format_of(form).decode
     try:
         with memory.explained(f"the weights in {str(path)!r}", "read it on a machine that has more"):
             kind, weights = decode(content, kind)
@@ -145,7 +146,7 @@ def write_file(path: str | Path, kind: str, weights: Tensors) -> None:
     path = Path(path)
     form = _format(path)
     complete, _ = layouts.complete(kind, weights)
-    encode = _encode if form == "canonical" else _backend(form).encode
+    encode = format_of(form).encode
     try:
         if path.is_dir():
             raise InputError(f"cannot write {str(path)!r}: it is a folder; give the path of a file in it")
@@ -154,21 +155,3 @@ def write_file(path: str | Path, kind: str, weights: Tensors) -> None:
             raise
         raise InputError(f"cannot write {str(path)!r} ({error}): give another path") from None
     write_atomically(path, encode(kind, complete))
-
-
-def _encode(kind: str, weights: Weights) -> bytes:
-    return bytes(safetensors.numpy.save(weights, {"kind": kind}))
-
-
-def _decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    tensors = parse_tensors(content, "the file")
-    # The library checked the header, and keeps what it says of the file to itself
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    said = header.get("__metadata__", {}).get("kind")
-    found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
-    kind = layouts.choose_kind(kind, found)
-    return kind, layouts.complete(kind, layouts.rounded(tensors))[0]
-
-
-def _decode_params(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    return layouts.from_tensors(ndarray_list.parse(content), kind)

@@ -1,8 +1,7 @@
-"""How PyTorch and MXNet name and lay out a model's weights, and the way between that and the canonical form, in NumPy.
+"""Tensors that a user's program saved, recognised by their names, and MXNet's fused vector; in NumPy.
 
-Both keep a layer's matrices transposed, (gates * num_hiddens, inputs), in the canonical gate order, and have two bias
-vectors where the canonical form of the simple RNN and the LSTM has one: their sum. The sum is exact if one of the two
-is zero, and otherwise rounded once in float32.
+What each framework calls its arrays, and how it lays them out, is in :mod:`d2lrnn.weights.maps`. Here it is found out
+which of these a set of tensors is, of what kind, and of how many layers.
 
 Whatever would not be exact is refused: a model that travels computes what it computed before. A model of NumPy's, whose
 weights are in float64, is rounded, and that is said.
@@ -12,33 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from itertools import accumulate, product
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.errors import InputError
-from d2lrnn.weights import canonical
+from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.canonical import GATES, Weights, listed
+from d2lrnn.weights.maps import Array, Tensors
 
-Tensors = Mapping[str, npt.NDArray[Any]]
-
-# A recurrent layer's tensor: which layer, which direction, of the inputs or of the state, weight or bias
-_PATTERNS = (
-    # PyTorch: lstm.weight_ih_l0_reverse
-    re.compile(r"(?P<prefix>(.*[._])?)(?P<what>weight|bias)_(?P<side>ih|hh|hr)_l(?P<layer>\d{1,4})(?P<back>_reverse)?"),
-    # Gluon by parameter: rnnmodel0_rnn0_l0_i2h_weight
-    re.compile(r"(?P<prefix>(.*[._:])?)(l|(?P<back>r))(?P<layer>\d{1,4})_(?P<side>i2h|h2h|h2r)_(?P<what>weight|bias)"),
-    # Gluon by block: rnn._unfused.0.i2h_weight, and bidirectional rnn._unfused.0.r_cell.i2h_weight
-    re.compile(
-        r"(?P<prefix>(.*\.)?)_unfused\.(?P<layer>\d{1,4})\.((l|(?P<back>r))_cell\.)?"
-        r"(?P<side>i2h|h2h|h2r)_(?P<what>weight|bias)"
-    ),
-)
+# The namings by which a recurrent layer's tensors are known: lstm.weight_ih_l0_reverse, and Gluon's by parameter and by
+# block, rnnmodel0_rnn0_l0_i2h_weight and rnn._unfused.0.i2h_weight
+_NAMINGS = (maps.TORCH, maps.MXNET, maps.MXNET_FILE)
+_Place = tuple[int, str, str]  # the number of its naming, what stands before its name, and its canonical name
 _MOST_BESIDE_ZERO = 2**20  # the other sizes of an array that is empty
-# Models that the book writes from scratch (sections 8.5, 9.1, 9.2): of each canonical matrix, the book's names of its
-# gates. Its LSTM calls the candidate c, and its GRU the candidate h.
-SCRATCH = {"rnn-scratch": ("h",), "gru-reset-before": ("r", "z", "h"), "lstm": ("i", "f", "c", "o")}
 
 
 def choose_kind(kind: str | None, found: Iterable[str], also: Iterable[str] = ()) -> str:
@@ -76,7 +64,7 @@ def exact_float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise InputError(f"weight {name!r} has type {array.dtype}: it must be float32, float64 or float16")
     with np.errstate(over="ignore", under="ignore"):
-        result = array.astype(np.float32)
+        result = array.astype(np.float32, order="C")
     if not np.array_equal(result.astype(array.dtype), array, equal_nan=array.dtype.kind == "f"):
         raise InputError(
             f"weight {name!r} has {array.dtype} numbers that float32 cannot hold exactly: round it first, "
@@ -118,6 +106,23 @@ def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int,
     return {name: exact_float32(name, weights[name]) for name in canonical.shapes(kind, *sizes)}, sizes
 
 
+def from_canonical(tensors: Tensors, said: str | None, kind: str | None) -> tuple[str, Weights]:
+    """Return the kind and the canonical weights, in float32, of a file of ours.
+
+    Args:
+        tensors: Arrays by the canonical names.
+        said: The kind that the file says.
+        kind: The kind that the user says.
+
+    Raises:
+        InputError: If they are no canonical weights, the kind cannot be told, or is not the given one.
+    """
+    found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
+    # The scratch model computes what the simple RNN does
+    kind = choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
+    return kind, complete(kind, rounded(tensors))[0]
+
+
 def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weights]:
     """Return the kind and the canonical weights of a model, from the tensors of PyTorch or MXNet.
 
@@ -141,36 +146,29 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
         if 0 in np.shape(value) and max(np.shape(value)) > _MOST_BESIDE_ZERO:
             raise InputError(f"weight {name!r} has shape {np.shape(value)}: it is empty")
     arrays = {name: exact_float32(name, value) for name, value in tensors.items()}
-    for scratch in SCRATCH:
-        if set(arrays) == {name for names in scratch_names(scratch).values() for name in names}:
+    for scratch in maps.SCRATCH:
+        if set(arrays) == {name for names in maps.scratch_names(scratch).values() for name in names}:
             return _from_scratch(arrays, choose_kind(kind, [scratch], ["rnn"] if scratch == "rnn-scratch" else []))
-    matches = {name: match for name in arrays if (match := _match(name))}
-    rest = {name: value for name, value in arrays.items() if name not in matches}
+    places: dict[str, _Place] = {}
+    for (number, naming), name in product(enumerate(_NAMINGS), arrays):
+        prefix, canonical_name = naming.place(name)
+        if canonical_name:
+            places[name] = number, prefix, canonical_name
+    rest = {name: value for name, value in arrays.items() if name not in places}
     flat = [name for name, value in rest.items() if value.ndim == 1 and name.endswith("parameters")]
-    if flat and not matches:
+    if flat and not places:
         vector = rest.pop(flat[0])
         W_hq, b_q = _output_layer(rest)
         kind, weights = _from_flat_of_any_size(vector, W_hq, kind)
     else:
-        kind, weights = _from_layers(arrays, matches, kind)
+        kind, weights = _from_layers(arrays, places, kind)
         W_hq, b_q = _output_layer(rest)
     return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})[0]
 
 
-def _match(name: str) -> tuple[tuple[int, str], tuple[int, bool, str]] | None:
-    """Return a recurrent tensor's family, which is its naming and its prefix, and its place there; else None."""
-    for number, pattern in enumerate(_PATTERNS):
-        if match := pattern.fullmatch(name):
-            side = {"ih": "i2h", "hh": "h2h", "hr": "h2r"}.get(match["side"], match["side"])
-            return (number, match["prefix"]), (int(match["layer"]), bool(match["back"]), f"{side}_{match['what']}")
-    return None
-
-
-def _from_layers(
-    arrays: Tensors, matches: Mapping[str, tuple[tuple[int, str], tuple[int, bool, str]]], kind: str | None
-) -> tuple[str, Weights]:
+def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None) -> tuple[str, Weights]:
     """Return the kind and the recurrent weights of the tensors that have a place in a recurrent layer."""
-    families = sorted({family for family, _ in matches.values()})
+    families = sorted({(number, prefix) for number, prefix, _ in places.values()})
     if not families:
         raise InputError(
             f"no recurrent layer of PyTorch or MXNet is among the tensors {listed(arrays)}: its tensors are called "
@@ -179,39 +177,33 @@ def _from_layers(
     if len(families) > 1:
         names = " and ".join(repr(prefix) for _, prefix in families)
         raise InputError(f"the tensors are of several recurrent layers, {names}: use one layer with num_layers")
-    places: dict[tuple[int, bool, str], npt.NDArray[Any]] = {}
-    for name, (_, place) in matches.items():
-        if place in places:
+    own: dict[str, Array] = {}  # by the canonical names, as the framework lays them out
+    for name, (_, _, place) in places.items():
+        if place in own:
             raise InputError(f"two tensors stand for the same weight, one of them {name!r}: remove one")
-        if place[2].startswith("h2r"):
+        if place.endswith("projection"):
             raise InputError(f"{name!r} is the projection of an LSTM, which has no canonical form: use none")
-        places[place] = arrays[name]
-    num_layers = 1 + max(layer for layer, _, _ in places)
-    bidirectional = any(back for _, back, _ in places)
-    biases = any(part.endswith("bias") for _, _, part in places)
-    parts = ("i2h_weight", "h2h_weight", *(("i2h_bias", "h2h_bias") if biases else ()))
-    for layer in range(num_layers):
-        for back in (False, True) if bidirectional else (False,):
-            for part in parts:
-                if (layer, back, part) not in places:
-                    direction = " of the reverse direction" if back else ""
-                    raise InputError(f"the {part} of layer {layer}{direction} is missing: save the whole model")
-    W_hh = places[0, False, "h2h_weight"]
+        own[place] = arrays[name]
+    num_layers = 1 + max(int(place.split(".")[1]) for place in own)
+    bidirectional = any(".reverse." in place for place in own)
+    biases = any(".b_h" in place for place in own)
+    ordered: dict[str, Array] = {}
+    for layer, reverse in product(range(num_layers), ("", "reverse.") if bidirectional else ("",)):
+        for part, title in maps.MXNET.parts.items():
+            place = f"layers.{layer}.{reverse}{part}"
+            if place not in own and (biases or part.startswith("W_")):
+                direction = " of the reverse direction" if reverse else ""
+                raise InputError(f"the {title} of layer {layer}{direction} is missing: save the whole model")
+            zeros = np.zeros(own[f"layers.{layer}.{reverse}W_xh"].shape[:1], np.float32)
+            ordered[place] = own.get(place, zeros)
+    W_hh = own["layers.0.W_hh"]
     gates = W_hh.shape[0] // W_hh.shape[1] if W_hh.ndim == 2 and W_hh.shape[1] else 0
     if gates not in GATES.values() or W_hh.shape[0] != gates * W_hh.shape[1]:
         raise InputError(
             f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have 1, 3 or 4 times as many rows as columns"
         )
     kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
-    weights: Weights = {}
-    prefixes = canonical.layer_prefixes(num_layers, bidirectional)
-    for layer, directions in enumerate(prefixes):
-        for back, prefix in zip((False, True), directions):  # noqa: B905 (one direction or two)
-            W_xh, W_hh = (places[layer, back, part] for part in ("i2h_weight", "h2h_weight"))
-            zeros = np.zeros(W_xh.shape[:1], np.float32)
-            b_h, b_hh = (places.get((layer, back, part), zeros) for part in ("i2h_bias", "h2h_bias"))
-            weights |= _canonical_layer(kind, prefix, W_xh, W_hh, b_h, b_hh)
-    return kind, weights
+    return kind, _NAMINGS[families[0][0]].from_layout(kind, ordered)
 
 
 def _kinds_with(gates: int, num_layers: int, bidirectional: bool) -> list[str]:
@@ -224,23 +216,7 @@ def _kinds_with(gates: int, num_layers: int, bidirectional: bool) -> list[str]:
     ]
 
 
-def _canonical_layer(
-    kind: str,
-    prefix: str,
-    W_xh: npt.NDArray[Any],
-    W_hh: npt.NDArray[Any],
-    b_h: npt.NDArray[Any],
-    b_hh: npt.NDArray[Any],
-) -> Weights:
-    """Return one layer's canonical weights in one direction, from the framework's."""
-    if b_h.shape != b_hh.shape:
-        raise InputError(f"the biases of {prefix[:-1]} have shapes {b_h.shape} and {b_hh.shape}: they must be equal")
-    matrices = {prefix + "W_xh": W_xh.T, prefix + "W_hh": W_hh.T}
-    biases = {prefix + "b_h": b_h, prefix + "b_hh": b_hh} if kind == "gru" else {prefix + "b_h": b_h + b_hh}
-    return {name: np.ascontiguousarray(value) for name, value in (matrices | biases).items()}
-
-
-def _output_layer(rest: Tensors) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _output_layer(rest: Tensors) -> tuple[Array, Array]:
     """Return W_hq and b_q from the tensors that are not of the recurrent layer: the dense output layer's."""
     for name in rest:
         if "embed" in name.lower():
@@ -260,25 +236,8 @@ def _output_layer(rest: Tensors) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return W_hq, rest.get(bias, np.zeros(W_hq.shape[1], np.float32))
 
 
-def scratch_names(kind: str) -> dict[str, list[str]]:
-    """Return, for each canonical weight of a model of :data:`SCRATCH`, the book's names of its gates' parts."""
-    gates = SCRATCH[kind]
-    return {
-        "layers.0.W_xh": [f"W_x{gate}" for gate in gates],
-        "layers.0.W_hh": [f"W_h{gate}" for gate in gates],
-        "layers.0.b_h": [f"b_{gate}" for gate in gates],
-        "output.W_hq": ["W_hq"],
-        "output.b_q": ["b_q"],
-    }
-
-
-def scratch_parameters() -> list[str]:
-    """Return the book's names of the parameters of ``'rnn-scratch'``, in its order."""
-    return [name for names in scratch_names("rnn-scratch").values() for name in names]
-
-
 def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
-    names = scratch_names("rnn-scratch" if kind == "rnn" else kind)
+    names = maps.scratch_names("rnn-scratch" if kind == "rnn" else kind)
     weights = {}
     for name, parts in names.items():
         if len({(arrays[part].shape, arrays[part].ndim) for part in parts}) > 1 or arrays[parts[0]].ndim == 0:
@@ -287,23 +246,23 @@ def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
     return kind, complete(kind, weights)[0]
 
 
-def _flat_shapes(kind: str, inputs: int, num_hiddens: int, num_layers: int, bidirectional: bool) -> list[Any]:
-    """Return the canonical prefix, the framework's name and the shape of each part of the flat vector, in order."""
-    width, directions = GATES[kind] * num_hiddens, 2 if bidirectional else 1
-    prefixes = canonical.layer_prefixes(num_layers, bidirectional)
-    weights, biases = [], []
-    for layer in prefixes:
-        for prefix in layer:
-            weights += [(prefix, "i2h_weight", (width, inputs)), (prefix, "h2h_weight", (width, num_hiddens))]
-            biases += [(prefix, "i2h_bias", (width,)), (prefix, "h2h_bias", (width,))]
-        inputs = directions * num_hiddens
-    return weights + biases
+def _in_flat_order(kind: str, weights: Tensors) -> dict[str, Array]:
+    """Return MXNet's arrays of recurrent weights in the order of the flat vector: all matrices before all biases."""
+    arrays = maps.MXNET.to_framework("rnn" if kind == "rnn-scratch" else kind, weights)
+    return dict(sorted(arrays.items(), key=lambda item: item[0].endswith("bias")))
 
 
-def _check_flat_kind(kind: str) -> None:
+def _recurrent_shapes(kind: str, inputs: int, num_hiddens: int, num_layers: int, both: bool) -> canonical.Shapes:
+    """Return the shapes of the weights that are in the flat vector.
+
+    Raises:
+        InputError: If the operator cannot compute the kind, or there is no such model.
+    """
     canonical.check_kind(kind)
     if kind in canonical.ONLY_IN:
         raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its reset gate comes after the product")
+    shapes = canonical.shapes(kind, inputs, num_hiddens, num_layers, both)
+    return {name: shape for name, shape in shapes.items() if not name.startswith("output.")}
 
 
 def to_flat(kind: str, weights: Tensors) -> npt.NDArray[np.float32]:
@@ -319,23 +278,14 @@ def to_flat(kind: str, weights: Tensors) -> npt.NDArray[np.float32]:
     Raises:
         InputError: If the operator cannot compute the kind, or the weights are not those of such a model.
     """
-    _check_flat_kind(kind)
     recurrent = {name: value for name, value in weights.items() if not name.startswith("output.")}
     W_xh, W_hh = (recurrent.get(f"layers.0.{name}", np.zeros(0)) for name in ("W_xh", "W_hh"))
     if W_xh.ndim != 2 or W_hh.ndim != 2:
         raise InputError("the weights have no matrices 'layers.0.W_xh' and 'layers.0.W_hh': give canonical weights")
-    num_layers = len({name.split(".")[1] for name in recurrent if name.startswith("layers.")})
-    sizes = (len(W_xh), len(W_hh), num_layers, any(name.startswith("layers.0.reverse.") for name in recurrent))
-    expected = canonical.shapes(kind, *sizes)
-    canonical.check_weights(recurrent, {name: expected[name] for name in expected if not name.startswith("output.")})
-    parts = []
-    for prefix, name, shape in _flat_shapes(kind, *sizes):
-        ours = {"i2h_weight": "W_xh", "h2h_weight": "W_hh", "i2h_bias": "b_h", "h2h_bias": "b_hh"}[name]
-        if prefix + ours in recurrent:
-            parts.append(exact_float32(prefix + ours, recurrent[prefix + ours]).T.reshape(-1))
-        else:
-            parts.append(np.zeros(shape, np.float32))
-    return np.concatenate(parts)
+    expected = _recurrent_shapes(kind, len(W_xh), len(W_hh), *canonical.depth(recurrent))
+    canonical.check_weights(recurrent, expected)
+    arrays = _in_flat_order(kind, {name: exact_float32(name, recurrent[name]) for name in expected})
+    return np.concatenate([array.reshape(-1) for array in arrays.values()])
 
 
 def from_flat(
@@ -362,39 +312,32 @@ def from_flat(
     Raises:
         InputError: If the vector has another length than such a model's, or the operator cannot compute the kind.
     """
-    _check_flat_kind(kind)
-    canonical.shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional)  # checks the sizes
+    shapes = _recurrent_shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional)
+    # One number repeated: the shapes are known, and no memory is taken
+    shaped = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    layout = {name: value.shape for name, value in _in_flat_order(kind, shaped).items()}
     array = exact_float32("parameters", vector)
-    layout = _flat_shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional)
-    length = sum(int(np.prod(shape)) for _, _, shape in layout)
-    if array.shape != (length,):
-        raise InputError(f"the vector has shape {array.shape}, and that of such a model {(length,)}: check the sizes")
-    found: dict[str, dict[str, npt.NDArray[Any]]] = {}
-    begin = 0
-    for prefix, name, shape in layout:
-        end = begin + int(np.prod(shape))
-        found.setdefault(prefix, {})[name] = array[begin:end].reshape(shape)
-        begin = end
-    weights: Weights = {}
-    for prefix, parts in found.items():
-        weights |= _canonical_layer(kind, prefix, *parts.values())
-    return weights
+    ends = list(accumulate(prod(shape) for shape in layout.values()))
+    if array.shape != (ends[-1],):
+        raise InputError(f"the vector has shape {array.shape}, and that of such a model {(ends[-1],)}: check the sizes")
+    parts = (part.reshape(shape) for part, shape in zip(np.split(array, ends[:-1]), layout.values(), strict=True))
+    weights = maps.MXNET.to_canonical(kind, dict(zip(layout, parts, strict=True)))
+    return {name: weights[name] for name in shapes}
 
 
-def _from_flat_of_any_size(vector: npt.NDArray[Any], W_hq: npt.NDArray[Any], kind: str | None) -> tuple[str, Weights]:
+def _from_flat_of_any_size(vector: Array, W_hq: Array, kind: str | None) -> tuple[str, Weights]:
     """Return the kind and weights of a vector, if only one number of layers, directions and gates has its length."""
     outputs, vocab_size = W_hq.shape
     ways = []
-    for gates in sorted(set(GATES.values()) if kind is None else {GATES[canonical.check_kind(kind)]}):
-        for bidirectional in (False, True):
-            num_hiddens, odd = divmod(outputs, 2 if bidirectional else 1)
-            if odd or not num_hiddens or not vocab_size:
-                continue
-            layer_width, state_width = gates * num_hiddens * (outputs // num_hiddens), num_hiddens + 2
-            first, further = layer_width * (vocab_size + state_width), layer_width * (outputs + state_width)
-            layers, remainder = divmod(vector.size - first, further)
-            if layers >= 0 and not remainder:
-                ways.append((gates, num_hiddens, layers + 1, bidirectional))
+    number = sorted(set(GATES.values()) if kind is None else {GATES[canonical.check_kind(kind)]})
+    for gates, directions in product(number, (1, 2)):
+        num_hiddens, odd = divmod(outputs, directions)
+        if odd or not num_hiddens or not vocab_size:
+            continue
+        first, further = (gates * outputs * (inputs + num_hiddens + 2) for inputs in (vocab_size, outputs))
+        layers, remainder = divmod(vector.size - first, further)
+        if layers >= 0 and not remainder:
+            ways.append((gates, num_hiddens, layers + 1, directions == 2))
     if len(ways) != 1:
         raise InputError(
             f"the vector of {vector.size} numbers can be taken apart in {len(ways)} ways beside an output layer "

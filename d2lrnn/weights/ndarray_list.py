@@ -1,18 +1,21 @@
-"""MXNet's file of named arrays (``save_parameters``, ``nd.save``, ``npx.save``), read with NumPy alone.
+"""MXNet's file of named arrays (``save_parameters``, ``nd.save``, ``npx.save``), read and written with NumPy alone.
 
-MXNet is retired and has no build for some machines, but its files are still there. Little-endian, one after the other:
+MXNet is retired and has no build for some machines, but its files are still there, and the programs that read them.
+Little-endian, one after the other:
 
 - a list: uint64 0x112, uint64 0, uint64 count, the arrays; uint64 count, the names, each as uint64 length and UTF-8;
 - an array: uint32 magic number of its version; version 2 and 3: int32 storage type, 0 for dense; the shape as int32
   number of dimensions and int64 each; int32 device type and int32 device number; int32 number type; the numbers.
 
 Version 1 has no storage type. Before it there was no magic number: the number of dimensions and each of them are
-uint32. Version 3 is that of MXNet's NumPy mode. All four are read; of the number types, the floating-point ones.
+uint32. Version 3 is that of MXNet's NumPy mode, and is written. All four are read; of the number types, the
+floating-point ones.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -25,6 +28,7 @@ from d2lrnn.weights.canonical import Weights
 _LIST = 0x112
 BEGINNING = struct.pack("<QQ", _LIST, 0)
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
+_CPU = (1, 0)  # the device's type and number
 _MAX_DIMENSIONS = 32  # as in NumPy 1
 _MOST_NUMBERS = 2**48
 _FLOATS = {0: "<f4", 1: "<f8", 2: "<f2"}
@@ -120,3 +124,23 @@ def parse(content: bytes) -> Weights:
     if len(set(names)) != len(names) or len(names) != len(arrays):
         raise InputError(f"the file has {len(arrays)} arrays and {len(set(names))} names: it is damaged")
     return dict(zip(names, arrays, strict=True))
+
+
+def dump(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return the content of a file of named arrays, byte for byte as MXNet 1.9.1 writes it in its NumPy mode.
+
+    Args:
+        arrays: Arrays of float32, float64 or float16 by name.
+    """
+    parts = [BEGINNING, struct.pack("<Q", len(arrays))]
+    for array in arrays.values():
+        dtype = array.dtype.newbyteorder("<")
+        number_type = {name: number for number, name in _FLOATS.items()}[dtype.str]
+        shape = struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
+        parts += [struct.pack("<Ii", _V3, 0), shape, struct.pack("<iii", *_CPU, number_type)]
+        parts.append(array.astype(dtype).tobytes())
+    parts.append(struct.pack("<Q", len(arrays)))
+    for name in arrays:
+        encoded = name.encode()
+        parts += [struct.pack("<Q", len(encoded)), encoded]
+    return b"".join(parts)

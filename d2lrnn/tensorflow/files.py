@@ -1,7 +1,10 @@
-"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
+"""A model's weights as the file ``.keras`` that Keras's users expect.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
+Each module of a file's format has these functions with these arguments. Weights are those of
+:mod:`d2lrnn.weights.canonical`.
 """
+
+from __future__ import annotations
 
 import io
 import json
@@ -9,17 +12,22 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.tensorflow import backend
-from d2lrnn.tensorflow.concise import RNNModel, directions, stacked_layers
 from d2lrnn.weights import layouts
+from d2lrnn.weights.canonical import Weights
+from d2lrnn.weights.maps import Tensors
+
+from . import backend
+from .concise import RNNModel, directions, stacked_layers
 
 __all__ = ["decode", "encode"]
 
+Config = dict[str, Any]  # JSON
 _RECURRENT = ("SimpleRNN", "GRU", "LSTM")
 _MODULES = ("layers", "initializers", "regularizers", "constraints")
 _WANTED = (
@@ -32,7 +40,7 @@ _SIZES = ("batch_shape", "batch_input_shape", "input_shape", "input_dim", "input
 _MAX_CONFIG = 1 << 20  # bytes of the description of a model; those of our models have a few thousand
 
 
-def encode(kind, weights):
+def encode(kind: str, weights: Tensors) -> bytes:
     """Return the content of a file that ``keras.models.load_model`` reads, without any custom object.
 
     It is a ``keras.Sequential`` of Keras's own layers, which takes one-hot vectors (batch_size, num_steps, vocab_size)
@@ -59,7 +67,7 @@ def encode(kind, weights):
             return path.read_bytes()
 
 
-def decode(content, kind=None):
+def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     """Return the kind and the canonical weights of a model, from the content of a file of ``model.save``.
 
     The file holds a ``keras.Sequential`` as :func:`encode` describes it. What it is made of is looked at before Keras
@@ -100,14 +108,14 @@ def decode(content, kind=None):
     return kind, layouts.complete(kind, backend.get_weights(net))[0]
 
 
-def _net(layers, dense):
+def _net(layers: list[Any], dense: Any) -> RNNModel:
     """Return the layers of a Keras model as a model whose weights the uniform door knows."""
     net = RNNModel(layers, dense.units)
     net.dense = dense
     return net
 
 
-def _checked(content):
+def _checked(content: bytes) -> bytes:
     """Return a file of the same model in which nothing takes more memory than the weights that are in it.
 
     It has the description of the layers, without what else Keras would do with sizes that stand there, and the weights.
@@ -142,10 +150,10 @@ def _checked(content):
         ) from None
 
 
-def _plain_config(config, inputs):
+def _plain_config(config: Config, inputs: int) -> Any:
     """Return a description with nothing but its layers and their options, for vectors of so many inputs."""
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if isinstance(value, list):
             return [plain(part) for part in value]
         if not isinstance(value, dict):
@@ -158,14 +166,14 @@ def _plain_config(config, inputs):
         return kept
 
     layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
-    first = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None}
+    first: Config = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None}
     shape = "batch_shape" if tf.keras.layers.Layer.__module__.startswith("keras.") else "batch_input_shape"
     first["config"] = {shape: [None, None, inputs], "dtype": "float32", "name": "input_layer"}
     options = {key: part for key, part in config["config"].items() if key in ("name", "trainable")}
     return plain({**config, "config": {**options, "layers": [first, *layers]}})
 
 
-def _check_weights(content):
+def _check_weights(content: bytes) -> None:
     """Check that a file of HDF5 holds plain arrays and no more numbers than it has bytes.
 
     One that is compressed, or was never written, takes the memory that its shape says, and one may lie in another file.
@@ -175,9 +183,10 @@ def _check_weights(content):
     """
     import h5py  # which comes with Keras
 
-    seen, total = set(), 0
+    seen: set[int] = set()
+    total = 0
 
-    def walk(group):
+    def walk(group: Any) -> None:
         nonlocal total
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -205,7 +214,7 @@ def _check_weights(content):
         walk(file)
 
 
-def _check_config(config, size):
+def _check_config(config: Config, size: int) -> int:
     """Check that a description is that of layers we know, whose weights a file of this size can hold.
 
     Returns:
@@ -247,14 +256,14 @@ def _check_config(config, size):
         ) from None
 
 
-def _whole(size):
+def _whole(size: Any) -> int:
     """Return a size as given; the least one is 1."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise InputError(f"the description of the model has the size {size!r:.50}: save {_WANTED}")
     return size
 
 
-def _check_modules(value):
+def _check_modules(value: Any) -> None:
     """Check that whatever Keras will make from a description is one of its own classes, and no function."""
     if isinstance(value, dict):
         name = value.get("class_name")
@@ -265,7 +274,7 @@ def _check_modules(value):
         _check_modules(part)
 
 
-def _recurrent_parts(name, layer):
+def _recurrent_parts(name: str, layer: Config) -> list[tuple[str, Config]]:
     """Return the names and the settings of what a layer consists of: two layers if it is bidirectional, else itself."""
     if name != "Bidirectional":
         return [(name, layer)]
@@ -273,11 +282,11 @@ def _recurrent_parts(name, layer):
     return [(part["class_name"], part["config"]) for part in parts]
 
 
-def _width(name, layer):
+def _width(name: str, layer: Config) -> Any:
     return _recurrent_parts(name, layer)[0][1]["units"] * (2 if name == "Bidirectional" else 1)
 
 
-def _count(place, name, layer, inputs, last):
+def _count(place: int, name: str, layer: Config, inputs: int, last: bool) -> int:
     """Return how many weights a layer has at least.
 
     Raises:

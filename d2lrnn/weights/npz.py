@@ -1,7 +1,10 @@
-"""A model's weights as the file that NumPy's users expect; :mod:`d2lrnn.weights.exchange` reads and writes the files.
+"""A model's weights as the file ``.npz`` that NumPy's users expect.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
+Each module of a file's format has these functions with these arguments. Weights are those of
+:mod:`d2lrnn.weights.canonical`.
 """
+
+from __future__ import annotations
 
 import io
 
@@ -9,7 +12,9 @@ import numpy as np
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.weights import canonical, layouts
+from d2lrnn.weights import layouts
+from d2lrnn.weights.canonical import Weights
+from d2lrnn.weights.maps import Tensors
 
 __all__ = ["decode", "encode"]
 
@@ -18,7 +23,7 @@ _KIND = "kind"  # the name under which a file says what its model is
 _RATIO, _SMALL = 4, 2**26
 
 
-def encode(kind, weights):
+def encode(kind: str, weights: Tensors) -> bytes:
     """Return the content of a file that ``numpy.load`` reads: the canonical weights by their names.
 
     Args:
@@ -34,7 +39,7 @@ def encode(kind, weights):
     return buffer.getvalue()
 
 
-def decode(content, kind=None):
+def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     """Return the kind and the canonical weights of a model, from the content of a file of ``numpy.savez``.
 
     The names are those that :func:`encode` writes, or those of a framework, see
@@ -68,7 +73,4 @@ def decode(content, kind=None):
     said = arrays.pop(_KIND, None)
     if "layers.0.W_hh" not in arrays:
         return layouts.from_tensors(arrays, kind)
-    found = canonical.kinds_of(arrays) if said is None else [canonical.check_kind(str(said))]
-    # The scratch model computes what the simple RNN does
-    kind = layouts.choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
-    return kind, layouts.complete(kind, layouts.rounded(arrays))[0]
+    return layouts.from_canonical(arrays, None if said is None else str(said), kind)

@@ -1,25 +1,31 @@
-"""A model's weights as the file that the framework's users expect, for :mod:`d2lrnn.weights.exchange`.
+"""A model's weights as the file ``.pt`` that PyTorch's users expect.
 
-Each backend has these functions with these arguments. Weights are those of :mod:`d2lrnn.weights.canonical`.
+Each module of a file's format has these functions with these arguments. Weights are those of
+:mod:`d2lrnn.weights.canonical`.
 """
+
+from __future__ import annotations
 
 import io
 import pickletools
 import re
 import warnings
 import zipfile
+from typing import Any
 
+import numpy as np
 import torch
 
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.torch import backend
-from d2lrnn.weights import layouts
+from d2lrnn.weights import layouts, maps
+from d2lrnn.weights.canonical import Weights
+from d2lrnn.weights.maps import Array, Tensors
 
 __all__ = ["decode", "encode"]
 
 
-def encode(kind, weights):
+def encode(kind: str, weights: Tensors) -> bytes:
     """Return the content of a file that ``torch.load`` reads: the ``state_dict`` of a model of ``build_model``.
 
     The names are ``rnn.weight_ih_l0`` and so on, ``linear.weight`` and ``linear.bias``, and for
@@ -32,19 +38,15 @@ def encode(kind, weights):
     Raises:
         InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
     """
-    weights, (*sizes, bidirectional) = layouts.complete(kind, weights)
-    net, _ = backend.build_model(kind, *sizes, bidirectional=bidirectional, device="cpu", seed=0)
-    backend.set_weights(net, weights)
-    if kind == "rnn-scratch":
-        tensors = dict(zip(layouts.scratch_parameters(), net.params, strict=True))
-    else:
-        tensors = net.state_dict()
+    weights, _ = layouts.complete(kind, weights)
+    arrays = maps.TORCH.to_framework(kind, weights)
+    tensors = {name: torch.tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
     buffer = io.BytesIO()
-    torch.save({name: tensor.detach() for name, tensor in tensors.items()}, buffer)
+    torch.save(tensors, buffer)
     return buffer.getvalue()
 
 
-def decode(content, kind=None):
+def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     """Return the kind and the canonical weights of a model, from the content of a file of ``torch.save``.
 
     The file holds a ``state_dict``: a dict of tensors, see :func:`d2lrnn.weights.layouts.from_tensors` for which. No
@@ -78,7 +80,7 @@ def decode(content, kind=None):
     return layouts.from_tensors(arrays, kind)
 
 
-def _checked(content):
+def _checked(content: bytes) -> io.BytesIO:
     """Return a file of ``torch.save`` to read, in which nothing takes more memory than it takes in the file.
 
     PyTorch unpacks what is compressed, whatever it becomes, and calls what a pickle names, with the sizes that it says.
@@ -119,7 +121,7 @@ _MOST_PICKLE = 2**24  # bytes, which is more than 50,000 tensors
 _OLD_PICKLES = 5  # with which a file of before PyTorch 1.6 begins; after them come the numbers
 
 
-def _check_pickle(file):
+def _check_pickle(file: io.BytesIO) -> None:
     """Check what the pickle at a place in a file calls, before it does, and leave the file after it.
 
     Raises:
@@ -127,11 +129,11 @@ def _check_pickle(file):
     """
     try:
         for opcode, argument, position in pickletools.genops(file):
-            if position > _MOST_PICKLE:
+            if (position or 0) > _MOST_PICKLE:
                 raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
-            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(argument):
+            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
                 raise InputError(
-                    f"PyTorch finds no plain tensors in the file, but {argument.replace(' ', '.')}: save "
+                    f"PyTorch finds no plain tensors in the file, but {str(argument).replace(' ', '.')}: save "
                     "net.state_dict() with torch.save"
                 )
     except InputError:
@@ -143,7 +145,7 @@ def _check_pickle(file):
         ) from None
 
 
-def _array(name, tensor, size):
+def _array(name: str, tensor: Any, size: int) -> Array:
     """Return a tensor as an array; ``size`` is that of the file."""
     if not isinstance(tensor, torch.Tensor):
         raise InputError(f"{name!r} of the file is a {type(tensor).__name__}, no tensor: save net.state_dict() alone")
