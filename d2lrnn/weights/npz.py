@@ -7,6 +7,7 @@ Each module of a file's format has these functions with these arguments. Weights
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,8 @@ def encode(kind: str, weights: Tensors) -> bytes:
     """
     weights, _ = layouts.complete(kind, weights)
     buffer = io.BytesIO()
-    np.savez(buffer, **weights, **{_KIND: np.array(kind)})
+    arrays: dict[str, Any] = {**weights, _KIND: np.array(kind)}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
