@@ -47,7 +47,7 @@ def test_columns_have_as_many_rows_and_what_is_equal_is_dimmed():
         lines = [line for line in column if line is not None]
         assert not any(line.same and any(differs for differs, _ in line.runs) for line in lines)
         texts = ["".join(piece.text for _, pieces in line.runs for piece in pieces) for line in lines]
-        assert "def rnn(inputs, state, params):" in texts
+        assert "def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:" in texts
     same = sum(line is not None and line.same for line in columns[0])
     assert 0.4 * len(rows) < same < 0.8 * len(rows)  # the three tabs are one lesson
 
