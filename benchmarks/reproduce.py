@@ -24,6 +24,7 @@ from common import HERE, RESULTS, around, describe_machine, parser, place, put_b
 from reproduce_table import table
 
 from d2lrnn.cli import last_door
+from d2lrnn.cli.parser import Options
 from d2lrnn.comparison import compare
 from d2lrnn.core import backends
 from d2lrnn.core.threads import by_itself
@@ -31,11 +32,13 @@ from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV, remembering_failures
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs.environment import describe_here
-from d2lrnn.runs.run_folder import CONFIG, RunFolder, are_facts
+from d2lrnn.runs.run_config import CONFIG, are_facts
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.training import corpus_source
 from d2lrnn.system.storage import make_folder, write_atomically
 from d2lrnn.system.terminal import doors, in_json, one_line
+from d2lrnn.system.wording import speaking
 
 OUT = "runs/reproduce"
 OWN_RESULTS = Path(HERE.name, RESULTS)  # of the current folder
@@ -310,7 +313,7 @@ def reproduce(
     make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     around(target, MARKS)
-    compare.check_output(target, "the table", None, "--results")
+    compare.check_output(target, "the table", None, "results")
     problems: dict[str, str] = {}
     try:
         for number, run in enumerate(plan.runs, 1):
@@ -533,7 +536,9 @@ def main(words: Sequence[str] | None = None) -> int:
     made.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     arguments = made.parse_args(words)
     try:
-        with _interrupted_by_signals(), remembering_failures(), warnings.catch_warnings(), doors():
+        with (
+            _interrupted_by_signals(), remembering_failures(), warnings.catch_warnings(), doors(), speaking(Options())
+        ):  # fmt: skip
             warnings.showwarning = lambda message, *where: last_door.tell(f"d2lrnn: warning: {message}")
             return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
                               results=arguments.results)  # fmt: skip

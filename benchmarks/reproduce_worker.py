@@ -19,13 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from d2lrnn.cli.parser import Options
 from d2lrnn.comparison.worker import Answer, answer_epoch, main
 from d2lrnn.core.threads import computing_with, settle
 from d2lrnn.data import read_text
 from d2lrnn.errors import D2LRNNWarning, DivergenceError
 from d2lrnn.runs import training
-from d2lrnn.runs.run_folder import CONFIG
+from d2lrnn.runs.run_config import CONFIG
 from d2lrnn.runs.settings import Settings
+from d2lrnn.system.wording import speaking
 
 
 def _keep(job: dict[str, Any], answer: Answer) -> None:
@@ -118,4 +120,5 @@ def _train_edition(backend: str, settings: dict[str, Any], name: str, threads: i
 
 
 if __name__ == "__main__":
-    sys.exit(main({"keep": _keep, "first edition": _first_edition}))
+    with speaking(Options()):
+        sys.exit(main({"keep": _keep, "first edition": _first_edition}))

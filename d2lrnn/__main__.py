@@ -41,9 +41,13 @@ def main() -> int:
 def _run() -> int:
     from d2lrnn.cli.command import main as command
 
+    return command(ready=_ready)
+
+
+def _ready() -> None:
+    """Let Ctrl-C be an exception again, which what is at work can answer."""
     if signal.getsignal(signal.SIGINT) is _quit:
         signal.signal(signal.SIGINT, _BEFORE)
-    return command()
 
 
 if __name__ == "__main__":

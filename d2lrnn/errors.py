@@ -91,6 +91,14 @@ class TrainingInterrupted(KeyboardInterrupt):
     """
 
 
+POSITIVE = "a positive finite number"
+
+
+def whole_number(least: int) -> str:
+    """Return in words that a whole number has a smallest value."""
+    return f"a whole number of at least {least}"
+
+
 def require_positive(**sizes: object) -> None:
     """Check that every named size is a whole number of at least 1.
 
@@ -100,7 +108,7 @@ def require_positive(**sizes: object) -> None:
     for name, value in sizes.items():
         # NumPy's integers have __index__ too; floats have not, not even whole ones
         if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {_given(value)}")
+            raise InputError(f"{name} must be {whole_number(1)}, not {given(value)}")
 
 
 # The smallest number that float32 holds with all its digits: of smaller ones MXNet's conversion makes an error of its
@@ -125,7 +133,7 @@ def require_rates(*, lr: object = 1.0, theta: object = 1.0, dtype: str = "float3
         except OverflowError:  # of a whole number
             number = math.inf
         if not (math.isfinite(number) and number > 0):
-            raise InputError(f"{name} must be a positive finite number, not {_given(value)}")
+            raise InputError(f"{name} must be {POSITIVE}, not {given(value)}")
         if number < SMALLEST_RATE:
             raise InputError(f"{name} must be at least {SMALLEST_RATE:.1e}, not {value!r}: float32 has no smaller one")
         if name == "lr" and number > LARGEST_LR and dtype != "float64":
@@ -140,10 +148,10 @@ def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:
     """
     for name, value in sizes.items():
         if value is not None and value > limits[name]:
-            raise InputError(f"{name} must be at most {limits[name]:,}, not {_given(value)}")
+            raise InputError(f"{name} must be at most {limits[name]:,}, not {given(value)}")
 
 
-def _given(value: object) -> str:
+def given(value: object) -> str:
     """Return a value as an error has it; of a number of many digits, how many."""
     if isinstance(value, int) and abs(value) >= 10**30:
         # (Python itself refuses to write out the longest ones)

@@ -390,3 +390,29 @@ class Watch:
     def _request(self, request: Any, base: str) -> None:
         if not request.url.startswith((base, "data:", "blob:")):
             self.foreign.append(request.url)
+
+
+@pytest.fixture
+def run(capfd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Return a function that runs the command in an empty folder and returns its exit code, output and errors."""
+    from d2lrnn.cli import command
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        try:
+            code = command.main([str(arg) for arg in args])
+        except SystemExit as stop:  # argparse's own way out
+            code = stop.code
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let NumPy be all that is installed."""
+    installed = backends.version
+    monkeypatch.setattr(backends, "version", lambda name: installed(name) if name == "numpy" else None)

@@ -277,7 +277,7 @@ def test_another_framework_goes_on_with_the_training(tmp_path):
 def test_a_link_to_nowhere_is_somebodys_file_too(tmp_path):
     link = tmp_path / "weights.npz"
     link.symlink_to("nowhere")
-    with pytest.raises(InputError, match="is there already: name another file, or replace it with --force"):
+    with pytest.raises(InputError, match="is there already: name another file, or replace it with force=True"):
         convert(make_run(tmp_path / "run", backend="numpy"), link)
     assert link.is_symlink()
     convert(tmp_path / "run", link, force=True)

@@ -12,11 +12,12 @@ import types
 from pathlib import Path
 
 import pytest
+from command_line import STORY, broken_framework, last_line
 from killing import SETTINGS, losses
-from test_cli import STORY, broken_framework, last_line
 
 from d2lrnn.cli import command as cli
 from d2lrnn.cli import last_door
+from d2lrnn.cli.commands import terminated_like_interrupted
 from d2lrnn.comparison import compare
 from d2lrnn.runs import training
 from d2lrnn.runs.run_folder import RunFolder
@@ -323,7 +324,7 @@ def test_a_second_word_that_it_should_end_does_not_end_the_saving():
     before, saved = signal.getsignal(signal.SIGHUP), []
 
     def training():
-        with cli._terminated_like_interrupted():
+        with terminated_like_interrupted():
             # Or it would be these tests that end
             assert signal.SIG_DFL not in (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM))
             try:
@@ -548,7 +549,7 @@ UNFORESEEN = {
 @pytest.mark.parametrize(("show", "said"), UNFORESEEN.values(), ids=list(UNFORESEEN))
 def test_what_nobody_foresaw_is_one_line_and_a_file(capfd, monkeypatch, tmp_path, show, said):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("d2lrnn.cli.command.show.show", show)
+    monkeypatch.setattr("d2lrnn.runs.show.show", show)
     assert cli.main(["show", "run"]) == last_door.UNEXPECTED == 70
     out, err = capfd.readouterr()
     found = re.fullmatch(rf"d2lrnn: error: unexpected: {said}; its traceback is in '(.+)', for a report .*\n", err)
@@ -562,7 +563,7 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(capfd, monkeypatch, tmp_path
 
 
 def test_a_traceback_that_cannot_be_kept_is_not_shown_either(capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr("d2lrnn.cli.command.show.show", lambda paths: 1 / 0)
+    monkeypatch.setattr("d2lrnn.runs.show.show", lambda paths: 1 / 0)
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
         assert cli.main(["show", "run"]) == 70
@@ -574,7 +575,7 @@ def test_a_traceback_that_cannot_be_kept_is_not_shown_either(capfd, monkeypatch,
 def test_who_develops_sees_the_traceback(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("D2LRNN_TRACEBACK", "1")
-    monkeypatch.setattr("d2lrnn.cli.command.show.show", lambda paths: 1 / 0)
+    monkeypatch.setattr("d2lrnn.runs.show.show", lambda paths: 1 / 0)
     assert cli.main(["show", "run"]) == 70
     assert capfd.readouterr().err.endswith("ZeroDivisionError: division by zero\n")
     assert not list(tmp_path.glob("d2lrnn-error-*"))

@@ -22,7 +22,7 @@ from reports import (
     partly_infinite,
 )
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli.parser import make_parser, settings_of
 from d2lrnn.comparison import compare, report
 from d2lrnn.core import backends
 from d2lrnn.runs.settings import Settings
@@ -143,8 +143,8 @@ def test_the_command_makes_the_same_comparison_again(changes, names):
     document = make_document(names, **changes)
     words = shlex.split(report.command(document))
     assert words[:2] == ["d2lrnn", "compare"]
-    args = cli._parser().parse_args(words[1:])
-    settings = cli._settings(args)
+    args = make_parser().parse_args(words[1:])
+    settings = settings_of(args)
     if changes.get("corpus") == "time-machine":
         assert settings.prefixes == ()
         assert "--corpus" not in words

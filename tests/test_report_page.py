@@ -160,7 +160,7 @@ def test_no_framework_is_imported_for_it():
 
 
 def test_who_writes_no_report_needs_none_of_its_libraries():
-    code = "import sys; from d2lrnn.cli import command; from d2lrnn.comparison import report; print(*sys.modules)"
+    code = "import sys; from d2lrnn.cli import commands; from d2lrnn.comparison import report; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(result.stdout.split())
     assert "d2lrnn.comparison.report" in imported
@@ -198,7 +198,7 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path, name, reason
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(InputError, match=reason) as caught:
         report.check(tmp_path / name)
-    assert "name another file with --html" in str(caught.value)
+    assert "name another file" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path, monkeyp
     report.check(tmp_path / "REPORT.HTM")
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and access(path, mode))
-    with pytest.raises(InputError, match="the folder .* is not writable; name another file with --html"):
+    with pytest.raises(InputError, match="the folder .* is not writable; name another file$"):
         report.check(tmp_path / "report.html")
 
 

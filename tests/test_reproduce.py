@@ -513,7 +513,7 @@ def test_a_file_that_cannot_be_read_is_refused(edition_file):
         (["jax"], (0,), "unknown backend 'jax'"),
         ([], (0,), "name at least one backend and one seed"),
         (["torch"], (), "name at least one backend and one seed"),
-        (["torch"], (-1,), "seed must be at least 0"),
+        (["torch"], (-1,), "seed must be a whole number of at least 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(tmp_path, names, seeds, match):

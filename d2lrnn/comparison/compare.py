@@ -33,6 +33,7 @@ from d2lrnn.system import graphics, memory
 from d2lrnn.system.processes import python
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.system.terminal import spelled
+from d2lrnn.system.wording import also
 from d2lrnn.weights import canonical
 
 REFERENCE_STEPS = 50
@@ -298,7 +299,9 @@ def check_output(path: str | Path, what: str, endings: Sequence[str] | None, opt
                 return
     except OSError as error:  # a name that is too long, for one
         reason = error.strerror or str(error)
-    raise InputError(f"cannot write {what} to {str(path)!r}: {reason}; name another file with {option}")
+    raise InputError(
+        f"cannot write {what} to {str(path)!r}: {reason}; name another file{also(option, form=' with {}')}"
+    )
 
 
 def check_picture(path: str | Path) -> None:
@@ -309,9 +312,10 @@ def check_picture(path: str | Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    check_output(path, "the curves", sorted(FigureCanvasAgg.get_supported_filetypes()), "--png")
+    check_output(path, "the curves", sorted(FigureCanvasAgg.get_supported_filetypes()), "png")
     path = Path(path)
-    check_kind(path.suffix.lower().lstrip("."), f"cannot write the curves to {str(path)!r} (name another with --png)")
+    other = also("png", form=" (name another with {})")
+    check_kind(path.suffix.lower().lstrip("."), f"cannot write the curves to {str(path)!r}{other}")
 
 
 def draw(document: dict[str, Any], path: str | Path) -> None:
@@ -322,7 +326,8 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
         StorageError: If the file cannot be written.
     """
     path = Path(path)
-    with drawing(f"cannot write the curves to {str(path)!r} (name another file with --png)"):
+    other = also("png", form=" (name another file with {})")
+    with drawing(f"cannot write the curves to {str(path)!r}{other}"):
         content = image(_figure(document), path.suffix.lower().lstrip("."))
     write_atomically(path, content)
 

@@ -15,7 +15,6 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -29,7 +28,7 @@ from d2lrnn.comparison.svg_curves import Curve, draw_curves, sampled
 from d2lrnn.core.backends import BACKENDS
 from d2lrnn.data import CORPORA, Preparation, part_of_text
 from d2lrnn.data.corpora import default_clean, default_max_tokens
-from d2lrnn.runs.settings import Settings
+from d2lrnn.runs.settings import LABELS, SETTINGS
 from d2lrnn.system.formatting import (
     NOT_FINITE,
     THIN,
@@ -61,29 +60,6 @@ MODELS = {
     "gru-reset-before": "GRU that resets before it multiplies",
     "lstm": "LSTM",
 }
-LABELS = {
-    "model": "Model",
-    "num_hiddens": "Hidden units a layer",
-    "num_layers": "Layers",
-    "batch_size": "Sequences a minibatch",
-    "num_steps": "Tokens a sequence",
-    "epochs": "Epochs",
-    "lr": "Learning rate",
-    "theta": "Gradient norm clipped at",
-    "sampling": "Sampling",
-    "corpus": "Corpus",
-    "encoding": "Encoding",
-    "max_tokens": "Tokens used at most",
-    "valid_fraction": "Part held out",
-    "clean": "Cleaning",
-    "keep_punctuation": "Punctuation kept",
-    "keep_case": "Capital letters kept",
-    "patience": "Patience, epochs",
-    "seed": "Seed",
-    "device": "Device asked for",
-    "threads": "Threads asked for",
-    "prefixes": "Prefixes",
-}
 
 
 def check(path: str | Path) -> None:
@@ -92,7 +68,7 @@ def check(path: str | Path) -> None:
     Raises:
         InputError: If its folder is not there or not writable, or its ending is not that of HTML.
     """
-    check_output(path, "the report", ENDINGS, "--html")
+    check_output(path, "the report", ENDINGS, "html")
 
 
 def write(document: dict[str, Any], path: str | Path) -> None:
@@ -396,26 +372,26 @@ def _in_words(name: str, value: Any) -> str | None:
 
 def command(document: dict[str, Any]) -> str:
     """Return the command that makes a comparison again, with what is not a default; its seed is always told."""
-    settings, defaults = document["settings"], Settings()
+    settings = document["settings"]
     words = ["d2lrnn", "compare"]
     names = [row["backend"] for row in document["backends"]]
     if names != list(BACKENDS):
         words += ["--backends", ",".join(names)]
     usual_tokens = default_max_tokens(settings["corpus"])
-    for field in fields(Settings):
-        value = settings.get(field.name, getattr(defaults, field.name))
-        option = "--" + field.name.replace("_", "-")
-        if field.name == "prefixes":
+    for setting in SETTINGS.values():
+        value = settings.get(setting.name, setting.default)
+        if setting.name == "prefixes":
             usual = CORPORA[settings["corpus"]].prefixes if settings["corpus"] in CORPORA else ()
             if tuple(value) != tuple(usual):
                 # with = a prefix may begin with a hyphen
-                words += [f"--prefix={prefix}" for prefix in value]
-        elif value == (usual_tokens if field.name == "max_tokens" else getattr(defaults, field.name)) or value is None:
+                words += [f"{setting.option}={prefix}" for prefix in value]
+        elif value == (usual_tokens if setting.name == "max_tokens" else setting.default) or value is None:
             continue
         elif isinstance(value, bool):
-            words.append(option)
+            words.append(setting.option)
         else:
-            words += [option, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
+            short = isinstance(value, float) and float(f"{value:g}") == value
+            words += [setting.option, f"{value:g}" if short else str(value)]
     return shlex.join(words)
 
 

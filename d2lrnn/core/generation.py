@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
 from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
+from d2lrnn.system.wording import also
 
 Chooser = Callable[[npt.NDArray[Any]], int]
 
@@ -132,7 +133,7 @@ def fit_prefix(prefix: str, vocab: Vocab, unknown: str = "unk") -> str:
     else:
         return join(tokens)
     if unknown == "error":
-        raise InputError(f"{what}; leave them out, or choose what to do with them: 'unk' or 'skip' (--unknown)")
+        raise InputError(f"{what}; leave them out, or choose what to do with them: 'unk' or 'skip'{also('unknown')}")
     if unknown == "skip":
         return join(token for token in tokens if token not in lacking)
     warnings.warn(what, D2LRNNWarning, stacklevel=2)

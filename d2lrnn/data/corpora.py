@@ -25,6 +25,7 @@ from d2lrnn.data.text import CLEANINGS, TOKENS, Preparation, Vocab, clean_lines
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError
 from d2lrnn.system import memory
 from d2lrnn.system.bounded import NotRegular, check_packing, digest, opened, opened_zip, unpack
+from d2lrnn.system.wording import also
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 # The book's registry of downloads: name -> (address, SHA-1). Its cells add entries of their own.
@@ -281,7 +282,7 @@ def _decode(raw: bytes, what: str, encoding: str | None = None) -> str:
     if encoding is not None and marked is not None and content != _decoded(raw, what, marked, marked=marked):
         raise InputError(
             f"{what} begins with the byte order mark of {marked}, and its encoding is to be {encoding!r}: leave "
-            "encoding (--encoding) out"
+            f"encoding{also('encoding')} out"
         )
     body = content.rstrip().removesuffix(_CTRL_Z)
     if found := _CONTROL.search(body):
@@ -291,11 +292,11 @@ def _decode(raw: bytes, what: str, encoding: str | None = None) -> str:
         elif found[0] >= "\x80" and codecs.lookup(name).name.startswith("iso8859"):
             looks = guess = "cp1252"  # which has letters and quotation marks where ISO 8859 has control characters
         if guess is None or guess == name:
-            advice = "take such characters out; if it is in another encoding, name that (--encoding)"
+            advice = f"take such characters out; if it is in another encoding, name that{also('encoding')}"
         else:
             advice = (
-                f"it looks like {looks}; name that, as in encoding={guess!r} (--encoding {guess}), or take such "
-                "characters out"
+                f"it looks like {looks}; name that, as in encoding={guess!r}{also('encoding', value=guess)}, or take "
+                "such characters out"
             )
         raise InputError(
             f"{what}, read as {name}, has the control character U+{ord(found[0]):04X} (at position {found.start()}), "
@@ -316,7 +317,7 @@ def _decoded(raw: bytes, what: str, name: str, *, asked: bool = False, marked: s
         byte = f"byte 0x{raw[start]:02x} at position {start}" if start < len(raw) else str(error)
         reason = f"{what} is not {title} ({byte})"
         if asked:
-            advice = "name the encoding that it has (--encoding), or save it as UTF-8"
+            advice = f"name the encoding that it has{also('encoding')}, or save it as UTF-8"
         elif marked is not None and marked != "utf-8":
             reason += ", as its byte order mark says it is"
             advice = "bring back the file that it was, or save it as UTF-8"
@@ -325,7 +326,7 @@ def _decoded(raw: bytes, what: str, name: str, *, asked: bool = False, marked: s
             other = guess or "cp1252"
             advice = (
                 "save it as UTF-8, for example with 'iconv -f ENCODING -t UTF-8', or name its encoding, "
-                f"{'which looks like' if guess else 'for example'} encoding={other!r} (--encoding {other})"
+                f"{'which looks like' if guess else 'for example'} encoding={other!r}{also('encoding', value=other)}"
             )
         raise InputError(f"{reason}: {advice}") from None
     return content
@@ -549,7 +550,7 @@ def read_text(source: str | Path, encoding: str | None = None) -> Text:
     """
     name = str(source)
     if encoding is not None and name in CORPORA:
-        raise InputError(f"encoding (--encoding) is of a file of yours, and {name!r} is a corpus: leave it out")
+        raise InputError(f"encoding{also('encoding')} is of a file of yours, and {name!r} is a corpus: leave it out")
     content = None
     if name in CORPORA and (corpus := CORPORA[name]).download:
         try:
@@ -633,7 +634,8 @@ def load_corpus(
     tokens = preparation.tokens_of(text.content)
     if not len(tokens):
         raise InputError(
-            f"nothing is left of {text.name!r} after cleaning: try clean='none' (--clean none), or another text"
+            f"nothing is left of {text.name!r} after cleaning: try clean='none'{also('clean', value='none')}, or "
+            "another text"
         )
     vocab = Vocab(tokens)
     vocab.preparation = preparation

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from d2lrnn.data.corpora import Text, default_max_tokens, load_corpus
 from d2lrnn.data.text import Vocab
 from d2lrnn.errors import InputError, require_positive
+from d2lrnn.system.wording import also
 
 Array = npt.NDArray[Any]
 Seed = int | np.random.Generator | None
@@ -30,7 +31,7 @@ def _check_length(corpus: Array, batch_size: int, num_steps: int) -> None:
         raise InputError(
             f"a corpus of {corpus.size} tokens is too short for one minibatch: {batch_size} sequences of "
             f"{num_steps} steps need at least {needed} tokens; give a longer text, or a smaller batch_size or "
-            "num_steps (--batch-size, --num-steps)"
+            f"num_steps{also('batch_size', 'num_steps')}"
         )
 
 
@@ -288,16 +289,17 @@ def load_data(
     needed = (batch_size + 1) * num_steps
     if len(corpus) < min(needed, text_tokens):
         raise InputError(
-            f"max_tokens={max_tokens} (--max-tokens {max_tokens}) leaves {len(corpus):,} of the text's {text_tokens:,} "
-            f"tokens, too short for one minibatch: {batch_size} sequences of {num_steps} steps need at least {needed} "
-            "tokens; give a larger max_tokens, or a smaller batch_size or num_steps (--batch-size, --num-steps)"
+            f"max_tokens={max_tokens}{also('max_tokens', value=max_tokens)} leaves {len(corpus):,} of the text's "
+            f"{text_tokens:,} tokens, too short for one minibatch: {batch_size} sequences of {num_steps} steps need at "
+            f"least {needed} tokens; give a larger max_tokens, or a smaller batch_size or "
+            f"num_steps{also('batch_size', 'num_steps')}"
         )
     num_valid = round(len(corpus) * valid_fraction)
     if valid_fraction and not 2 * num_steps <= num_valid <= len(corpus) - needed:
         raise InputError(
             f"valid_fraction={valid_fraction!r} holds out {num_valid} of "
             f"{len(corpus)} tokens; at least {2 * num_steps} must be, and {needed} must be left; give another "
-            "valid_fraction (--valid-fraction), more tokens, or a longer text"
+            f"valid_fraction{also('valid_fraction')}, more tokens, or a longer text"
         )
     train_corpus, valid_corpus = corpus[: len(corpus) - num_valid], corpus[len(corpus) - num_valid :]
     train_iter = loader(batch_size, num_steps, use_random_iter, -1, corpus=train_corpus, vocab=vocab, seed=seed)

@@ -18,9 +18,11 @@ from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.runs.environment import describe_here
-from d2lrnn.runs.run_folder import CONFIG, MOST_VOCAB_FILE, VOCAB, RunFolder, State, parse_vocab
+from d2lrnn.runs.run_config import CONFIG, VOCAB
+from d2lrnn.runs.run_folder import MOST_VOCAB_FILE, RunFolder, State, parse_vocab
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded
+from d2lrnn.system.wording import also, by
 from d2lrnn.weights import canonical, exchange
 from d2lrnn.weights.canonical import Weights
 
@@ -73,28 +75,33 @@ def convert(
     to_file = target.suffix.lower() in exchange.FORMATS and not target.is_dir()
     if to_file and backend not in (None, made := exchange.FORMATS[target.suffix.lower()]):
         raise InputError(
-            f"a {target.suffix} file is {made}'s own, and --backend says {backend}: leave --backend out, or name "
-            "another file, or a folder, with --out"
+            f"a {target.suffix} file is {made}'s own, and {by('backend')} says {backend}: leave "
+            f"{by('backend')} out, or name another file, or a folder{also('target', form=', with {}')}"
         )
     if not to_file:
         if backend is None:
             raise InputError(
-                f"{str(target)!r} is to be a run folder: name its framework with --backend "
-                f"({', '.join(backends.BACKENDS)}), or give --out one of the endings {', '.join(exchange.FORMATS)}"
+                f"{str(target)!r} is to be a run folder: name its framework with {by('backend')} "
+                f"({', '.join(backends.BACKENDS)}), or give {by('target')} one of the endings "
+                f"{', '.join(exchange.FORMATS)}"
             )
         backends.check_name(backend)
     if to_file and (target.parent / CONFIG).exists():
         raise InputError(f"{str(target.parent)!r} is a run folder, which holds what its run wrote: name another place")
     if to_file and not force and os.path.lexists(target):  # a link to nowhere is somebody's too
-        raise InputError(f"{str(target)!r} is there already: name another file, or replace it with --force")
+        raise InputError(f"{str(target)!r} is there already: name another file, or replace it with {by('force', True)}")
     if source.is_dir():
         folder = RunFolder.open(source)
         weights, own = folder.weights(best), folder.settings.model
         if kind not in (None, own):
-            raise InputError(f"the run in {str(source)!r} is of the model {own!r}, not {kind!r}: leave --model out")
+            raise InputError(
+                f"the run in {str(source)!r} is of the model {own!r}, not {kind!r}: leave {by('kind')} out"
+            )
         if not to_file:
             if best:
-                raise InputError("a run that becomes a run keeps all its weights, the best ones too: leave --best out")
+                raise InputError(
+                    f"a run that becomes a run keeps all its weights, the best ones too: leave {by('best')} out"
+                )
             return _as_run(folder, target, str(backend))
     else:
         if source.suffix.lower() not in exchange.FORMATS and not source.exists():
@@ -168,7 +175,7 @@ def _file_as_run(
     if vocab is None:
         raise InputError(
             f"a file of weights such as {str(source)!r} holds no vocabulary: name the run folder or the vocab.json "
-            "that has it with --vocab"
+            f"that has it with {by('vocab')}"
         )
     tokens = _read_vocab(Path(vocab))
     vocab_size, num_hiddens, num_layers, bidirectional = canonical.sizes(kind, weights)

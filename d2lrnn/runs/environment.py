@@ -11,7 +11,7 @@ import numpy as np
 import d2lrnn
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
-from d2lrnn.runs.run_folder import MOST_FACT
+from d2lrnn.runs.run_config import MOST_FACT
 from d2lrnn.system.terminal import spelled
 
 

@@ -21,6 +21,7 @@ from d2lrnn.errors import (
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.training import require
 from d2lrnn.system import memory
+from d2lrnn.system.wording import also, by
 
 
 def usable(folder: RunFolder, backend: str | None) -> str:
@@ -33,7 +34,11 @@ def usable(folder: RunFolder, backend: str | None) -> str:
         usable = [name for name in backends.BACKENDS if backends.problem(name) is None]
         raise BackendNotInstalledError(
             f"{backends.problem(folder.backend)}; "
-            + (f"or continue the run in another one: --backend {usable[0]}" if usable else "or install another one")
+            + (
+                f"or continue the run in another one: {by('backend', usable[0])}"
+                if usable
+                else "or install another one"
+            )
         )
     require(backend or folder.backend)
     return backend or folder.backend
@@ -110,7 +115,7 @@ def predict(
     if not wanted:
         warnings.warn(
             f"the run in {str(folder.path)!r} has no prefixes of its own, so its model begins from nothing: say with "
-            "prefixes (--prefix) what it should continue",
+            f"prefixes{also('prefixes')} what it should continue",
             D2LRNNWarning,
             stacklevel=2,
         )

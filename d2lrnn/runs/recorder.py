@@ -18,7 +18,8 @@ from d2lrnn.errors import (
     StorageError,
     shortened,
 )
-from d2lrnn.runs.run_folder import MOST_TEXT, RunFolder, State, best_epoch
+from d2lrnn.runs.run_config import MOST_TEXT
+from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.show import draw_history
 

@@ -27,10 +27,9 @@ import io
 import json
 import math
 import os
-import shlex
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,20 @@ from d2lrnn.data import Preparation, Vocab
 from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError
-from d2lrnn.runs.settings import LIMITS, MOST_VOCAB, Settings
+from d2lrnn.runs.run_config import (
+    BEST,
+    CONFIG,
+    CURVE,
+    HASHED,
+    HISTORY,
+    SAMPLES,
+    STATE,
+    VOCAB,
+    WEIGHTS,
+    read_tokens,
+    what_is_wrong,
+)
+from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import (
     digest,
@@ -55,34 +67,26 @@ from d2lrnn.system.storage import (
     write_atomically,
     write_flushed,
 )
+from d2lrnn.system.wording import also, by, call
 from d2lrnn.weights import canonical, sizes
 from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.tensors import dump_tensors, parse_tensors
 
 FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
-CONFIG, VOCAB, WEIGHTS, BEST = "config.json", "vocab.json", "weights.safetensors", "best.safetensors"
-STATE, HISTORY, SAMPLES, CURVE = "state.safetensors", "history.csv", "samples.txt", "curve.png"
 LOCK = ".lock"
 NEXT = ".next"
-_HASHED = (VOCAB, WEIGHTS, BEST, STATE, HISTORY, SAMPLES)
-_NEEDED = (VOCAB, WEIGHTS, STATE, HISTORY)  # of a run that has trained
-# A run is unfinished while it trains, and for ever if its process is killed. One that failed or diverged has the
-# words of the error in its configuration.
-STATUSES = ("unfinished", "interrupted", "complete", "stopped early", "diverged", "failed", "converted")
 _COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
-MOST_FACT = 200  # characters of a version, of the name of a system, of OMP_NUM_THREADS
 # How many bytes a file may have: of some, whatever the run; of the others, what its configuration allows
 MOST_CONFIG, MOST_VOCAB_FILE, MOST_SAMPLES, _MOST_STATE = 2**22, 12 * 2**20, 2**26, 2**16
 _ROW = 128  # bytes of a row of the history at most: four numbers of 24 digits and signs, and one of 7
 _TOKEN = 64  # bytes of a token of the vocabulary, of the longest on average
 _HEADER = 2**12, 2**8  # bytes of what safetensors says of a file, and of each of its arrays
-MOST_TEXT = 10_000  # characters of the words of an error, or of a name
 _READ_ATTEMPTS = 20  # while another process goes on writing
 
 
 def is_of_a_run(path: Path) -> bool:
     """Tell whether a file is one of those that a run folder consists of, which nothing else must take the place of."""
-    return (path.parent / CONFIG).exists() and path.name.removesuffix(NEXT) in (*_HASHED, CONFIG, LOCK)
+    return (path.parent / CONFIG).exists() and path.name.removesuffix(NEXT) in (*HASHED, CONFIG, LOCK)
 
 
 def _config_digest(config: Mapping[str, Any]) -> str:
@@ -140,8 +144,8 @@ def parse_vocab(content: bytes, name: str) -> Vocab:
     if len(content) > MOST_VOCAB_FILE:
         raise InputError(f"{name} has {len(content):,} bytes, and a vocabulary has at most {MOST_VOCAB_FILE:,}")
     document = _parse_json(content, name)
-    tokens = document.get("tokens") if isinstance(document, dict) else None
-    if not (isinstance(tokens, list) and tokens[:1] == [UNKNOWN] and all(isinstance(token, str) for token in tokens)):
+    tokens = read_tokens(document)
+    if tokens is None:
         raise InputError(f"{name} holds no vocabulary: a list 'tokens' of texts, of which the first is {UNKNOWN!r}")
     if len(set(tokens)) != len(tokens):
         raise InputError(f"{name} holds a token twice")
@@ -285,7 +289,7 @@ class RunFolder:
 
     @classmethod
     def _open(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        names = {name: repr(str(path / name)) for name in _HASHED}
+        names = {name: repr(str(path / name)) for name in HASHED}
         try:
             settings = Settings.from_dict(config.get("settings"))
         except InputError as error:
@@ -335,7 +339,7 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """How the training stands: one of :data:`STATUSES`."""
+        """How the training stands: one of :data:`d2lrnn.runs.run_config.STATUSES`."""
         return str(self.config["status"])
 
     @property
@@ -352,17 +356,15 @@ class RunFolder:
         if self.state is None:
             diverged = self.status == "diverged"
             why = "diverged in its first epoch" if diverged else "ended before its first checkpoint"
-            option = " --lr RATE', with a smaller learning rate" if diverged else "'"
             if self.status == "failed":
                 reason = self.config.get("error", "nobody knows why")
                 raise InputError(
                     f"the run in {str(self.path)!r} has no weights, for it failed before its first checkpoint "
-                    f"({reason}): train anew, with '--out {shlex.quote(str(self.path))}' if you like"
+                    f"({reason}): train anew, with {by('out', str(self.path))} if you like"
                 )
-            raise InputError(
-                f"the run in {str(self.path)!r} has no weights yet: it {why}; "
-                f"go on with 'd2lrnn resume {shlex.quote(str(self.path))}{option}"
-            )
+            how = call("resume", str(self.path), **({"lr": ...} if diverged else {}))
+            how += ", with a smaller learning rate" if diverged else ""
+            raise InputError(f"the run in {str(self.path)!r} has no weights yet: it {why}; go on with {how}")
         return self.state
 
     def weights(self, best: bool = False) -> Weights:
@@ -376,8 +378,8 @@ class RunFolder:
             return state.weights
         if state.best is None:
             raise InputError(
-                f"the run in {str(self.path)!r} has no best weights: it held no text out (valid_fraction, "
-                "--valid-fraction)"
+                f"the run in {str(self.path)!r} has no best weights: it held no text out "
+                f"(valid_fraction{also('valid_fraction', form=', {}')})"
             )
         return state.best
 
@@ -433,7 +435,7 @@ class RunFolder:
             StorageError: If it cannot be written.
         """
         path = Path(path)
-        what, advice = f"cannot make the run folder {str(path)!r}", "name another one with --out"
+        what, advice = f"cannot make the run folder {str(path)!r}", f"name another one{also('out', form=' with {}')}"
         made = numbered or not os.path.lexists(path)
         if numbered:
             path = make_new_folder(path, what, advice)
@@ -470,14 +472,12 @@ class RunFolder:
             found = sorted(entry.name for entry in path.iterdir())
         if CONFIG in found and not cls._has_nothing_to_lose(path):
             raise InputError(
-                f"there is a run in {str(path)!r} already: go on with 'd2lrnn resume {shlex.quote(str(path))}', "
-                "or name another folder"
+                f"there is a run in {str(path)!r} already: go on with {call('resume', str(path))}, or name "
+                "another folder"
             )
         own = (LOCK, CONFIG, VOCAB, CURVE) if CONFIG in found else (LOCK,)
         if foreign := [name for name in found if name not in own and not name.endswith(NEXT)]:
-            raise InputError(
-                f"the folder {str(path)!r} is not empty (there is {foreign[0]!r} in it): name another one with --out"
-            )
+            raise InputError(f"the folder {str(path)!r} is not empty (there is {foreign[0]!r} in it): {advice}")
 
     @staticmethod
     def _has_nothing_to_lose(path: Path) -> bool:
@@ -570,7 +570,7 @@ class RunFolder:
 
         Args:
             state: The state.
-            status: One of :data:`STATUSES`.
+            status: One of :data:`d2lrnn.runs.run_config.STATUSES`.
             error: What ended the training, in words, if something did.
             **changes: What else changes in ``config.json``.
 
@@ -714,7 +714,7 @@ class RunFolder:
 def _read_config(path: Path) -> dict[str, Any]:
     """Read and check a folder's ``config.json``."""
     name = repr(str(path / CONFIG))
-    advice = "name a folder that 'd2lrnn train' has written"
+    advice = f"name a folder that {call('train')} has written"
     try:
         content = bounded.read_file(path / CONFIG, MOST_CONFIG, "a configuration has at most")
     except bounded.TooLarge as error:
@@ -727,7 +727,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"{str(path)!r} is not a run folder: {what} ({reason}); {advice}") from None
     config = _parse_json(content, name)
-    if not (isinstance(config, dict) and _is_whole(config.get("format"))):
+    if not (isinstance(config, dict) and type(config.get("format")) is int and config["format"] >= 0):
         raise InputError(f"{name} is not of a run: {advice}")
     if config["format"] > FORMAT:
         raise InputError(
@@ -740,98 +740,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             "copy, or train anew"
         )
     # The hash holds: whatever is wrong from here on was written so on purpose
-    for field_name, (right, expected) in _FIELDS.items():
-        *parents, last = field_name.split(".")
-        holder = config
-        for parent in parents:
-            holder = holder.get(parent, {})  # which was checked before what is in it
-        if last not in holder and field_name not in _REQUIRED:
-            continue
-        if last not in holder or not right(holder[last]):
-            found = f"holds {holder[last]!r:.60}" if last in holder else "is missing"
-            raise InputError(f"{name} cannot be used: its {field_name!r} {found}, and should be {expected}; {advice}")
+    if found := what_is_wrong(config):
+        raise InputError(f"{name} cannot be used: {found}; {advice}")
     return config
 
-
-_MOST_COUNT = 10**15  # what no count of tokens or of anything else comes near
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_count(value: Any) -> bool:
-    return _is_whole(value) and value <= _MOST_COUNT
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > 1e300
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MOST_TEXT
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_fact(value: Any) -> bool:
-    """Whether a value is one that :func:`d2lrnn.runs.environment.describe_here` gives: a word, a number, or nothing."""
-    if isinstance(value, str):
-        return len(value) <= MOST_FACT and value.isprintable()
-    return value is None or _is_number(value)
-
-
-def are_facts(value: Any) -> bool:
-    """Whether a value is what a run records of versions and machines: short texts and numbers, by name."""
-    return isinstance(value, dict) and all(_is_fact(part) for pair in value.items() for part in pair)
-
-
-def _are_files(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and all(
-            name in _HASHED and isinstance(part, dict) and isinstance(part.get("sha256"), str)
-            for name, part in value.items()
-        )
-        and VOCAB in value
-        and (set(value) == {VOCAB} or all(needed in value for needed in _NEEDED))
-    )
-
-
-# What config.json must hold where, and in which words that is said
-_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "backend": (lambda value: value in tuple(BACKENDS), f"one of {', '.join(BACKENDS)}"),
-    "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "epoch": (lambda value: _is_count(value) and value <= LIMITS["epochs"], "a whole number of at least 0, and at most "
-              f"{LIMITS['epochs']:,}"),
-    "vocab_size": (lambda value: _is_count(value) and value <= MOST_VOCAB, "a whole number of at least 0, and at most "
-                   f"{MOST_VOCAB:,}"),
-    "files": (
-        _are_files,
-        f"{VOCAB}, and for a run that has trained {', '.join(_NEEDED[1:])}, each with its 'sha256', and no other file "
-        "than those of a run",
-    ),
-    "corpus": (_is_dict, "names and values"),
-    "corpus.name": (_is_text, "a text"),
-    "corpus.used_tokens": (_is_count, "a whole number of at least 0"),
-    "corpus.text_tokens": (_is_count, "a whole number of at least 0"),
-    "versions": (are_facts, "names and versions, short texts"),
-    "machine": (are_facts, "names and values, short texts and numbers"),
-    "created": (_is_fact, "a time, a short text"),
-    "saved": (_is_fact, "a time, a short text"),
-    "patience_from": (_is_count, "a whole number of at least 0"),
-    "seconds": (_is_number, "a number"),
-    "error": (_is_text, "a text"),
-    "earlier_lr": (
-        lambda value: isinstance(value, list)
-        and all(isinstance(part, dict) and _is_count(part.get("until")) and _is_number(part.get("lr"))
-                for part in value),
-        "a list of learning rates, each with 'lr' and the epoch 'until' which it held",
-    ),
-}  # fmt: skip
-_REQUIRED = ("backend", "status", "epoch", "vocab_size", "files")
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 

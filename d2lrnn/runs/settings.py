@@ -1,41 +1,32 @@
-"""What to train, on what, and how: the settings of a run."""
+"""What to train, on what, and how: the settings of a run.
+
+A setting is a line of :class:`Settings`, which says its type, its bounds, its label and its description. The options of
+the command line, their help, what is checked, what ``config.json`` may hold and the labels of a report come from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, get_args, get_type_hints
 
+import msgspec
 import numpy as np
 
 from d2lrnn.core.threads import check_number
-from d2lrnn.data.corpora import check_encoding, default_max_tokens
-from d2lrnn.errors import InputError, require_at_most, require_positive, require_rates
-from d2lrnn.system import memory
-from d2lrnn.system.formatting import format_bytes
+from d2lrnn.data import CORPORA
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_max_tokens
+from d2lrnn.data.text import CLEANINGS
+from d2lrnn.errors import POSITIVE, InputError, given, require_rates, whole_number
+from d2lrnn.system import memory, wording
 from d2lrnn.weights import sizes
-from d2lrnn.weights.canonical import MOST_LAYERS, check_kind
+from d2lrnn.weights.canonical import KINDS, MOST_LAYERS, check_kind
 
 SAMPLINGS = ("sequential", "random")
-
-# The largest values of settings. A run folder that somebody was sent says such numbers too, and what is read of it and
-# how much is decided by them: a file of weights has as many bytes as its shapes need, and a history a row an epoch.
-LIMITS = {
-    "num_hiddens": 10**6,  # the weights of one such layer take 4 TB
-    "num_layers": MOST_LAYERS,
-    "batch_size": 10**9,
-    "num_steps": 10**9,
-    "epochs": 10**6,  # 10 years at a minute each; a history of so many is 100 MB
-    "max_tokens": 10**12,
-    "patience": 10**6,
-    "seed": 2**128 - 1,  # which is what NumPy's generator makes of it
-}
 MOST_PREFIXES = 2**16  # characters of all the prefixes together
 MOST_VOCAB = 2**21  # tokens of a vocabulary: twice as many as Unicode has characters
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_text(text: str) -> str:
@@ -51,69 +42,144 @@ def check_text(text: str) -> str:
     return text
 
 
-# What JSON may give for each of the types below. A bool is an int in Python, and no number here.
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "str | None": lambda value: value is None or isinstance(value, str),
-    "bool": lambda value: isinstance(value, bool),
-    "int": _is_whole,
-    "int | None": lambda value: value is None or _is_whole(value),
-    "float": lambda value: isinstance(value, float) or _is_whole(value),
-    "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value),
-}
+@dataclass(frozen=True)
+class Setting:
+    """What there is to say of a setting.
+
+    Attributes:
+        label: Its name in reports and tables.
+        help: What it is, in the words of its option's help.
+        metavar: How the help calls a value.
+        limits: The bounds of a number that is one of its values.
+        bounds: The same in words.
+        without: A number between the bounds that is none of its values.
+        most: Its largest value (an upper limit of msgspec's has at most 63 bits).
+        advice: What to say to whom goes beyond that.
+        choices: The values that there are.
+        option: Its option on the command line.
+        compared: Whether it is an option of ``compare`` too.
+        name: Its name.
+        type: Its type, without None.
+        hint: Its type, with the bounds, and with None where that is one of its values.
+        default: Its default.
+    """
+
+    label: str
+    help: str
+    metavar: str | None = None
+    limits: msgspec.Meta | None = None
+    bounds: str = ""
+    without: int | None = None
+    most: int | None = None
+    advice: str = ""
+    choices: tuple[str, ...] = ()
+    option: str = ""
+    compared: bool = True
+    name: str = ""
+    type: Any = None
+    hint: Any = None
+    default: Any = None
+
+    @property
+    def description(self) -> str:
+        """What it is, and its default, where that is a value and is not mentioned."""
+        if self.default is None or self.type not in (str, int, float):
+            return self.help
+        default = f"{self.default:g}" if self.type is float else str(self.default)
+        return self.help.format(default=default) if "{default}" in self.help else f"{self.help} ({default})"
+
+    def check(self, value: Any) -> None:
+        """Check a value.
+
+        Raises:
+            InputError: If it is of another type, beyond the bounds, larger than any, or none of the choices.
+        """
+        value = self.check_bounds(value)
+        if value is None:
+            return
+        if self.most is not None and value > self.most:
+            raise InputError(f"{self.name} must be at most {self.most:,}, not {given(value)}{self.advice}")
+        if self.choices and value not in self.choices:
+            raise InputError(f"unknown {self.label.lower()} {value!r:.80}: use one of {', '.join(self.choices)}")
+
+    def check_bounds(self, value: Any) -> Any:
+        """Return a value, a number of NumPy's as one of Python's.
+
+        Raises:
+            InputError: If it is of another type, or beyond the bounds.
+        """
+        value = value.item() if isinstance(value, np.generic) else value
+        try:
+            msgspec.convert(value, self.hint)
+        except msgspec.ValidationError as error:
+            if found := re.match("Expected `(.+)`, got ", str(error)):
+                expected = found[1].replace("null", "None")
+                raise InputError(f"the setting {self.name!r} must be of type {expected}, not {value!r:.50}") from None
+            raise InputError(f"{self.name} must be {self.bounds}, not {given(value)}") from None
+        if value is not None and value in (self.without, math.inf):
+            raise InputError(f"{self.name} must be {self.bounds}, not {value}")
+        return value
+
+
+def _setting(default: Any, label: str, help: str, metavar: str | None = None, **also: Any) -> Any:
+    """Return a dataclass's field with a :class:`Setting`; ``ge``, ``gt`` and ``lt`` are its bounds, as msgspec's."""
+    limits = {name: also.pop(name) for name in ("ge", "gt", "lt") if name in also}
+    words = POSITIVE if "gt" in limits else whole_number(limits.get("ge", 0))
+    meta = msgspec.Meta(**limits) if limits else None
+    return field(default=default, metadata={"": Setting(label, help, metavar, meta, **{"bounds": words, **also})})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train, on what, and how. The defaults are the book's (section 8.5).
+    """What to train, on what, and how. The defaults are the book's (section 8.5)."""
 
-    Attributes:
-        model: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        num_hiddens: Hidden units in each layer.
-        num_layers: Layers.
-        batch_size: Sequences in a minibatch.
-        num_steps: Tokens in a sequence.
-        epochs: Passes over the text.
-        lr: Learning rate of stochastic gradient descent.
-        theta: Radius of gradient clipping.
-        sampling: ``'sequential'`` or ``'random'``.
-        corpus: The name of a corpus, or the path of a text file.
-        encoding: Of that file, by a name that Python knows; None for what its byte order mark says, or UTF-8.
-        max_tokens: Tokens used from the beginning of the text; -1 for all. None for the book's 10,000 of a corpus by
-            name, and all of a file; what comes out of a training has the number.
-        valid_fraction: Part of them held out from the end.
-        clean: How the text is cleaned (:func:`d2lrnn.data.load_corpus`); None for the corpus's own way.
-        keep_punctuation: Keep punctuation, digits and symbols.
-        keep_case: Keep capital letters.
-        patience: Stop when the held-out perplexity has not improved for this many epochs; None for never.
-        seed: Of the first weights and of the minibatches; None draws them anew.
-        device: A device by name, or ``'auto'``.
-        threads: With how many threads the CPU computes; None for what the environment says, or a measurement
-            (:func:`d2lrnn.core.threads.settle`).
-        prefixes: What to continue at the end; empty for the corpus's own.
-    """
-
-    model: str = "rnn-scratch"
-    num_hiddens: int = 512
-    num_layers: int = 1
-    batch_size: int = 32
-    num_steps: int = 35
-    epochs: int = 500
-    lr: float = 1.0
-    theta: float = 1.0
-    sampling: str = "sequential"
-    corpus: str = "time-machine"
-    encoding: str | None = None
-    max_tokens: int | None = None
-    valid_fraction: float = 0.0
-    clean: str | None = None
-    keep_punctuation: bool = False
-    keep_case: bool = False
-    patience: int | None = None
-    seed: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    prefixes: tuple[str, ...] = ()
+    # The largest values are here because a run folder that somebody was sent says such numbers too, and what is read of
+    # it and how much is decided by them: a file of weights has as many bytes as its shapes need, and a history a row an
+    # epoch.
+    model: str = _setting("rnn-scratch", "Model", "the model (default: {default}, which runs rnn_fast)", choices=KINDS)
+    num_hiddens: int = _setting(512, "Hidden units a layer", "hidden units", "N", ge=1, most=10**6,
+                                advice=": the weights of one layer of so many take 4 TB; give fewer units")  # fmt: skip
+    num_layers: int = _setting(1, "Layers", "layers", "N", ge=1, most=MOST_LAYERS)
+    batch_size: int = _setting(32, "Sequences a minibatch", "sequences a minibatch", "N", ge=1, most=10**9)
+    num_steps: int = _setting(35, "Tokens a sequence", "tokens a sequence", "N", ge=1, most=10**9)
+    # 10 years at a minute each; a history of so many is 100 MB
+    epochs: int = _setting(500, "Epochs", "passes over the text", "N", ge=1, most=10**6)
+    lr: float = _setting(1.0, "Learning rate", "learning rate", "RATE", gt=0)
+    theta: float = _setting(1.0, "Gradient norm clipped at", "clip gradients at this norm", "T", gt=0)
+    sampling: str = _setting("sequential", "Sampling", "how minibatches are read", choices=SAMPLINGS)
+    corpus: str = _setting("time-machine", "Corpus", f"{', '.join(CORPORA)}, or a text file", "NAME|FILE")
+    encoding: str | None = _setting(
+        None, "Encoding", "of the text file (default: what its byte order mark says, or utf-8)", "NAME"
+    )
+    max_tokens: int | None = _setting(
+        None, "Tokens used at most", "tokens used from the text's beginning, -1 for all "
+        f"({BOOK_MAX_TOKENS}; of a file, all)", "N", ge=-1, without=0, most=10**12, bounds=f"{whole_number(1)}, or -1",
+    )  # fmt: skip
+    valid_fraction: float = _setting(
+        0.0, "Part held out", "part of them held out from the end", "F", ge=0, lt=1, bounds="a number from 0 to below 1"
+    )
+    clean: str | None = _setting(
+        None, "Cleaning", "keep the letters of every script, the book's a to z, or everything (default: book for the "
+        "time machine, else letters)", choices=CLEANINGS,
+    )  # fmt: skip
+    keep_punctuation: bool = _setting(False, "Punctuation kept", "keep punctuation, digits and symbols")
+    keep_case: bool = _setting(False, "Capital letters kept", "keep capital letters")
+    patience: int | None = _setting(
+        None, "Patience, epochs", "stop when the held-out perplexity has not improved for N epochs", "N", ge=1,
+        most=10**6, compared=False,
+    )  # fmt: skip
+    # Of so many bits NumPy's generator makes something
+    seed: int | None = _setting(
+        None, "Seed", "of the first weights and of the minibatches (default: drawn)", "S", ge=0, most=2**128 - 1
+    )
+    device: str = _setting("auto", "Device asked for", "cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto", "D")
+    threads: int | None = _setting(
+        None, "Threads asked for", "threads of the CPU (default: OMP_NUM_THREADS, or what a moment's measurement finds "
+        "fastest)", "N", ge=1,
+    )  # fmt: skip
+    prefixes: tuple[str, ...] = _setting(
+        (), "Prefixes", "text to continue at the end (default: the corpus's own)", "TEXT", option="--prefix"
+    )
 
     def check(self) -> None:
         """Check what can be checked without a text and without a framework.
@@ -121,34 +187,21 @@ class Settings:
         Raises:
             InputError: If a setting cannot be used, or is beyond :data:`LIMITS`.
         """
+        if self.threads is not None:
+            check_number(self.threads)
+        for setting in SETTINGS.values():
+            setting.check(getattr(self, setting.name))
         check_kind(self.model, self.num_layers)
         for text in (self.corpus, *self.prefixes):
             check_text(text)
         if self.encoding is not None:
             check_encoding(self.encoding)
-        require_positive(num_hiddens=self.num_hiddens, batch_size=self.batch_size)
-        require_positive(num_steps=self.num_steps, epochs=self.epochs)
-        try:
-            require_at_most(LIMITS, num_hiddens=self.num_hiddens)
-        except InputError as error:
-            size = format_bytes(sizes.of_weights(self.model, 1, self.num_hiddens))
-            raise InputError(f"{error}, of which the weights of one layer take {size}: give fewer units") from None
-        require_at_most(LIMITS, batch_size=self.batch_size, num_steps=self.num_steps, epochs=self.epochs)
-        require_at_most(LIMITS, max_tokens=self.max_tokens, patience=self.patience, seed=self.seed)
         if sum(map(len, self.prefixes)) > MOST_PREFIXES:
             raise InputError(f"prefixes must have at most {MOST_PREFIXES:,} characters in all: give shorter ones")
         require_rates(lr=self.lr, theta=self.theta, dtype="float64")  # which of them is the backend's matter
-        if self.sampling not in SAMPLINGS:
-            raise InputError(f"unknown sampling {self.sampling!r:.80}: use one of {', '.join(SAMPLINGS)}")
-        if self.seed is not None and self.seed < 0:
-            raise InputError(f"seed must be at least 0, not {self.seed!r}")
-        if self.threads is not None:
-            check_number(self.threads)
-        if self.patience is not None:
-            require_positive(patience=self.patience)
-            if not self.valid_fraction:
-                raise InputError("patience watches the held-out perplexity: hold out a part of the text, "
-                                 "for example valid_fraction=0.1 (--valid-fraction 0.1)")  # fmt: skip
+        if self.patience is not None and not self.valid_fraction:
+            raise InputError("patience watches the held-out perplexity: hold out a part of the text, for example "
+                             f"valid_fraction=0.1{wording.also('valid_fraction', value=0.1)}")  # fmt: skip
 
     @classmethod
     def from_dict(cls, values: Any) -> Settings:
@@ -161,18 +214,11 @@ class Settings:
         """
         if not isinstance(values, Mapping):
             raise InputError(f"settings must be names and values, not {type(values).__name__}")
-        known = {field.name: field for field in fields(cls)}
-        for name, value in values.items():
-            if name not in known:
-                raise InputError(f"there is no setting {name!r:.80}")
-            if not _TYPES[str(known[name].type)](value):
-                raise InputError(f"the setting {name!r} must be of type {known[name].type}, not {value!r:.50}")
-        kept = dict(values)
-        if "prefixes" in kept:
-            kept["prefixes"] = tuple(kept["prefixes"])
-        settings = cls(**kept)
+        if unknown := [name for name in values if name not in SETTINGS]:
+            raise InputError(f"there is no setting {unknown[0]!r:.80}")
+        settings = cls(**values)
         settings.check()
-        return settings
+        return replace(settings, prefixes=tuple(settings.prefixes))
 
     def check_memory(self, vocab_size: int, itemsize: int, on_cpu: bool = True) -> None:
         """Check that what is to be trained fits into the memory of this machine, before anything is allocated.
@@ -202,6 +248,32 @@ class Settings:
     def use_random_iter(self) -> bool:
         """Whether minibatches are sampled randomly."""
         return self.sampling == "random"
+
+
+def _described() -> Iterator[Setting]:
+    hints = get_type_hints(Settings)
+    for part in fields(Settings):
+        setting: Setting = part.metadata[""]
+        hint = hints[part.name]
+        kind = next(iter(get_args(hint))) if type(None) in get_args(hint) else hint
+        bounded = kind if setting.limits is None else Annotated[kind, setting.limits]
+        yield replace(
+            setting,
+            name=part.name,
+            type=kind,
+            hint=bounded if kind is hint else bounded | None,
+            default=part.default,
+            option=setting.option or f"--{part.name.replace('_', '-')}",
+        )
+
+
+SETTINGS = {setting.name: setting for setting in _described()}
+LABELS = {setting.name: setting.label for setting in SETTINGS.values()}
+LIMITS = {setting.name: setting.most for setting in SETTINGS.values() if setting.most is not None}
+Settings.__doc__ = "\n        ".join([
+    f"{Settings.__doc__}\n\n    Attributes:",
+    *(f"{setting.name}: {setting.description}." for setting in SETTINGS.values()),
+])  # fmt: skip
 
 
 def with_max_tokens(settings: Settings, name: str) -> Settings:

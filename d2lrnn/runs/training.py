@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from d2lrnn.runs.recorder import Recorder, in_words, patience_is_out
 from d2lrnn.runs.run_folder import RunFolder, best_epoch
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.system import memory
+from d2lrnn.system.wording import by, call
 from d2lrnn.weights.canonical import RUNS
 
 CHECKPOINT_EVERY = 10  # epochs
@@ -243,39 +243,36 @@ def _check_lr(folder: RunFolder, settings: Settings, left: int, given: bool) -> 
     if given and not left:
         raise InputError(
             f"the run in {str(folder.path)!r} has no epochs left to train with another learning rate: say how many "
-            "more with --epochs"
+            f"more with {by('epochs')}"
         )
     if left and folder.status == "diverged" and settings.lr >= folder.settings.lr:
         warnings.warn(
             f"this run diverged after epoch {folder.epoch} with the learning rate {folder.settings.lr:g}, and will do "
-            f"so again with {settings.lr:g}: give it a smaller one, {_smaller_lr(folder.settings)}",
+            f"so again with {settings.lr:g}: give it a smaller one, {by('lr', _smaller_lr(folder.settings))}",
             D2LRNNWarning,
             stacklevel=3,
         )
 
 
-def _smaller_lr(settings: Settings) -> str:
-    """Return the option that gives a run a learning rate at which it may not diverge."""
-    return f"--lr {min(settings.lr / 10, 1.0):g}"
+def _smaller_lr(settings: Settings) -> float:
+    """Return a learning rate at which a run may not diverge."""
+    return float(f"{min(settings.lr / 10, 1.0):g}")
 
 
 @contextlib.contextmanager
 def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     """Say with the error that ends a training what is saved and how to go on, and keep what it was."""
-
-    def command() -> str:  # with the folder in which the run is now
-        return f"d2lrnn resume {shlex.quote(str(folder.path))}"
-
     try:
         yield
     except KeyboardInterrupt:
         raise TrainingInterrupted(
-            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with '{command()}'"
+            f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with "
+            f"{call('resume', str(folder.path))}"
         ) from None
     except DivergenceError as error:
         how = "go on from them" if folder.state is not None else "they are the first ones, so begin again"
         raise DivergenceError(
-            f"{error}: {how} with '{command()} {_smaller_lr(folder.settings)}'",
+            f"{error}: {how} with {call('resume', str(folder.path), lr=_smaller_lr(folder.settings))}",
             error.epoch,
             error.step,
             error.history,
@@ -353,7 +350,7 @@ def _same_text(folder: RunFolder, corpus: str | Path | None, encoding: str | Non
     if not described:
         raise InputError(
             f"the run in {str(folder.path)!r} was made from a file of weights and has no text to train on: "
-            "it can be continued with 'd2lrnn predict', and trained on from Python"
+            f"it can be continued with {call('predict')}, and trained on from Python"
         )
     source = str(corpus if corpus is not None else folder.settings.corpus)
     if encoding is None and source not in CORPORA:
@@ -361,12 +358,12 @@ def _same_text(folder: RunFolder, corpus: str | Path | None, encoding: str | Non
     try:
         text = read_text(source, encoding)
     except InputFileError as error:
-        raise InputFileError(f"{error} (if the run's text has moved, name its new place with --corpus)") from None
+        raise InputFileError(f"{error} (if the run's text has moved, name its new place with {by('corpus')})") from None
     if text.sha256 != described.get("sha256"):
         raise InputError(
             f"the text {text.name!r} is not the one that the run in {str(folder.path)!r} began with (its SHA-256 is "
             f"{text.sha256[:12]}..., not {str(described.get('sha256'))[:12]}...): bring that text back, or name "
-            "the file that has it with --corpus"
+            f"the file that has it with {by('corpus')}"
         )
     return text
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from d2lrnn.system.wording import also
+
 # What the builds for CUDA are made for: from which compute capability on, below which one, and the driver that their
 # CUDA asks for. PyTorch's: its RELEASE.md, "PyTorch CUDA Support Matrix". TensorFlow's: its .bazelrc, "cuda_clang", of
 # which newer cards translate the code. MXNet's: its last wheel, mxnet-cu117, has code for 5.0, 6.0, 7.0, 8.0 and 8.6,
@@ -110,7 +112,7 @@ def unused(name: str, title: str, devices: Sequence[str]) -> str | None:
 def _apple(name: str, title: str) -> str:
     if name == "torch":
         return "Apple's GPU is not used: PyTorch needs macOS 14 for it, and a Python that is not translated by Rosetta"
-    return f"Apple's GPU is not used: {title} has no build for it; PyTorch has (d2lrnn train --backend torch)"
+    return f"Apple's GPU is not used: {title} has no build for it; PyTorch has{also('backend', value='torch')}"
 
 
 def _unfit(gpu: GPU, title: str, lowest: tuple[int, int], below: tuple[int, int], driver: int) -> str | None:

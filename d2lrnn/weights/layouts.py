@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.errors import InputError
+from d2lrnn.system import wording
 from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.canonical import GATES, Weights, listed
 from d2lrnn.weights.maps import Array, Tensors
@@ -44,11 +45,15 @@ def choose_kind(kind: str | None, found: Iterable[str], also: Iterable[str] = ()
     if kind is None:
         if len(found) > 1:
             listed = " or ".join(map(repr, found))
-            raise InputError(f"the weights may be those of {listed}: say which by kind= (--model)")
+            raise InputError(f"the weights may be those of {listed}: say which by kind={wording.also('kind')}")
         return found[0]
     canonical.check_kind(kind)
     if kind not in (*found, *also):
-        what = "leave kind= (--model) out" if len(found) == 1 else "say which of these by kind= (--model)"
+        what = (
+            f"leave kind={wording.also('kind')} out"
+            if len(found) == 1
+            else f"say which of these by kind={wording.also('kind')}"
+        )
         raise InputError(f"the weights are those of {' or '.join(map(repr, found))}, not of {kind!r}: {what}")
     return kind
 
