@@ -17,7 +17,7 @@ from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.weights import canonical
 
 pytest_plugins = ["pytester"]
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ROOT = HERE.parent
 
 SAMPLE = """
@@ -79,7 +79,7 @@ def environments():
                 asked = setting.removeprefix(" D2LRNN_TEST_BACKENDS = ")
         for line in tox["testenv"]["commands"].splitlines():
             factors, _, command = line.partition(": ")
-            if name in factors.split(","):
+            if name in factors.split(",") and command.startswith("python -m pytest"):
                 chosen = re.fullmatch(r'python -m pytest \{posargs:tests -m "?([^"]*)"?\}', command)[1]
         found[name] = (asked, chosen)
     return found

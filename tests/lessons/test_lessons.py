@@ -23,7 +23,7 @@ from lesson_source import LessonError, read_lesson, read_lessons
 
 from d2lrnn.core.backends import FRAMEWORKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 LESSONS = read_lessons()
 SOURCES = sorted(NOTEBOOKS.glob("lessons/*.md"))

@@ -13,7 +13,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from d2lrnn.core import backends
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def modules_after(statement):

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.only(*FRAMEWORKS),
 ]
 
-PAGE = Path(__file__).parents[1] / "notebooks" / "site" / "moving-from-mxnet.md"
+PAGE = Path(__file__).parents[2] / "notebooks" / "site" / "moving-from-mxnet.md"
 TABS = {"torch": "PyTorch", "mxnet": "MXNet", "tensorflow": "TensorFlow"}  # in the order of the page
 
 

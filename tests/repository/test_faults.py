@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FAULTS = Path(__file__).parents[1] / "faults"
+FAULTS = Path(__file__).parents[2] / "faults"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the commands are shell scripts here")
 

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The Time Machine is not here, the bundled story stands in"),
 ]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends signals and closes descriptors as POSIX knows them")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 REPRODUCE = [sys.executable, str(ROOT / "benchmarks" / "reproduce.py")]
 REPRODUCE_WORKER = str(ROOT / "benchmarks" / "reproduce_worker.py")
 BUSY = "while True: pass"

@@ -20,7 +20,7 @@ from d2lrnn.core.backends import FRAMEWORKS
 
 pytestmark = pytest.mark.site
 
-SITE = Path(__file__).parents[1] / "build" / "site"
+SITE = Path(__file__).parents[2] / "build" / "site"
 LESSON = "lessons/2-rnn-from-scratch.html"
 OTHER = "lessons/5-gru-and-lstm.html"
 TITLES = {name: backend.title for name, backend in FRAMEWORKS.items()}
