@@ -122,7 +122,7 @@ TORCH = {
         state, metric = None, d2l.Accumulator(2)
         for X, Y in train_iter:
             state = net.begin_state(batch_size=X.shape[0], device=device)
-            y = Y.T.reshape(-1)
+            X, y = X.to(device), Y.T.reshape(-1).to(device)
             y_hat, state = net(X, state)
             l = nn.CrossEntropyLoss()(y_hat, y.long()).mean()
             l.backward()

@@ -135,7 +135,7 @@ def test_too_many_layers_for_the_scratch_model(run, monkeypatch):
 @pytest.mark.parametrize("model", ["rnn-scratch", "lstm"])
 def test_train_prints_one_json_document(run, backend, model):
     args = ["--model", model, "--epochs", 3, "--seed", 1, "--valid-fraction", 0.2, "--prefix", "a", "the sea", "--json"]
-    code, out, err = run("train", "--backend", backend.name, *STORY, *args)
+    code, out, err = run("train", "--backend", backend.name, "--device", "cpu", *STORY, *args)
     document = json.loads(out)
     assert (code, err) == (0, "")
     assert document["backend"] == backend.name

@@ -103,7 +103,7 @@ def test_what_a_file_can_tell_need_not_be_said(backend, tmp_path, kind):
     path = tmp_path / f"model{ENDING[backend.name]}"
     exchange.write_file(path, kind, draw(kind))
     assert exchange.read_file(path)[0] == kind
-    with pytest.raises(InputError, match=rf"the weights are those of '{kind}', not of 'rnn': leave kind= .* out"):
+    with pytest.raises(InputError, match=rf"the weights are those of '{kind}', not of 'rnn': leave kind= out"):
         exchange.read_file(path, "rnn")
 
 
