@@ -20,7 +20,7 @@ import numpy as np
 
 from d2lrnn.comparison import reference
 from d2lrnn.core import backends
-from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure
+from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure, number_plainly
 from d2lrnn.core.threads import choose, usable_cpus
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
@@ -333,8 +333,6 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
 
 
 def _figure(document: dict[str, Any]) -> Any:
-    from matplotlib.ticker import FuncFormatter
-
     rows = [row for row in document["backends"] if row["problem"] is None]
     settings = document["settings"]
     figure = new_figure(11, 4.2)
@@ -355,8 +353,7 @@ def _figure(document: dict[str, Any]) -> Any:
     title = f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}"
     figure.suptitle(title, parse_math=False)  # a file's name may have dollar signs in it
     curves.set(xlabel="epoch", ylabel="perplexity", yscale="log", title="training perplexity")
-    for which in (curves.yaxis.set_major_formatter, curves.yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
+    number_plainly(curves.yaxis)
     differences.set(xlabel="training step", ylabel="nats", yscale="log")
     differences.set_title("distance of the loss from NumPy float64")
     differences.axvline(FIRST_STEPS, color="grey", linewidth=0.8)  # the table tells the largest up to here, and in all

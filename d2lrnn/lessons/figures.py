@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn.core.book_tools import use_svg_display
-from d2lrnn.core.pictures import add_legend
+from d2lrnn.core.pictures import add_legend, number_plainly
 from d2lrnn.data.arrays import as_array
 from d2lrnn.data.sampling import seq_data_iter_random, seq_data_iter_sequential
 from d2lrnn.errors import InputError, require_positive
@@ -212,8 +212,7 @@ def curves(
     axes.set_ylabel(ylabel, parse_math=False)
     low, high = axes.get_ylim()
     if log and high / low < 100:
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which("{x:g}")  # 6, 8, 10 rather than powers of ten
+        number_plainly(axes.yaxis)
     axes.grid(alpha=0.3)
     add_legend(axes)
     return figure

@@ -19,7 +19,6 @@ from d2lrnn.errors import (
     D2LRNNWarning,
 )
 from d2lrnn.runs.run_folder import RunFolder
-from d2lrnn.runs.training import require
 from d2lrnn.system import memory
 from d2lrnn.system.wording import also, by
 
@@ -40,7 +39,7 @@ def usable(folder: RunFolder, backend: str | None) -> str:
                 else "or install another one"
             )
         )
-    require(backend or folder.backend)
+    backends.check_usable(backend or folder.backend)
     return backend or folder.backend
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import math
@@ -40,7 +41,6 @@ import numpy as np
 from d2lrnn.core.backends import BACKENDS, check_name
 from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
-from d2lrnn.data.corpora import default_clean
 from d2lrnn.data.text import UNKNOWN
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError
 from d2lrnn.runs.run_config import (
@@ -59,7 +59,6 @@ from d2lrnn.runs.run_config import (
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import (
-    digest,
     explained,
     flush_folder,
     make_folder,
@@ -89,10 +88,14 @@ def is_of_a_run(path: Path) -> bool:
     return (path.parent / CONFIG).exists() and path.name.removesuffix(NEXT) in (*HASHED, CONFIG, LOCK)
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _config_digest(config: Mapping[str, Any]) -> str:
     """Return the hash of a configuration's values, whatever its spaces and line breaks."""
     values = {name: value for name, value in config.items() if name != "sha256"}
-    return digest(json.dumps(values, sort_keys=True).encode())
+    return _sha256(json.dumps(values, sort_keys=True).encode())
 
 
 @dataclass
@@ -161,10 +164,7 @@ def parse_vocab(content: bytes, name: str) -> Vocab:
 def _preparation_by_settings(config: Mapping[str, Any], settings: Settings) -> Preparation | None:
     """Return how the text of a run was prepared whose vocabulary does not say, as those of earlier versions."""
     name = (config.get("corpus") or {}).get("name")
-    if name is None:  # made from a file of weights, without a text
-        return None
-    clean = settings.clean or default_clean(name)
-    return Preparation("char", clean, settings.keep_punctuation, settings.keep_case)
+    return None if name is None else settings.preparation(name)  # None: made from a file of weights, without a text
 
 
 def _parse_json(content: bytes, name: str) -> Any:
@@ -657,7 +657,7 @@ class RunFolder:
         before = self.finish()
         files = dict(before)
         for name, content in parts.items():
-            files[name] = {"sha256": digest(content), "bytes": len(content)}
+            files[name] = {"sha256": _sha256(content), "bytes": len(content)}
         config = {**self.config, "files": files, "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         config["sha256"] = _config_digest(config)
         content = json.dumps(config, ensure_ascii=False, indent=2).encode() + b"\n"
@@ -808,7 +808,7 @@ def _read_part(path: Path, name: str, expected: Mapping[str, Any], most: int) ->
             elif not isinstance(error, FileNotFoundError):
                 found.append(error.strerror or type(error).__name__)
             continue
-        if digest(content) == expected["sha256"]:
+        if _sha256(content) == expected["sha256"]:
             return content
         found.append(f"{len(content)} bytes where {expected.get('bytes')!r:.20} were written, or changed ones")
     if unreadable is not None:

@@ -7,7 +7,6 @@ the command line, their help, what is checked, what ``config.json`` may hold and
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
@@ -17,8 +16,8 @@ import numpy as np
 
 from d2lrnn.core.threads import check_number
 from d2lrnn.data import CORPORA
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_max_tokens
-from d2lrnn.data.text import CLEANINGS
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_clean, default_max_tokens
+from d2lrnn.data.text import CLEANINGS, Preparation
 from d2lrnn.errors import POSITIVE, InputError, given, require_rates, whole_number
 from d2lrnn.system import memory, wording
 from d2lrnn.weights import sizes
@@ -60,7 +59,9 @@ class Setting:
         compared: Whether it is an option of ``compare`` too.
         name: Its name.
         type: Its type, without None.
-        hint: Its type, with the bounds, and with None where that is one of its values.
+        hint: Its type, with None where that is one of its values.
+        bounded: The same with the bounds.
+        words: The same as it is written.
         default: Its default.
     """
 
@@ -78,6 +79,8 @@ class Setting:
     name: str = ""
     type: Any = None
     hint: Any = None
+    bounded: Any = None
+    words: str = ""
     default: Any = None
 
     @property
@@ -109,13 +112,13 @@ class Setting:
             InputError: If it is of another type, or beyond the bounds.
         """
         value = value.item() if isinstance(value, np.generic) else value
+        problem = f"the setting {self.name!r} must be of type {self.words}, not {value!r:.50}"
         try:
             msgspec.convert(value, self.hint)
-        except msgspec.ValidationError as error:
-            if found := re.match("Expected `(.+)`, got ", str(error)):
-                expected = found[1].replace("null", "None")
-                raise InputError(f"the setting {self.name!r} must be of type {expected}, not {value!r:.50}") from None
-            raise InputError(f"{self.name} must be {self.bounds}, not {given(value)}") from None
+            problem = f"{self.name} must be {self.bounds}, not {given(value)}"
+            msgspec.convert(value, self.bounded)
+        except msgspec.ValidationError:
+            raise InputError(problem) from None
         if value is not None and value in (self.without, math.inf):
             raise InputError(f"{self.name} must be {self.bounds}, not {value}")
         return value
@@ -138,7 +141,7 @@ class Settings:
     # epoch.
     model: str = _setting("rnn-scratch", "Model", "the model (default: {default}, which runs rnn_fast)", choices=KINDS)
     num_hiddens: int = _setting(512, "Hidden units a layer", "hidden units", "N", ge=1, most=10**6,
-                                advice=": the weights of one layer of so many take 4 TB; give fewer units")  # fmt: skip
+                                advice=": the weights of one layer of 1,000,000 units take 4 TB; give fewer")  # fmt: skip
     num_layers: int = _setting(1, "Layers", "layers", "N", ge=1, most=MOST_LAYERS)
     batch_size: int = _setting(32, "Sequences a minibatch", "sequences a minibatch", "N", ge=1, most=10**9)
     num_steps: int = _setting(35, "Tokens a sequence", "tokens a sequence", "N", ge=1, most=10**9)
@@ -244,6 +247,10 @@ class Settings:
         """Return the settings ready for JSON."""
         return {**asdict(self), "prefixes": list(self.prefixes)}
 
+    def preparation(self, name: str) -> Preparation:
+        """Return how a text of that name is prepared."""
+        return Preparation("char", self.clean or default_clean(name), self.keep_punctuation, self.keep_case)
+
     @property
     def use_random_iter(self) -> bool:
         """Whether minibatches are sampled randomly."""
@@ -261,7 +268,9 @@ def _described() -> Iterator[Setting]:
             setting,
             name=part.name,
             type=kind,
-            hint=bounded if kind is hint else bounded | None,
+            hint=hint,
+            bounded=bounded if kind is hint else bounded | None,
+            words=str(part.type),
             default=part.default,
             option=setting.option or f"--{part.name.replace('_', '-')}",
         )

@@ -72,17 +72,6 @@ def choose_prefixes(settings: Settings, text: Text, train_iter: SeqDataLoader, v
     return settings.prefixes
 
 
-def require(backend: str) -> None:
-    """Check that a backend can be used here, without importing it.
-
-    Raises:
-        InputError: If there is no such backend.
-        BackendNotInstalledError: If it is not installed or cannot work here.
-    """
-    if (reason := backends.problem(backend)) is not None:
-        raise BackendNotInstalledError(reason)
-
-
 def corpus_source(text: Text) -> str:
     """Return how to find a text again from any folder: a corpus by its name, a file by its full path."""
     return text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
@@ -121,7 +110,7 @@ def train(
     """
     settings.check()
     require_positive(checkpoint_every=checkpoint_every)
-    require(backend)
+    backends.check_usable(backend)
     text = text if text is not None else read_text(settings.corpus, settings.encoding)
     settings = with_max_tokens(with_seed(settings), text.name)
     require_rates(lr=settings.lr, dtype=backends.BACKENDS[backend].dtype)
@@ -204,7 +193,7 @@ def resume(
     if epochs is not None:
         require_positive(epochs=epochs)
     found = RunFolder.open(path)
-    require(found.backend)
+    backends.check_usable(found.backend)
     if encoding is not None:
         check_encoding(encoding)
     text = _same_text(found, corpus, encoding)
