@@ -141,7 +141,7 @@ class Settings:
     # epoch.
     model: str = _setting("rnn-scratch", "Model", "the model (default: {default}, which runs rnn_fast)", choices=KINDS)
     num_hiddens: int = _setting(512, "Hidden units a layer", "hidden units", "N", ge=1, most=10**6,
-                                advice=": the weights of one layer of 1,000,000 units take 4 TB; give fewer")  # fmt: skip
+                                advice=": one layer of 1,000,000 units has weights of 4 TB; give fewer")  # fmt: skip
     num_layers: int = _setting(1, "Layers", "layers", "N", ge=1, most=MOST_LAYERS)
     batch_size: int = _setting(32, "Sequences a minibatch", "sequences a minibatch", "N", ge=1, most=10**9)
     num_steps: int = _setting(35, "Tokens a sequence", "tokens a sequence", "N", ge=1, most=10**9)

@@ -28,7 +28,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         temporary = Path(name)
         try:
-            write_flushed(handle, content)
+            with open(handle, "wb") as file:  # noqa: PTH123 (a descriptor)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             # mkstemp makes files that only their owner may read
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)  # noqa: PTH105 (the name of the system call says what matters here)
@@ -118,9 +121,9 @@ def explained(what: str, advice: str) -> Iterator[None]:
         raise InputError(f"{what}: {error}; {advice}") from None
 
 
-def write_flushed(path: Path | int, content: bytes) -> None:
-    """Write a file, which is named or is open as a descriptor, and bring it to the disk."""
-    with open(path, "wb") as file:  # noqa: PTH123 (a descriptor)
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file, and bring it to the disk."""
+    with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

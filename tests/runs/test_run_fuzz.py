@@ -1,6 +1,7 @@
 """Run folders that something has damaged: never a traceback, never a changed folder, one line that says what it is."""
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
@@ -20,7 +21,6 @@ from d2lrnn.data.corpora import read_text
 from d2lrnn.runs import run_folder
 from d2lrnn.runs.run_folder import RunFolder, State
 from d2lrnn.runs.settings import Settings
-from d2lrnn.system import storage
 from d2lrnn.weights import canonical, tensors
 
 FILES = ("config.json", "vocab.json", "weights.safetensors", "best.safetensors", "state.safetensors", "history.csv",
@@ -129,7 +129,7 @@ def mutate_behind_the_hash(draw, path, other):
         raw = raw[:at] + draw(st.binary(max_size=8)) + raw[at + draw(st.integers(0, 8)) :]
     (path / name).write_bytes(raw)
     config = json.loads((path / "config.json").read_bytes())
-    config["files"][name] = {"sha256": storage.digest(raw), "bytes": len(raw)}
+    config["files"][name] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
     config["sha256"] = run_folder._config_digest(config)
     (path / "config.json").write_text(json.dumps(config))
     return f"{name} behind its hash: {mutate}"
