@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from d2lrnn.core.history import Epoch, History, format_perplexity
+from d2lrnn.core.monitor import Callback
 from d2lrnn.errors import (
     D2LRNNError,
     D2LRNNWarning,
@@ -72,7 +73,7 @@ class Recorder:
         history: History,
         settings: Settings,
         checkpoint_every: int,
-        callback: Callable[[int, Epoch], None] | None,
+        callback: Callback | None,
         *,
         weights: Callable[[], Any],
         random_state: Callable[[], Any],

@@ -152,14 +152,20 @@ class Settings:
     sampling: str = _setting("sequential", "Sampling", "how minibatches are read", choices=SAMPLINGS)
     corpus: str = _setting("time-machine", "Corpus", f"{', '.join(CORPORA)}, or a text file", "NAME|FILE")
     encoding: str | None = _setting(
-        None, "Encoding", "of the text file (default: what its byte order mark says, or utf-8)", "NAME"
+        None, "Encoding", "encoding of the text file (default: what its byte order mark says, or utf-8)", "NAME"
     )
     max_tokens: int | None = _setting(
         None, "Tokens used at most", "tokens used from the text's beginning, -1 for all "
         f"({BOOK_MAX_TOKENS}; of a file, all)", "N", ge=-1, without=0, most=10**12, bounds=f"{whole_number(1)}, or -1",
     )  # fmt: skip
     valid_fraction: float = _setting(
-        0.0, "Part held out", "part of them held out from the end", "F", ge=0, lt=1, bounds="a number from 0 to below 1"
+        0.0,
+        "Part held out",
+        "part of the tokens held out, from the end",
+        "F",
+        ge=0,
+        lt=1,
+        bounds="a number from 0 to below 1",
     )
     clean: str | None = _setting(
         None, "Cleaning", "keep the letters of every script, the book's a to z, or everything (default: book for the "
@@ -173,7 +179,7 @@ class Settings:
     )  # fmt: skip
     # Of so many bits NumPy's generator makes something
     seed: int | None = _setting(
-        None, "Seed", "of the first weights and of the minibatches (default: drawn)", "S", ge=0, most=2**128 - 1
+        None, "Seed", "seed of the first weights and of the minibatches (default: drawn)", "S", ge=0, most=2**128 - 1
     )
     device: str = _setting("auto", "Device asked for", "cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto", "D")
     threads: int | None = _setting(

@@ -14,7 +14,8 @@ import numpy as np
 
 from d2lrnn.core import backends
 from d2lrnn.core.generation import fit_prefix
-from d2lrnn.core.history import BOOK_NUM_PREDS, Epoch, History, bits_per_character
+from d2lrnn.core.history import BOOK_NUM_PREDS, History, bits_per_character
+from d2lrnn.core.monitor import Callback
 from d2lrnn.core.threads import by_itself, computing_with, is_guess, settle
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
@@ -86,7 +87,7 @@ def train(
     numbered: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
     ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train a model as the settings say and return what came out, ready for JSON.
@@ -101,7 +102,8 @@ def train(
         numbered: Where the folder is there already, make one with a number behind its name.
         checkpoint_every: Write the state into it every so many epochs, and at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`; training ends if
+            it returns True.
         ready: Called when all is imported and built, before the first minibatch.
 
     Raises:
@@ -162,7 +164,7 @@ def resume(
     encoding: str | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Go on with a run, from its last checkpoint, as if it had never been interrupted.
 
@@ -179,7 +181,8 @@ def resume(
         encoding: Of its file now, if that is another one.
         checkpoint_every: Write the state every so many epochs, and at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`; training ends if
+            it returns True.
 
     Returns:
         What :func:`train` returns, of the whole run. A run that is complete is returned as it is.
@@ -378,7 +381,7 @@ def _train(
     folder: RunFolder | None,
     checkpoint_every: int,
     quiet: bool,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
     ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train for some epochs, from the folder's state if there is one, and return the results of the whole run.
