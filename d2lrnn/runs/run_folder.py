@@ -70,7 +70,7 @@ from d2lrnn.system.storage import (
 from d2lrnn.system.wording import also, by, call
 from d2lrnn.weights import canonical, sizes
 from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.tensors import dump_tensors, parse_tensors
+from d2lrnn.weights.safetensors_file import dump_tensors, parse_tensors
 
 FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
 LOCK = ".lock"

@@ -94,8 +94,8 @@ def rounded(weights: Tensors) -> Tensors:
     return {**weights, **canonical.in_dtype(doubles, "float32", said)}
 
 
-def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int, bool]]:
-    """Return a model's canonical weights in float32 and in canonical order, and what :func:`canonical.sizes` says.
+def complete(kind: str, weights: Tensors) -> Weights:
+    """Return a model's canonical weights in float32 and in canonical order.
 
     Raises:
         InputError: If they are not those of such a model, or float32 cannot hold them.
@@ -107,8 +107,8 @@ def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int,
                 f"the recurrent layer reads vectors of {inputs} numbers and the output layer gives {outputs}: "
                 "a canonical model reads one-hot vectors of the tokens it predicts, so they must be equal"
             )
-    sizes = canonical.sizes(kind, weights)
-    return {name: exact_float32(name, weights[name]) for name in canonical.shapes(kind, *sizes)}, sizes
+    expected = canonical.shapes(kind, *canonical.sizes(kind, weights))
+    return {name: exact_float32(name, weights[name]) for name in expected}
 
 
 def from_canonical(tensors: Tensors, said: str | None, kind: str | None) -> tuple[str, Weights]:
@@ -125,7 +125,7 @@ def from_canonical(tensors: Tensors, said: str | None, kind: str | None) -> tupl
     found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
     # The scratch model computes what the simple RNN does
     kind = choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
-    return kind, complete(kind, rounded(tensors))[0]
+    return kind, complete(kind, rounded(tensors))
 
 
 def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weights]:
@@ -168,7 +168,7 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
     else:
         kind, weights = _from_layers(arrays, places, kind)
         W_hq, b_q = _output_layer(rest)
-    return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})[0]
+    return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})
 
 
 def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None) -> tuple[str, Weights]:
@@ -248,7 +248,7 @@ def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
         if len({(arrays[part].shape, arrays[part].ndim) for part in parts}) > 1 or arrays[parts[0]].ndim == 0:
             raise InputError(f"the tensors {listed(parts)} have shapes {[arrays[part].shape for part in parts]}")
         weights[name] = np.concatenate([arrays[part] for part in parts], axis=-1)
-    return kind, complete(kind, weights)[0]
+    return kind, complete(kind, weights)
 
 
 def _in_flat_order(kind: str, weights: Tensors) -> dict[str, Array]:
