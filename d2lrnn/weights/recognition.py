@@ -204,20 +204,23 @@ def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None
     W_hh = own["layers.0.W_hh"]
     gates = W_hh.shape[0] // W_hh.shape[1] if W_hh.ndim == 2 and W_hh.shape[1] else 0
     if gates not in GATES.values() or W_hh.shape[0] != gates * W_hh.shape[1]:
+        *numbers, last = sorted(set(GATES.values()))
         raise InputError(
-            f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have 1, 3 or 4 times as many rows as columns"
+            f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have {', '.join(map(str, numbers))} or {last} "
+            "times as many rows as columns"
         )
-    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
-    return kind, _NAMINGS[families[0][0]].from_layout(kind, ordered)
+    naming = _NAMINGS[families[0][0]]
+    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional, naming.backend))
+    return kind, naming.from_layout(kind, ordered)
 
 
-def _kinds_with(gates: int, num_layers: int, bidirectional: bool) -> list[str]:
-    """Return the kinds that a recurrent layer of PyTorch or MXNet may be, by its number of gates."""
+def _kinds_with(gates: int, num_layers: int, bidirectional: bool, backend: str) -> list[str]:
+    """Return the kinds that a recurrent layer of a backend may be, by its number of gates."""
     alone = num_layers == 1 and not bidirectional
     return [
         kind
         for kind, number in GATES.items()
-        if number == gates and kind not in canonical.ONLY_IN and (alone or kind != "rnn-scratch")
+        if number == gates and backend in canonical.able(kind) and (alone or kind != "rnn-scratch")
     ]
 
 
@@ -264,8 +267,8 @@ def _recurrent_shapes(kind: str, inputs: int, num_hiddens: int, num_layers: int,
         InputError: If the operator cannot compute the kind, or there is no such model.
     """
     canonical.check_kind(kind)
-    if kind in canonical.ONLY_IN:
-        raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its reset gate comes after the product")
+    if "mxnet" not in canonical.able(kind):
+        raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its {canonical.ONLY_IN[kind].because}")
     shapes = canonical.shapes(kind, inputs, num_hiddens, num_layers, both)
     return {name: shape for name, shape in shapes.items() if not name.startswith("output.")}
 
@@ -349,5 +352,5 @@ def _from_flat_of_any_size(vector: Array, W_hq: Array, kind: str | None) -> tupl
             f"of {outputs} inputs and {vocab_size} outputs: take it apart with from_flat, which is told the sizes"
         )
     gates, num_hiddens, num_layers, bidirectional = ways[0]
-    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
+    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional, "mxnet"))
     return kind, from_flat(vector, kind, vocab_size, num_hiddens, num_layers, bidirectional)
