@@ -17,7 +17,7 @@ from d2lrnn.weights import canonical
 
 @pytest.fixture
 def tab():
-    """Return what a reader imports as d2l, its uniform door, and what the tests do with them."""
+    """Return what a reader imports as d2l, its backend, and what the tests do with them."""
 
     def train(net, train_iter, vocab, lr, num_epochs, **options):
         return d2l.train_ch8(net, train_iter, vocab, lr, num_epochs, d2l.cpu(), quiet=True, **options)
