@@ -438,7 +438,7 @@ def test_arrays_of_another_length_are_refused(tab):
 
 def test_a_sequence_without_steps(tab, rng):
     X, state, params, _ = draw(rng, 0)
-    with pytest.raises(ValueError, match="^a sequence without steps has no logits: inputs must have at least one$"):
+    with pytest.raises(InputError, match="^a sequence without steps has no logits: inputs must have at least one$"):
         tab.d2l.rnn_fast(X, state, params)
 
 
