@@ -10,10 +10,11 @@ import numpy.typing as npt
 from d2lrnn.core.history import BOOK_PREFIXES, History
 from d2lrnn.core.monitor import Callback
 from d2lrnn.data import Vocab, sampling
+from d2lrnn.data.sampling import Array as Array
 from d2lrnn.data.sampling import Seed
 
-Array = npt.NDArray[Any]
 Weights = dict[str, Array]  # by the names and in the layouts of d2lrnn.weights.canonical
+Tensors = Mapping[str, Array]  # what weights are given as, and arrays by a framework's names
 State = tuple[Array, ...]  # each (layers * directions, batch_size, num_hiddens): (H,), of an LSTM (H, C)
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -71,7 +72,7 @@ class Backend(Protocol):
             InputError: If it has none: those of :meth:`kind_of`.
         """
 
-    def set_weights(self, net: Any, weights: Mapping[str, Array]) -> None:
+    def set_weights(self, net: Any, weights: Tensors) -> None:
         """Give a net canonical weights, in place.
 
         Raises:

@@ -18,13 +18,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from d2lrnn.core.interface import implements
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
 from d2lrnn.weights import canonical, recognition
-from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.exchange import Codec
-from d2lrnn.weights.maps import Tensors
 
 from . import backend
 from .concise import RNNModel, directions, stacked_layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from d2lrnn.core import interface
-from d2lrnn.core.interface import Array, Weights, implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.data.sampling import Seed
 from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
@@ -107,7 +107,7 @@ def get_weights(net: Any) -> Weights:
 
 
 @implements(interface.Backend)
-def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
+def set_weights(net: Any, weights: Tensors) -> None:
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind, params = kind_of(net), _parameters(net)
     with torch.no_grad():

@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from d2lrnn.core.interface import implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
 from d2lrnn.weights import maps, recognition
-from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.exchange import Codec
-from d2lrnn.weights.maps import Array, Tensors
 
 __all__ = ["decode", "encode"]
 
@@ -106,24 +104,17 @@ def _check_pickle(file: io.BytesIO) -> None:
     """Check what the pickle at a place in a file calls, before it does, and leave the file after it.
 
     Raises:
-        InputError: If it is damaged, or calls something that could take memory.
+        InputError: If it is too long, or calls something that could take memory.
+        Exception: Of many kinds, if it is no pickle.
     """
-    try:
-        for opcode, argument, position in pickletools.genops(file):
-            if (position or 0) > _MOST_PICKLE:
-                raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
-            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
-                raise InputError(
-                    f"PyTorch finds no plain tensors in the file, but {str(argument).replace(' ', '.')}: save "
-                    "net.state_dict() with torch.save"
-                )
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds, for what is no pickle
-        raise InputError(
-            f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
-            "save net.state_dict() with torch.save, and copy the file completely"
-        ) from None
+    for opcode, argument, position in pickletools.genops(file):
+        if (position or 0) > _MOST_PICKLE:
+            raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
+        if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
+            raise InputError(
+                f"PyTorch finds no plain tensors in the file, but {str(argument).replace(' ', '.')}: save "
+                "net.state_dict() with torch.save"
+            )
 
 
 def _array(name: str, tensor: Any, size: int) -> Array:

@@ -25,14 +25,14 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from d2lrnn.core.backends import BACKENDS
+from d2lrnn.core.interface import Tensors
 from d2lrnn.core.interface import Weights as Weights
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
@@ -164,7 +164,7 @@ def bytes_of_training(
     return itemsize * (3 * weights + activations)
 
 
-def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int, int, bool]:
+def sizes(kind: str, weights: Tensors) -> tuple[int, int, int, bool]:
     """Return what a model's weights say of it: vocab_size, num_hiddens, num_layers, bidirectional.
 
     The weights are checked to be those of such a model, and no others.
@@ -184,7 +184,7 @@ def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int,
     return vocab_size, num_hiddens, num_layers, bidirectional
 
 
-def kinds_of(weights: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+def kinds_of(weights: Tensors) -> list[str]:
     """Return the kinds that canonical weights may be those of.
 
     Raises:
@@ -216,7 +216,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names[:_LISTED]) + more
 
 
-def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:
+def check_weights(weights: Tensors, expected: Shapes) -> None:
     """Check that weights have the expected names and shapes.
 
     Raises:
@@ -258,7 +258,7 @@ def initial_weights(
     return weights
 
 
-def in_dtype(weights: Mapping[str, npt.NDArray[Any]], dtype: str, warning: str | None = None) -> Weights:
+def in_dtype(weights: Tensors, dtype: str, warning: str | None = None) -> Weights:
     """Return weights in another type, rounded where it has fewer digits: those of a model in NumPy are in float64.
 
     Args:

@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from d2lrnn.core.interface import Tensors, Weights
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.weights import canonical
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Tensors
 
 
 class Codec(Protocol):

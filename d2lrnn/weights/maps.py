@@ -18,14 +18,11 @@ from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from d2lrnn.core.interface import Array, Tensors, Weights
 from d2lrnn.errors import InputError
 from d2lrnn.weights import canonical
-from d2lrnn.weights.canonical import Weights
 
-Array = npt.NDArray[Any]
-Tensors = Mapping[str, Array]
 T = TypeVar("T")
 
 # Models that the book writes from scratch (sections 8.5, 9.1, 9.2): of each canonical matrix, the book's names of its

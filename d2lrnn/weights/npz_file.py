@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn.core.interface import implements
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
 from d2lrnn.weights import recognition
-from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.exchange import Codec
-from d2lrnn.weights.maps import Tensors
 
 __all__ = ["decode", "encode"]
 

@@ -20,19 +20,14 @@ reads. :func:`d2lrnn.weights.recognition.from_tensors` says which names are read
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from d2lrnn.core.interface import implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.weights import canonical, maps, recognition
-from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.exchange import Codec
-from d2lrnn.weights.maps import Tensors
 
 __all__ = ["decode", "encode"]
 
@@ -97,7 +92,7 @@ def _shape(reader: _Reader) -> tuple[int, ...]:
     return shape
 
 
-def _array(reader: _Reader) -> npt.NDArray[Any]:
+def _array(reader: _Reader) -> Array:
     shape = _shape(reader)
     _, _, number_type = reader.numbers("iii")
     if number_type not in _FLOATS:
@@ -138,7 +133,7 @@ def parse(content: bytes) -> Weights:
     return dict(zip(names, arrays, strict=True))
 
 
-def dump(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def dump(arrays: Tensors) -> bytes:
     """Return the content of a file of named arrays, byte for byte as MXNet 1.9.1 writes it in its NumPy mode.
 
     Args:

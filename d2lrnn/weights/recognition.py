@@ -17,11 +17,11 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.core.interface import Array, Tensors, Weights
 from d2lrnn.errors import InputError
 from d2lrnn.system import wording
 from d2lrnn.weights import canonical, maps
-from d2lrnn.weights.canonical import GATES, Weights, listed
-from d2lrnn.weights.maps import Array, Tensors
+from d2lrnn.weights.canonical import GATES, listed
 
 # The namings by which a recurrent layer's tensors are known: lstm.weight_ih_l0_reverse, and Gluon's by parameter and by
 # block, rnnmodel0_rnn0_l0_i2h_weight and rnn._unfused.0.i2h_weight

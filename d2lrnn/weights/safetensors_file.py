@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from d2lrnn.core.interface import implements
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.weights import recognition
-from d2lrnn.weights.canonical import Weights
 from d2lrnn.weights.exchange import Codec
-from d2lrnn.weights.maps import Tensors
 
 _MOST_HEADER = 2**22  # of a file of which nothing else is known
 
