@@ -82,10 +82,10 @@ class WeightMap:
 
         Args:
             kind: The kind of the model.
-            weights: Canonical weights in their order; the output layer's may be missing.
+            weights: Canonical weights; the output layer's may be missing.
 
         Returns:
-            Arrays in the framework's order; some are views of those that were given.
+            Arrays in the order of the weights; some are views of those that were given.
 
         Raises:
             InputError: If the framework has no layer that computes the kind.
@@ -95,13 +95,18 @@ class WeightMap:
             return {_BOOK[name]: value for name, value in weights.items()}
         _, bidirectional = canonical.depth(weights)
         arrays: dict[str, Array] = {}
-        for name, value in weights.items():
-            if kind in self.gates and name not in self.output:
-                value = _in_order(value, self.gates[kind])
-            if name.endswith("b_hh") and "b_hh" not in self.parts:
-                first = self.name(name[:-1], bidirectional)
-                arrays[first] = np.stack([arrays[first], value])
-                continue
+
+        def ordered(name: str) -> Array:
+            value = weights[name]
+            return _in_order(value, self.gates[kind]) if kind in self.gates and name not in self.output else value
+
+        for name in weights:
+            value = ordered(name)
+            if "b_hh" not in self.parts:
+                if name.endswith("b_hh"):
+                    continue  # it goes with the first
+                if name + "h" in weights:
+                    value = np.stack([value, ordered(name + "h")])
             arrays[self.name(name, bidirectional)] = value.T if self.transposed else value
             if name.endswith("b_h") and self.two_biases and name + "h" not in weights:
                 arrays[self.name(name + "h", bidirectional)] = np.broadcast_to(value.dtype.type(0), value.shape)

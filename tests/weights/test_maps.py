@@ -48,6 +48,20 @@ NAMES = {
 
 
 @EACH_MAP
+@pytest.mark.parametrize(("kind", "layers", "both"), MODELS)
+def test_the_order_of_the_weights_does_not_matter(map_, kind, layers, both):
+    """A safetensors file, for one, has them in another."""
+    if map_.backend not in canonical.able(kind):
+        return
+    weights = draw(kind, layers, both)
+    made = map_.to_framework(kind, weights)
+    turned = map_.to_framework(kind, dict(reversed(weights.items())))
+    assert made.keys() == turned.keys()
+    for name, value in made.items():
+        np.testing.assert_array_equal(turned[name], value, strict=True)
+
+
+@EACH_MAP
 def test_the_names_are_the_frameworks(map_):
     one, two = NAMES[map_.recurrent]
     names = list(map_.to_framework("gru", draw("gru")))
