@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from d2lrnn.core.history import History
 
 LONGEST = 900  # characters of an error or a warning as the command line prints it
 
@@ -77,7 +81,7 @@ class DivergenceError(D2LRNNError, ArithmeticError):
         history: What training recorded up to the last complete epoch.
     """
 
-    def __init__(self, message: str, epoch: int, step: int, history: object = None) -> None:
+    def __init__(self, message: str, epoch: int, step: int, history: History | None = None) -> None:
         super().__init__(message)
         self.epoch = epoch
         self.step = step

@@ -186,7 +186,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend under test: its name, what a reader imports as d2l, and its uniform door.
+    """A backend under test: its name, what a reader imports as d2l, and its interface.
 
     The methods put one text over what the tabs write in different forms.
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
 from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
 from d2lrnn.system.wording import also
@@ -35,9 +36,7 @@ def most_probable(logits: npt.NDArray[Any]) -> int:
     return int(np.argmax(logits))
 
 
-def token_chooser(
-    temperature: float | None = None, top_k: int | None = None, seed: int | np.random.Generator | None = None
-) -> Chooser:
+def token_chooser(temperature: float | None = None, top_k: int | None = None, seed: Seed = None) -> Chooser:
     """Return the function that chooses the next token from the logits.
 
     Without arguments it takes the most probable token. With any of them it draws one, with probability

@@ -73,7 +73,7 @@ def convert(
     """
     source, target = Path(source), Path(target)
     to_file = target.suffix.lower() in exchange.FORMATS and not target.is_dir()
-    if to_file and backend not in (None, made := exchange.FORMATS[target.suffix.lower()]):
+    if to_file and backend not in (None, made := exchange.FORMATS[target.suffix.lower()].backend):
         raise InputError(
             f"a {target.suffix} file is {made}'s own, and {by('backend')} says {backend}: leave "
             f"{by('backend')} out, or name another file, or a folder{also('target', form=', with {}')}"

@@ -67,9 +67,9 @@ from d2lrnn.system.storage import (
     write_flushed,
 )
 from d2lrnn.system.wording import also, by, call
-from d2lrnn.weights import canonical, sizes
+from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.tensors import dump_tensors, parse_tensors
+from d2lrnn.weights.safetensors_file import dump_tensors, parse_tensors
 
 FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
 LOCK = ".lock"
@@ -762,13 +762,13 @@ def _most_bytes(config: Mapping[str, Any], settings: Settings) -> dict[str, int]
         NotEnoughMemoryError: If this machine has no place for the weights.
     """
     model = (settings.model, config["vocab_size"], settings.num_hiddens, settings.num_layers)
-    numbers = sizes.num_weights(*model)
+    numbers = canonical.num_weights(*model)
     arrays = 5 * settings.num_layers + 2
     weights = 8 * numbers + _HEADER[0] + _HEADER[1] * arrays  # in float64 at most
     if numbers > _LARGE:
         what = f"a run of {settings.num_layers} x {settings.num_hiddens:,} units"
-        # Its bytes and its arrays are there at the same time
-        memory.check(2 * sizes.of_weights(*model), what, "read it on a machine that has more")
+        # In float32 at least, and its bytes and its arrays are there at the same time
+        memory.check(2 * 4 * numbers, what, "read it on a machine that has more")
     return {
         VOCAB: min(MOST_VOCAB_FILE, _HEADER[0] + _TOKEN * config["vocab_size"]),
         WEIGHTS: weights,

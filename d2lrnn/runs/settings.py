@@ -20,7 +20,7 @@ from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_clean, 
 from d2lrnn.data.text import CLEANINGS, Preparation
 from d2lrnn.errors import POSITIVE, InputError, given, require_rates, whole_number
 from d2lrnn.system import memory, wording
-from d2lrnn.weights import sizes
+from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import KINDS, MOST_LAYERS, check_kind
 
 SAMPLINGS = ("sequential", "random")
@@ -243,10 +243,12 @@ class Settings:
         """
         model = (self.model, vocab_size, self.num_hiddens, self.num_layers)
         what = f"a training of {self.num_layers} x {self.num_hiddens:,} units (num_hiddens)"
-        needed = sizes.of_weights(*model)
+        needed = 4 * canonical.num_weights(*model)  # in float32
         if on_cpu:
             what += f" on minibatches of {self.batch_size:,} x {self.num_steps:,} tokens"
-            needed = sizes.of_training(*model, batch_size=self.batch_size, num_steps=self.num_steps, itemsize=itemsize)
+            needed = canonical.bytes_of_training(
+                *model, batch_size=self.batch_size, num_steps=self.num_steps, itemsize=itemsize
+            )
         memory.check(needed, what, memory.SMALLER)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from d2lrnn.errors import InputError
 from d2lrnn.runs import RunFolder, resume
 from d2lrnn.runs.settings import SETTINGS, Settings
 from d2lrnn.system import wording
-from d2lrnn.weights import layouts
+from d2lrnn.weights import recognition
 
 TRAIN = ["train", "--backend", "numpy", *STORY, "--epochs", "1", "--seed", "1", "--threads", "1"]
 
@@ -128,9 +128,9 @@ def test_a_kind_is_called_a_model_on_the_command_line():
     tensors |= {"linear.weight": np.zeros((3, 2), np.float32), "linear.bias": np.zeros(3, np.float32)}
     with wording.speaking(Options()):
         with pytest.raises(InputError, match=r"may be those of .*: say which by kind= \(--model\)$"):
-            layouts.from_tensors(tensors)
+            recognition.from_tensors(tensors)
         with pytest.raises(InputError, match=r"not of 'gru': say which of these by kind= \(--model\)$"):
-            layouts.from_tensors(tensors, "gru")
+            recognition.from_tensors(tensors, "gru")
 
 
 # Of the report, the command that makes the same comparison; and the one option that has not the name of its setting

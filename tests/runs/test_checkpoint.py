@@ -24,7 +24,8 @@ from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import storage
 from d2lrnn.system.storage import write_atomically
-from d2lrnn.weights import canonical, tensors
+from d2lrnn.weights import canonical
+from d2lrnn.weights.safetensors_file import dump_tensors
 
 VOCAB = Vocab("hello, world")
 SETTINGS = Settings(model="gru", num_hiddens=5, epochs=9, seed=1, prefixes=("wor", "hé"))
@@ -527,9 +528,13 @@ def test_a_config_whose_hash_fits_and_whose_content_does_not(tmp_path, changes, 
         ("vocab.json", b'{"tokens": ["<unk>", "a"]}', "it is the vocabulary of another run"),
         ("weights.safetensors", b"not tensors", "is no safetensors file"),
         ("weights.safetensors", b"\xff" * 8, "is no safetensors file"),
-        ("weights.safetensors", tensors.dump_tensors({"W": np.zeros(1)}), "weight 'layers.0.W_xh' is missing"),
+        ("weights.safetensors", dump_tensors({"W": np.zeros(1)}), "weight 'layers.0.W_xh' is missing"),
         ("best.safetensors", b"", "is no safetensors file"),
-        ("state.safetensors", tensors.dump_tensors({"epoch": np.array([2])}), "does not hold the epoch and the six"),
+        (
+            "state.safetensors",
+            dump_tensors({"epoch": np.array([2])}),
+            "does not hold the epoch and the six",
+        ),
         ("history.csv", b"", "is no table of epoch, perplexity"),
         ("history.csv", b"\xff", "is no table of epoch, perplexity"),
         ("history.csv", b"a,b\n1,2\n", "is no table of epoch, perplexity"),
@@ -548,7 +553,7 @@ def test_a_file_whose_hash_fits_and_whose_content_does_not(tmp_path, name, raw, 
 )
 def test_weights_that_are_not_float32_and_finite(tmp_path, change, what):
     path = make_run(tmp_path / "run", 2)
-    raw = tensors.dump_tensors({name: change(value) for name, value in make_state(2).weights.items()})
+    raw = dump_tensors({name: change(value) for name, value in make_state(2).weights.items()})
     (path / "weights.safetensors").write_bytes(raw)
     rewrite(path, files=lambda old: {**old, "weights.safetensors": {"sha256": hashlib.sha256(raw).hexdigest()}})
     with pytest.raises(InputError, match=r"has a weight '.*' that is not float32 and finite"):

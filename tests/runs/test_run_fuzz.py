@@ -21,7 +21,8 @@ from d2lrnn.data.corpora import read_text
 from d2lrnn.runs import run_folder
 from d2lrnn.runs.run_folder import RunFolder, State
 from d2lrnn.runs.settings import Settings
-from d2lrnn.weights import canonical, tensors
+from d2lrnn.weights import canonical
+from d2lrnn.weights.safetensors_file import dump_tensors, parse_tensors
 
 FILES = ("config.json", "vocab.json", "weights.safetensors", "best.safetensors", "state.safetensors", "history.csv",
          "samples.txt")  # fmt: skip
@@ -119,11 +120,11 @@ def mutate_behind_the_hash(draw, path, other):
     elif mutate == "json" and name == "vocab.json":
         raw = json.dumps(draw(JSON | st.fixed_dictionaries({"tokens": JSON}))).encode()
     elif mutate == "tensors" and name.endswith(".safetensors"):
-        arrays = tensors.parse_tensors(raw, name)
+        arrays = parse_tensors(raw, name)
         key = draw(st.sampled_from(sorted(arrays)))
         dtype = draw(st.sampled_from(["float32", "float16", "int64", "uint64", "bool"]))
         arrays[key] = np.full(draw(st.lists(st.integers(0, 4), max_size=3)), draw(st.integers(0, 3)), dtype)
-        raw = tensors.dump_tensors(arrays)
+        raw = dump_tensors(arrays)
     else:
         at = draw(st.integers(0, len(raw)))
         raw = raw[:at] + draw(st.binary(max_size=8)) + raw[at + draw(st.integers(0, 8)) :]
