@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from d2lrnn.cli.parser import backend_names
 from d2lrnn.comparison.worker import take_output
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
@@ -103,18 +104,11 @@ def ask(script: Path, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def parser(description: str, quick: str, out: str = "where RESULTS.md is, or is to be") -> argparse.ArgumentParser:
     """Return a parser with what the programs have in common; ``quick`` and ``out`` are the help of these options."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--backends", type=_names, action="extend", metavar="B,B,...",
+    made.add_argument("--backends", type=backend_names, action="extend", metavar="B,B,...",
                       help=f"only these of {','.join(backends.BACKENDS)}")  # fmt: skip
     made.add_argument("--quick", action="store_true", help=quick)
     made.add_argument("--out", type=place, metavar="FOLDER", help=out)
     return made
-
-
-def _names(value: str) -> list[str]:
-    try:
-        return [backends.check_name(name.strip()) for name in value.split(",")]
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def place(value: str) -> Path:

@@ -8,9 +8,7 @@ stopped, and the table is made from nothing but these files.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
 import time
 import warnings
@@ -24,21 +22,22 @@ from common import HERE, RESULTS, around, describe_machine, parser, place, put_b
 from reproduce_table import table
 
 from d2lrnn.cli import last_door
-from d2lrnn.cli.parser import Options
+from d2lrnn.cli.command import framed
+from d2lrnn.cli.commands import terminated_like_interrupted
+from d2lrnn.cli.display import json_of
 from d2lrnn.comparison import compare
 from d2lrnn.core import backends
 from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV, remembering_failures
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.run_config import CONFIG, are_facts
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.training import corpus_source
 from d2lrnn.system.storage import make_folder, write_atomically
-from d2lrnn.system.terminal import doors, in_json, one_line
-from d2lrnn.system.wording import speaking
+from d2lrnn.system.terminal import one_line
 
 OUT = "runs/reproduce"
 OWN_RESULTS = Path(HERE.name, RESULTS)  # of the current folder
@@ -526,8 +525,12 @@ def _default_results(plan: _Plan) -> Path:
 def main(words: Sequence[str] | None = None) -> int:
     """Train, print the table, and write it; return the exit code.
 
-    That is 0, 1 if a backend failed, 2 if nothing could be trained, and 130 after Ctrl-C.
+    That is 0, 1 if a backend failed, 2 if nothing could be trained, and otherwise as of the command ``d2lrnn``.
     """
+    return framed(lambda: _main(words))
+
+
+def _main(words: Sequence[str] | None) -> int:
     made = parser("Train what the book prints perplexities of. make reproduce does all of the set-up.",
                   "a few epochs and one seed: minutes instead of hours",
                   f"where the trainings are kept; the program goes on from there ({OUT})")  # fmt: skip
@@ -535,26 +538,14 @@ def main(words: Sequence[str] | None = None) -> int:
     made.add_argument("--results", type=place, metavar="FILE", help="the Markdown file to put the table into")
     made.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     arguments = made.parse_args(words)
-    try:
-        with (
-            _interrupted_by_signals(), remembering_failures(), warnings.catch_warnings(), doors(), speaking(Options())
-        ):  # fmt: skip
-            warnings.showwarning = lambda message, *where: last_door.tell(f"d2lrnn: warning: {message}")
-            return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
-                              results=arguments.results)  # fmt: skip
-    except KeyboardInterrupt as error:
-        last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
-        return last_door.INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except (D2LRNNError, OSError) as error:
-        last_door.tell(f"d2lrnn: error: {error}")
-        return 2
+    with terminated_like_interrupted():
+        return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
+                          results=arguments.results)  # fmt: skip
 
 
 def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> int:
     def tell(document: dict[str, Any]) -> None:
-        print(_json(document) if as_json else table(document), flush=True)
+        print(json_of(document, plain=True) if as_json else table(document), flush=True)
 
     document = reproduce(asked or list(backends.FRAMEWORKS), on_event=_tell_of_trainings, on_document=tell, **options)
     if not as_json:
@@ -569,12 +560,6 @@ def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> in
     return 1 if failed else 0
 
 
-def _json(document: dict[str, Any]) -> str:
-    """Return a document in JSON, which has no word for infinite: null is what its readers expect."""
-    finite = json.loads(json.dumps(document), parse_constant=lambda name: None)
-    return in_json(json.dumps(finite, indent=2))
-
-
 def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
     """Say on the error stream which training begins, and what went wrong with one."""
     if event["event"] == "start":
@@ -583,26 +568,5 @@ def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
         last_door.tell(f"{name}: {event['problem']}")
 
 
-@contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Let a batch system (SIGTERM) or a terminal (SIGHUP) end this as Ctrl-C does."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # Who is to be deaf, as nohup wants it, stays so
-    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
-
-    def interrupt(number: int, frame: object) -> None:
-        for other in before:  # a terminal and its shell both tell
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 if __name__ == "__main__":
-    sys.exit(last_door.guard(main))
+    sys.exit(main())

@@ -170,11 +170,15 @@ def test_what_is_between_the_marks_stays_until_there_is_more(tmp_path):
     assert results.read_text(encoding="utf-8") == "x\n<a>\nthe table\n\nof old\n<b>\ny\n"
 
 
-@pytest.mark.parametrize("words", [["--backends", "pytorch"], ["--backends", ""]])
-def test_a_backend_that_there_is_not(words, capsys):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("pytorch", "unknown backend 'pytorch': use one of "), ("", "no backend is named"),
+     ("tensorflwo", "did you mean 'tensorflow'?")],
+)  # fmt: skip
+def test_a_backend_that_there_is_not(names, said, capsys):
     with pytest.raises(SystemExit, match="2"):
-        accuracy.main(words)
-    assert "unknown backend" in capsys.readouterr().err
+        accuracy.main(["--backends", names])
+    assert said in capsys.readouterr().err
 
 
 def test_a_part_does_not_take_the_place_of_the_whole(quick, monkeypatch, tmp_path):
