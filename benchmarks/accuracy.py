@@ -16,12 +16,13 @@ from typing import Any
 
 import common
 import numpy as np
-from common import HERE, say, table
+from common import HERE, say
 
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
+from d2lrnn.system.formatting import markdown_table
 from d2lrnn.weights import canonical
 
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
@@ -257,7 +258,7 @@ def section(measured: Mapping[str, Any]) -> str:
             "The error of each quantity in units of its largest value, in the model where it is largest, and which "
             "model that is."
         ],
-        table(
+        markdown_table(
             ["", *head],
             [[quantity, *(_worst(rows, quantity, name) for name in names)] for quantity in QUANTITIES],
         ),
@@ -266,7 +267,7 @@ def section(measured: Mapping[str, Any]) -> str:
             "The largest value in float64, and of each backend the largest error: absolute, and in brackets in units "
             "of that value."
         ],
-        table(
+        markdown_table(
             ["", "", "largest value", *head],
             [
                 [case, quantity, f"{value:.3g}", *(_error(found.get((case, quantity, name))) for name in names)]

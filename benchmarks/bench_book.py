@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import say, table
+from common import say
 from speed import TARGETS, Bench, alternate, earlier, met, ratio, rounded
 
 from d2lrnn.system import processes
+from d2lrnn.system.formatting import markdown_table
 
 BOOK = "d2l 0.17.6"
 UNITS = {"scratch": 512, "concise": 256}
@@ -112,7 +113,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "the largest. `rnn` is what a reader of section 8.5 writes; `rnn_fast` and XLA are chosen by name. Ratios "
             "of earlier runs of `make bench`, on a day of their own, stand beside them, the newest first."
         ],
-        table(
+        markdown_table(
             ["", "", "", "", "the book", "d2lrnn", "", "ratio", "earlier", "target"],
             [
                 [r["backend"], f"{r['model']}, {r['units']} units", r["form"], r["quantity"], rounded(r["book"]),

@@ -6,8 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import say, table
+from common import say
 from speed import Bench, alternate, earlier, ratio, rounded
+
+from d2lrnn.system.formatting import markdown_table
 
 
 def measure(bench: Bench) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "The same concise model as users write it without either package: `keras.Model.fit` with `SimpleRNN`, and "
             "the loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
         ],
-        table(
+        markdown_table(
             ["", "units", "theirs", "d2lrnn", "ratio", "earlier"],
             [
                 [r["backend"], str(r["units"]), rounded(r["plain"]), rounded(r["ours"]), ratio(r), earlier(r)]

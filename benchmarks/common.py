@@ -13,7 +13,6 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -139,7 +138,7 @@ def usable(wanted: Sequence[str] | None) -> list[str]:
 def about(quick: bool, minutes: float, text: str) -> dict[str, Any]:
     """Return when, where and on what something was measured."""
     return {
-        "finished": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "finished": environment.now(),
         "minutes": minutes,
         "quick": quick,
         "machine": describe_machine(),
@@ -204,12 +203,6 @@ def when_and_where(about: Mapping[str, Any]) -> str:
 
 
 # What is written
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
-    lines = (head, ["---"] * len(head), *rows)
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]
 
 
 def page(parts: Iterable[Sequence[str]]) -> str:

@@ -23,12 +23,13 @@ from typing import Any
 
 import common
 import numpy as np
-from common import HERE, say, table
+from common import HERE, say
 
 from d2lrnn.core import backends
 from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.runs import prediction, training
 from d2lrnn.runs.settings import Settings
+from d2lrnn.system.formatting import markdown_table
 
 MARKS = "<!-- long runs: begin -->", "<!-- long runs: end -->"
 KEPT = "long_runs.json"
@@ -158,7 +159,7 @@ def section(document: Mapping[str, Any]) -> str:
     """Return what was measured as Markdown."""
     own = {name: (document[name], judge(document[name])) for name in backends.BACKENDS if name in document}
     parts = [
-        table(
+        markdown_table(
             ["", "minutes", "rounds", "warm-up, s", "resident, MiB", "MiB/h", "limit", "peak, MiB", "open files",
              "threads", ""],
             [

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.runs.environment import describe_here, now
 from d2lrnn.runs.run_config import CONFIG, are_facts
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
@@ -375,7 +374,7 @@ def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
 
 
 def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
-    created = _now()
+    created = now()
     job = {"task": "first edition", "backend": run.backend, "settings": run.wanted()}
     answer = ask(job, _follower(run, on_event))
     if answer["event"] == "error":
@@ -392,14 +391,10 @@ def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
         "status": "diverged" if answer["diverged"] else "complete",
         "perplexity": answer["perplexity"],
         "created": created,
-        "saved": _now(),
+        "saved": now(),
     }
     write_atomically(run.path, json.dumps(row, ensure_ascii=False, indent=1).encode() + b"\n")
     return None
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 # What it came to

@@ -23,6 +23,7 @@ from groups import try_numbered
 from place import FAULTS, MEMORY, Verdict, usable_backends
 
 from d2lrnn.core.threads import usable_cpus
+from d2lrnn.system.formatting import markdown_table
 from d2lrnn.system.storage import write_atomically
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # what writes RESULTS.md is for all that measures
@@ -50,7 +51,7 @@ def table(verdicts: Sequence[Verdict]) -> list[str]:
         ]
         rows.append([str(cell) for cell in cells])
     head = "what", "tried", "survived", "skipped", "commands", "tracebacks", "executed", "lost", "most memory"
-    return common.table(head, rows)
+    return markdown_table(head, rows)
 
 
 def report(verdicts: Sequence[Verdict], minutes: float) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,11 @@ import numpy as np
 from d2lrnn.comparison import reference
 from d2lrnn.core import backends
 from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure
-from d2lrnn.core.threads import choose, usable_cpus
+from d2lrnn.core.threads import choose
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
-from d2lrnn.runs.environment import versions
+from d2lrnn.runs.environment import here_and_now
 from d2lrnn.runs.run_folder import is_of_a_run
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.runs.training import choose_prefixes, corpus_source, load
@@ -163,16 +161,6 @@ def reference_losses(
     return losses
 
 
-def environment() -> dict[str, Any]:
-    """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
-    return {
-        **versions(),
-        "platform": platform.platform(),
-        "cpus": usable_cpus(),
-        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
 def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambda name, event: None) -> dict[str, Any]:
     """Train the same model in several backends, one after the other, and put the results side by side.
 
@@ -183,7 +171,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
 
     Returns:
         A document ready for JSON: the settings (``threads`` as given; a row's own ``settings`` have the number that it
-        computed with), the reference's losses, where and when it ran (:func:`environment`),
+        computed with), the reference's losses, the ``environment`` (:func:`d2lrnn.runs.environment.here_and_now`),
         and a row for each backend. A row has a
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.runs.training.train` returns,
         with ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
@@ -235,7 +223,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     return {
         "settings": asdict(settings),
         "reference_losses": expected,
-        "environment": environment(),
+        "environment": here_and_now(),
         "backends": rows,
         "interrupted": interrupted,
     }
