@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench_common import TARGETS, Bench, alternate, earlier, met, ratio, rounded
 from common import say
-from speed import TARGETS, Bench, alternate, earlier, met, ratio, rounded
 
 from d2lrnn.system import processes
 from d2lrnn.system.formatting import markdown_table

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_common import BATCH_SIZE, NUM_STEPS, Bench, rounded
 from common import say
-from speed import BATCH_SIZE, NUM_STEPS, Bench, rounded
 
 from d2lrnn.system.formatting import markdown_table
 

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench_common import TARGETS, Bench, met, rounded
 from common import say
-from speed import TARGETS, Bench, met, rounded
 
 from d2lrnn.data import load_corpus
 from d2lrnn.system.formatting import markdown_table

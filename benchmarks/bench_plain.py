@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench_common import Bench, alternate, earlier, ratio, rounded
 from common import say
-from speed import Bench, alternate, earlier, ratio, rounded
 
 from d2lrnn.system.formatting import markdown_table
 
