@@ -311,21 +311,15 @@ def main(words: Sequence[str] | None = None) -> int:
         text.write_bytes(source.content.encode())
         clean = default_clean(source.name)
         job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
-        moved: list[dict[str, Any]] = []
-        for answer in common.ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
-            if "quantity" in answer:
-                moved.append(answer)
-            else:
-                say(f"numpy, float64: {answer['case']}")
 
-        def measure(name: str) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = []
-            for row in common.ask(Path(__file__), {**job, "backend": name, "oracle": False}):
-                if not found or row["case"] != found[-1]["case"]:
-                    say(f"{name}: {row['case']}")
-                found.append(row)
-            return found
+        def measure(name: str, oracle: bool = False) -> list[dict[str, Any]]:
+            def told(rows: Sequence[Mapping[str, Any]]) -> None:
+                if len(rows) == 1 or rows[-1]["case"] != rows[-2]["case"]:
+                    say(f"{name}{', float64' if oracle else ''}: {rows[-1]['case']}")
 
+            return common.ask(Path(__file__), {**job, "backend": name, "oracle": oracle}, told)
+
+        moved = [row for row in measure("numpy", oracle=True) if "quantity" in row]
         # Side by side, as far as there are processors: what is measured is no time
         with ThreadPoolExecutor(min(len(names), usable_cpus())) as pool:
             rows = [row for found in (*pool.map(measure, names), moved) for row in found]

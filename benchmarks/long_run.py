@@ -223,12 +223,7 @@ def main(words: Sequence[str] | None = None) -> int:
     document = common.kept(out / KEPT)
     for name in names:
         say(f"{name}, {minutes:g} minutes")
-        samples, told = [], time.perf_counter()
-        for sample in common.ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}):
-            samples.append(sample)
-            if time.perf_counter() - told > 60:
-                told = time.perf_counter()
-                say(f"  {sample['seconds'] / 60:.0f} min, {len(samples)} rounds, {sample['resident'] / 2**20:.0f} MiB")
+        samples = common.ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}, _tell)
         measured = {
             "about": common.about(quick, minutes, SETTINGS.corpus),
             "seconds": samples[-1]["seconds"], "rounds": len(samples), "warm_up": warm_up(samples),
@@ -240,6 +235,12 @@ def main(words: Sequence[str] | None = None) -> int:
     print(section(document))
     print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 1 if any(judge(document[name])["flat"] is False for name in names) else 0
+
+
+def _tell(samples: Sequence[Mapping[str, float]]) -> None:
+    before, last = samples[-2:] if len(samples) > 1 else (samples[0], samples[0])
+    if last["seconds"] // 60 > before["seconds"] // 60:  # once a minute
+        say(f"  {last['seconds'] / 60:.0f} min, {len(samples)} rounds, {last['resident'] / 2**20:.0f} MiB")
 
 
 def _positive(value: str) -> float:

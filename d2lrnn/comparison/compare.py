@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def ask(
     job: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     command: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Give a job to a process of its own and return its last answer.
 
@@ -53,6 +54,7 @@ def ask(
         job: What it is to do.
         on_event: Called with each of its answers.
         command: What starts the process; by default :mod:`d2lrnn.comparison.worker`.
+        env: Its environment; by default this process's.
     """
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
@@ -63,6 +65,7 @@ def ask(
             stderr=errors,
             text=True,
             encoding="utf-8",
+            env=env,
         )
         try:
             assert process.stdin is not None  # both are pipes

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import accuracy
 import common
@@ -139,18 +140,40 @@ def test_what_the_oracle_keeps_comes_back(tmp_path):
     }  # fmt: skip
 
 
-def test_a_process_that_fails_is_quoted(tmp_path):
+FAILS = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+import common
+from d2lrnn.errors import InputError
+
+def side(job):
+    yield {{"n": 1}}
+    exec(job["does"])
+
+common.run(lambda: 0, "", side)
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("sys.exit('no such thing here')", "its process ended with exit code 1: no such thing here$"),
+        ("raise InputError('no such thing here')", "no such thing here$"),
+        ("{}['a']", r"Traceback(.|\n)*fails\.py(.|\n)*KeyError: 'a'"),
+    ],
+)
+def test_a_process_that_fails_is_quoted(tmp_path, does, said):
     script = tmp_path / "fails.py"
-    script.write_text("import sys; print('{\"n\": 1}'); sys.exit('no such thing here')", encoding="utf-8")
-    answers = ask(script, {"backend": "torch"})
-    assert next(answers) == {"n": 1}
-    with pytest.raises(SystemExit, match=r"fails\.py in torch ended with 1:\nno such thing here"):
-        next(answers)
+    script.write_text(FAILS, encoding="utf-8")
+    answers = []
+    with pytest.raises(SystemExit, match=rf"^fails\.py in torch: {said}"):
+        ask(script, {"backend": "torch", "does": does}, lambda so_far: answers.append(so_far[-1]))
+    assert answers == [{"n": 1}]
 
 
 @pytest.mark.parametrize("program", [accuracy, long_run], ids=["accuracy", "long runs"])
 def test_what_cannot_be_written_is_said_before_it_is_measured(program, monkeypatch, tmp_path):
-    monkeypatch.setattr(common, "ask", lambda script, job: pytest.fail("it measures"))
+    monkeypatch.setattr(common, "ask", lambda script, job, told: pytest.fail("it measures"))
     monkeypatch.setattr(long_run.Path, "is_file", lambda path: path.exists() or str(path).startswith("/proc"))
     results = tmp_path / "RESULTS.md"
     results.write_text("# Results of mine\n", encoding="utf-8")
@@ -185,7 +208,7 @@ def test_a_part_does_not_take_the_place_of_the_whole(quick, monkeypatch, tmp_pat
     """Without --out the committed table stays."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(accuracy, "HERE", tmp_path / "committed")
-    monkeypatch.setattr(common, "ask", lambda script, job: iter(() if job["oracle"] else complete()))
+    monkeypatch.setattr(common, "ask", lambda script, job, told: [] if job["oracle"] else complete())
     for words in (["--quick"], ["--backends", "numpy"]):
         assert accuracy.main(words) == 0
         shutil.rmtree(tmp_path / "build" / "accuracy")
