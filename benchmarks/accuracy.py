@@ -7,6 +7,7 @@ thread. What is quoted is the largest error of all the numbers of a quantity, an
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,7 +179,7 @@ def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         single = side.single(case, given)
         given["theta"] = side.norm / 2
         exact = single if bidirectional else {**single, **trained}
-        _write(_place(job, number), given, exact)
+        _keep(job, number, given, exact)
         yield {"case": words(*case)}
         if not bidirectional:
             moved = side.trained(case, STEPS[-1], MOVE)
@@ -191,7 +192,7 @@ def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for number, case in enumerate(cases(job["quick"])):
         if job["backend"] not in canonical.able(case[0]):
             continue
-        given, exact = _read(_place(job, number))
+        given, exact = _kept(job, number)
         found = side.single(case, given)
         if not case[-1]:
             found |= side.trained(case, STEPS[-1])
@@ -206,34 +207,14 @@ def _rows(case: Case, backend: str, found: Results, exact: Results) -> Iterator[
         }  # fmt: skip
 
 
-def _place(job: Mapping[str, Any], number: int) -> Path:
-    return Path(job["folder"], f"{number}.npz")
+def _keep(job: Mapping[str, Any], number: int, given: Mapping[str, Any], exact: Results) -> None:
+    """Keep what a minibatch of a case is computed with, and what is expected."""
+    Path(job["folder"], str(number)).write_bytes(pickle.dumps((given, exact)))
 
 
-def _write(path: Path, given: Mapping[str, Any], exact: Results) -> None:
-    """Keep what a minibatch is computed with, and what is expected."""
-    arrays = {f"weights/{name}": value for name, value in given["weights"].items()}
-    arrays |= {f"{part}/{i}": value for part in ("state", "minibatch") for i, value in enumerate(given[part])}
-    arrays |= {f"exact/{quantity}/{name}": value for quantity, of in exact.items() for name, value in of.items()}
-    np.savez(path, theta=given["theta"], **arrays)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Results]:
-    """Return what :func:`_write` kept."""
-    given: dict[str, Any] = {"weights": {}, "state": [], "minibatch": []}
-    exact: Results = {}
-    with np.load(path) as kept:
-        given["theta"] = float(kept["theta"])
-        for key in kept.files:
-            part, _, name = key.partition("/")
-            if part == "weights":
-                given[part][name] = kept[key]
-            elif part in given and name:
-                given[part].append(kept[key])
-            elif part == "exact":
-                quantity, _, name = name.partition("/")
-                exact.setdefault(quantity, {})[name] = kept[key]
-    return given, exact
+def _kept(job: Mapping[str, Any], number: int) -> Any:
+    """Return what :func:`_keep` kept."""
+    return pickle.loads(Path(job["folder"], str(number)).read_bytes())
 
 
 def as_side(job: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -53,7 +53,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
     most = max(row["threads"] for row in rows)
 
     def target(row: Mapping[str, Any]) -> float | None:
-        return TARGETS[row["backend"]].get("limit") if (row["units"], row["threads"]) == (512, most) else None
+        return TARGETS.get(row["backend"], {}).get("limit") if (row["units"], row["threads"]) == (512, most) else None
 
     return [
         ["### Against the limit"],

@@ -45,6 +45,7 @@ MARKS = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
 _FORMAT = 1  # of a first edition's file
 FINAL = ("complete", "diverged")  # a run of which nothing more is to come
 OnEvent = Callable[[str, dict[str, Any]], None]
+Follow = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -336,35 +337,31 @@ def reproduce(
 
 def _train(run: _Run, on_event: OnEvent) -> str | None:
     """Train what is left of a run; return what went wrong, if anything did, but for a loss that diverged."""
+
+    def follow(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            on_event(run.name, event)
+
     try:
         kept = _kept(run)
         if kept is not None and kept["status"] in FINAL:
             return None
-        return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
-            run, on_event
-        )
+        train = _train_edition if run.configuration.edition else _train_folder
+        return backends.problem(run.backend) or train(run, follow)
     except (InputError, StorageError) as error:  # a full disk, for one: the others may still be trained
         return str(error)
     except OSError as error:  # no memory for its process, say
         return f"its process could not work: {error.strerror or error}"
 
 
-def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def ask(job: dict[str, Any], on_event: Follow) -> dict[str, Any]:
     """Give a job to a process of its own, ``reproduce_worker.py``, and return its last answer."""
     return compare.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
 
 
-def _follower(run: _Run, on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
-    def follow(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
-            on_event(run.name, event)
-
-    return follow
-
-
-def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
+def _train_folder(run: _Run, follow: Follow) -> str | None:
     job = {"task": "keep", "backend": run.backend, "settings": run.wanted(), "out": str(run.path)}
-    answer = ask(job, _follower(run, on_event))
+    answer = ask(job, follow)
     if answer["event"] == "result":
         if (where := answer.get("out", str(run.path))) != str(run.path):
             return f"its folder was removed or replaced while it trained, and it is kept in {where!r}: move that back"
@@ -373,10 +370,10 @@ def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
     return None if kept is not None and kept["status"] == "diverged" else str(answer["message"])
 
 
-def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
+def _train_edition(run: _Run, follow: Follow) -> str | None:
     created = now()
     job = {"task": "first edition", "backend": run.backend, "settings": run.wanted()}
-    answer = ask(job, _follower(run, on_event))
+    answer = ask(job, follow)
     if answer["event"] == "error":
         return str(answer["message"])
     # As its process found the text, which may have been taken away or replaced meanwhile

@@ -129,8 +129,8 @@ def test_a_quick_measuring_in_numpy(quick):
 def test_what_the_oracle_keeps_comes_back(tmp_path):
     given = {"weights": {"a.b": np.ones((2, 3), "float32")}, "state": [np.zeros(2)], "minibatch": [np.eye(2)] * 2}
     exact = {"raw gradients": {"layers.0.W": np.arange(3.0)}, "loss": {"loss": np.array(2.5)}}
-    accuracy._write(tmp_path / "0.npz", {**given, "theta": 0.5}, exact)
-    back, exact_back = accuracy._read(tmp_path / "0.npz")
+    accuracy._keep({"folder": tmp_path}, 0, {**given, "theta": 0.5}, exact)
+    back, exact_back = accuracy._kept({"folder": tmp_path}, 0)
     assert back.pop("theta") == 0.5
     for part in ("state", "minibatch"):
         assert [a.tolist() for a in back[part]] == [a.tolist() for a in given[part]]
