@@ -29,16 +29,35 @@ def main(argv: Sequence[str] | None = None, ready: Callable[[], None] = lambda: 
         argv: The words of the command; by default those of this process.
         ready: Called when all that the command needs of this package is imported.
     """
-    return last_door.guard(lambda: _main(argv, ready))
+    given = list(sys.argv[1:] if argv is None else argv)
+
+    def work() -> int:
+        args = make_parser().parse_args(given)
+        # Only now: who asks for help does not wait for it
+        from d2lrnn.cli import commands
+
+        ready()
+        for argument in given:
+            check_text(argument)
+        return int(getattr(commands, f"run_{args.command}")(args))
+
+    return framed(work)
+
+
+def framed(work: Callable[[], int]) -> int:
+    """Do what a program is for, and return its exit code: that of the work, or one of :func:`main`'s after an error.
+
+    An error costs one line, and a warning is told once. What is said names options, and cannot act on a terminal.
+    """
+    return last_door.guard(lambda: _framed(work))
 
 
 @doors()
-def _main(argv: Sequence[str] | None, ready: Callable[[], None]) -> int:
+def _framed(work: Callable[[], int]) -> int:
     for stream in map(behind, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     pictures.heed_no_file_here()
-    given = list(sys.argv[1:] if argv is None else argv)
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *where: Any, **others: Any) -> None:
@@ -52,17 +71,10 @@ def _main(argv: Sequence[str] | None, ready: Callable[[], None]) -> int:
         warnings.simplefilter("always", D2LRNNWarning)
         try:
             try:
-                args = make_parser().parse_args(given)
+                code = work()
             except SystemExit:  # it has helped
                 sys.stdout.flush()
                 raise
-            # Only now: who asks for help does not wait for it
-            from d2lrnn.cli import commands
-
-            ready()
-            for argument in given:
-                check_text(argument)
-            code = int(getattr(commands, f"run_{args.command}")(args))
             sys.stdout.flush()
             return code
         except KeyboardInterrupt as error:

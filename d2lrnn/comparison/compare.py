@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,11 @@ import numpy as np
 from d2lrnn.comparison import reference
 from d2lrnn.core import backends
 from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure, number_plainly
-from d2lrnn.core.threads import choose, usable_cpus
+from d2lrnn.core.threads import choose
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
 from d2lrnn.data.corpora import failures
 from d2lrnn.errors import InputError
-from d2lrnn.runs.environment import versions
+from d2lrnn.runs.environment import here_and_now
 from d2lrnn.runs.run_folder import is_of_a_run
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.runs.training import choose_prefixes, corpus_source, load
@@ -45,6 +43,7 @@ def ask(
     job: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     command: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Give a job to a process of its own and return its last answer.
 
@@ -55,6 +54,7 @@ def ask(
         job: What it is to do.
         on_event: Called with each of its answers.
         command: What starts the process; by default :mod:`d2lrnn.comparison.worker`.
+        env: Its environment; by default this process's.
     """
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
@@ -65,6 +65,7 @@ def ask(
             stderr=errors,
             text=True,
             encoding="utf-8",
+            env=env,
         )
         try:
             assert process.stdin is not None  # both are pipes
@@ -163,16 +164,6 @@ def reference_losses(
     return losses
 
 
-def environment() -> dict[str, Any]:
-    """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
-    return {
-        **versions(),
-        "platform": platform.platform(),
-        "cpus": usable_cpus(),
-        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
 def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambda name, event: None) -> dict[str, Any]:
     """Train the same model in several backends, one after the other, and put the results side by side.
 
@@ -183,7 +174,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
 
     Returns:
         A document ready for JSON: the settings (``threads`` as given; a row's own ``settings`` have the number that it
-        computed with), the reference's losses, where and when it ran (:func:`environment`),
+        computed with), the reference's losses, the ``environment`` (:func:`d2lrnn.runs.environment.here_and_now`),
         and a row for each backend. A row has a
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.runs.training.train` returns,
         with ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
@@ -235,7 +226,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     return {
         "settings": asdict(settings),
         "reference_losses": expected,
-        "environment": environment(),
+        "environment": here_and_now(),
         "backends": rows,
         "interrupted": interrupted,
     }

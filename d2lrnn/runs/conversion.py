@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from d2lrnn.core import backends
 from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.runs.environment import describe_here, now
 from d2lrnn.runs.run_config import CONFIG, VOCAB
 from d2lrnn.runs.run_folder import MOST_VOCAB_FILE, RunFolder, State, parse_vocab
 from d2lrnn.runs.settings import Settings
@@ -200,7 +199,7 @@ def _file_as_run(
         "backend": backend,
         **describe_here(backend),
         "corpus": {},
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "created": now(),
         "converted_from": {"file": source.name},
     }
     with RunFolder.create(target, config, settings, tokens) as made:

@@ -43,6 +43,7 @@ from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.data.text import UNKNOWN
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError
+from d2lrnn.runs.environment import now
 from d2lrnn.runs.run_config import (
     BEST,
     CONFIG,
@@ -658,7 +659,7 @@ class RunFolder:
         files = dict(before)
         for name, content in parts.items():
             files[name] = {"sha256": _sha256(content), "bytes": len(content)}
-        config = {**self.config, "files": files, "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        config = {**self.config, "files": files, "saved": now()}
         config["sha256"] = _config_digest(config)
         content = json.dumps(config, ensure_ascii=False, indent=2).encode() + b"\n"
         changed = [name for name in parts if files[name] != before.get(name)]

@@ -30,7 +30,7 @@ from d2lrnn.errors import (
     require_positive,
     require_rates,
 )
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.runs.environment import describe_here, now
 from d2lrnn.runs.recorder import Recorder, in_words, patience_is_out
 from d2lrnn.runs.run_folder import RunFolder, best_epoch
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
@@ -130,7 +130,7 @@ def train(
         "backend": backend,
         **describe_here(backend),
         "corpus": _describe(text, numpy_iter, vocab),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "created": now(),
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))

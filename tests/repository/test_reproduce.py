@@ -1,9 +1,11 @@
 """The book's figures beside ours: what is trained, kept, taken again and refused, the table, and its file."""
 
+import errno
 import json
 import os
 import platform
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -686,6 +688,23 @@ def test_what_is_not_finite_is_null_in_json(capsys, monkeypatch):
     monkeypatch.setattr(reproduce, "reproduce", reproduced)
     assert reproduce.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"perplexity": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), "there is no memory left"), (OSError(errno.ENOSPC, "No space left"), "is the disk full?")],
+)
+def test_what_goes_wrong_is_told_as_the_command_tells_it(capsys, monkeypatch, error, said):
+    def reproduced(names, **options):
+        for _ in range(2):
+            warnings.warn("no text", D2LRNNWarning, stacklevel=1)
+        raise error
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
+    assert reproduce.main([]) == 2
+    err = capsys.readouterr().err
+    assert err.count("d2lrnn: warning: no text") == 1
+    assert said in err.splitlines()[-1]
 
 
 # With the frameworks
