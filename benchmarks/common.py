@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from d2lrnn.cli.parser import backend_names
-from d2lrnn.comparison import compare, worker
+from d2lrnn.comparison import process, worker
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.errors import D2LRNNError, InputError, InputFileError
@@ -94,7 +94,7 @@ def ask(
             told(answers)
 
     env = os.environ | dict.fromkeys(THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    last = compare.ask({**job, "task": SIDE}, follow, [sys.executable, str(script), SIDE], env)
+    last = process.ask({**job, "task": SIDE}, follow, [sys.executable, str(script), SIDE], env)
     if last["event"] == "error":
         raise SystemExit(f"{script.name} in {job['backend']}: {last['message']}")
     return answers

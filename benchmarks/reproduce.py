@@ -20,16 +20,17 @@ import reproduce_table
 from common import HERE, RESULTS, around, describe_machine, parser, place, put_between
 from reproduce_table import table
 
-from d2lrnn.cli import last_door
-from d2lrnn.cli.command import framed
+from d2lrnn.cli import exit
 from d2lrnn.cli.commands import terminated_like_interrupted
 from d2lrnn.cli.display import json_of
-from d2lrnn.comparison import compare
+from d2lrnn.cli.main import framed
+from d2lrnn.comparison import process
 from d2lrnn.core import backends
 from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
 from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.runs import outputs
 from d2lrnn.runs.environment import describe_here, now
 from d2lrnn.runs.run_config import CONFIG, are_facts
 from d2lrnn.runs.run_folder import RunFolder
@@ -312,7 +313,7 @@ def reproduce(
     make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     around(target, MARKS)
-    compare.check_output(target, "the table", None, "results")
+    outputs.check_output(target, "the table", None, "results")
     problems: dict[str, str] = {}
     try:
         for number, run in enumerate(plan.runs, 1):
@@ -356,7 +357,7 @@ def _train(run: _Run, on_event: OnEvent) -> str | None:
 
 def ask(job: dict[str, Any], on_event: Follow) -> dict[str, Any]:
     """Give a job to a process of its own, ``reproduce_worker.py``, and return its last answer."""
-    return compare.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
+    return process.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
 
 
 def _train_folder(run: _Run, follow: Follow) -> str | None:
@@ -545,7 +546,7 @@ def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> in
     rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
     done = [row for row in rows if row["status"] in FINAL]
     if rows and not done:
-        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
+        exit.tell("d2lrnn: error: nothing could be trained; see the reasons above")
         return 2
     # One that cannot work here fails the program only if it was asked for by name
     failed = [row for row in rows if row not in done and (asked or not backends.problem(row["backend"]))]
@@ -555,9 +556,9 @@ def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> in
 def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
     """Say on the error stream which training begins, and what went wrong with one."""
     if event["event"] == "start":
-        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
+        exit.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
     elif event["event"] == "end" and event["problem"]:
-        last_door.tell(f"{name}: {event['problem']}")
+        exit.tell(f"{name}: {event['problem']}")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ def _good_run(folder: Path) -> Path:
 
     from d2lrnn.core.history import History
     from d2lrnn.data import load_data, read_text
-    from d2lrnn.runs.run_folder import RunFolder, State
+    from d2lrnn.runs.folder_files import State
+    from d2lrnn.runs.run_folder import RunFolder
     from d2lrnn.runs.settings import Settings
     from d2lrnn.weights import canonical
 

@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli import main as cli
 
 # Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
 SETTINGS = ["--corpus", "story", "--num-hiddens", "256", "--max-tokens", "2000", "--batch-size", "16",
@@ -101,7 +101,7 @@ def kill_and_resume(
         What the kill met, or None if training had ended before.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "d2lrnn.cli.command", *train_command(backend, sampling, epochs, out)],
+        [sys.executable, "-m", "d2lrnn.cli.main", *train_command(backend, sampling, epochs, out)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not (out / "config.json").exists():

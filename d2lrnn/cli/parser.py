@@ -19,9 +19,10 @@ from d2lrnn import __version__
 from d2lrnn.core import backends
 from d2lrnn.core.generation import UNKNOWN_POLICIES
 from d2lrnn.core.history import BOOK_NUM_PREDS
-from d2lrnn.errors import LONGEST, InputError, whole_number
+from d2lrnn.errors import LONGEST, InputError
 from d2lrnn.runs.settings import SETTINGS, Settings
 from d2lrnn.runs.training import CHECKPOINT_EVERY
+from d2lrnn.system.arguments import whole_number
 from d2lrnn.system.terminal import behind, one_line
 from d2lrnn.system.wording import NOTHING, Words
 from d2lrnn.weights.canonical import KINDS

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn.errors import D2LRNNWarning, InputError, require_positive, require_rates
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_positive, require_rates
 
 
 def check_steps(num_steps: int | None) -> None:

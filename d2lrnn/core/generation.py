@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
-from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_at_most, require_positive
 from d2lrnn.system.wording import also
 
 Chooser = Callable[[npt.NDArray[Any]], int]

@@ -15,7 +15,8 @@ from d2lrnn.data.corpora import read_text
 from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab
 from d2lrnn.editions.first_editions import NUM_CHARS, FirstEdition, Minibatches, Report, iter_consecutive
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
 
 
 class _ChineseText(Preparation):

@@ -24,7 +24,8 @@ from d2lrnn.data.arrays import as_array
 from d2lrnn.data.sampling import Array as Array
 from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Vocab
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
 from d2lrnn.system.terminal import visible
 
 Minibatches = Iterator[tuple[Any, Any]]

@@ -17,8 +17,9 @@ from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.runs.environment import describe_here, now
+from d2lrnn.runs.folder_files import MOST_VOCAB_FILE, State, parse_vocab
 from d2lrnn.runs.run_config import CONFIG, VOCAB
-from d2lrnn.runs.run_folder import MOST_VOCAB_FILE, RunFolder, State, parse_vocab
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded
 from d2lrnn.system.wording import also, by

@@ -14,10 +14,7 @@ from d2lrnn.core.generation import check_num_preds, fit_prefix, token_chooser
 from d2lrnn.core.history import BOOK_NUM_PREDS
 from d2lrnn.core.threads import computing_with, settle
 from d2lrnn.data import Vocab
-from d2lrnn.errors import (
-    BackendNotInstalledError,
-    D2LRNNWarning,
-)
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.system import memory
 from d2lrnn.system.wording import also, by

@@ -12,15 +12,10 @@ from typing import Any
 
 from d2lrnn.core.history import Epoch, History, format_perplexity
 from d2lrnn.core.monitor import Callback
-from d2lrnn.errors import (
-    D2LRNNError,
-    D2LRNNWarning,
-    DivergenceError,
-    StorageError,
-    shortened,
-)
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError, StorageError, shortened
+from d2lrnn.runs.folder_files import State, best_epoch
 from d2lrnn.runs.run_config import MOST_TEXT
-from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.show import draw_history
 from d2lrnn.weights.canonical import Weights
@@ -52,7 +47,7 @@ def patience_is_out(settings: Settings, history: History, begin: int = 0) -> boo
 
 @dataclass(frozen=True)
 class _Kept:
-    """A whole epoch: all of its :class:`~d2lrnn.runs.run_folder.State` but the history, which goes on to grow."""
+    """A whole epoch: all of its :class:`~d2lrnn.runs.folder_files.State` but the history, which goes on to grow."""
 
     epoch: int
     weights: Weights

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn.core.history import History
-from d2lrnn.core.pictures import add_legend, drawing, image, new_figure, number_plainly
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
+from d2lrnn.runs.folder_files import best_epoch
 from d2lrnn.runs.run_config import CONFIG
-from d2lrnn.runs.run_folder import RunFolder, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
+from d2lrnn.system.pictures import add_legend, drawing, image, new_figure, number_plainly
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.system.terminal import spelled
 

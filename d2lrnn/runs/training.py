@@ -27,14 +27,14 @@ from d2lrnn.errors import (
     InputFileError,
     StorageError,
     TrainingInterrupted,
-    require_positive,
-    require_rates,
 )
 from d2lrnn.runs.environment import describe_here, now
+from d2lrnn.runs.folder_files import best_epoch
 from d2lrnn.runs.recorder import Recorder, in_words, patience_is_out
-from d2lrnn.runs.run_folder import RunFolder, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.system import memory
+from d2lrnn.system.arguments import require_positive, require_rates
 from d2lrnn.system.wording import by, call
 from d2lrnn.weights.canonical import RUNS
 

@@ -35,7 +35,8 @@ from d2lrnn.core.backends import BACKENDS
 from d2lrnn.core.interface import Tensors
 from d2lrnn.core.interface import Weights as Weights
 from d2lrnn.data.sampling import Seed
-from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_at_most, require_positive
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -20,7 +20,8 @@ from d2lrnn.core.history import History
 from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs.environment import describe_here
-from d2lrnn.runs.run_folder import CONFIG, RunFolder, State
+from d2lrnn.runs.folder_files import State
+from d2lrnn.runs.run_folder import CONFIG, RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical
 

@@ -19,8 +19,9 @@ import pytest
 from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import InputError, InputFileError, StorageError
-from d2lrnn.runs import run_folder
-from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs import folder_files, run_folder
+from d2lrnn.runs.folder_files import State, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import storage
 from d2lrnn.system.storage import write_atomically
@@ -726,8 +727,8 @@ def test_a_name_as_long_as_the_disk_takes_is_written_too(tmp_path):
 
 
 def test_a_history_that_is_kept_in_every_epoch_is_written_out_once(tmp_path, monkeypatch):
-    rows, original = [], run_folder._dump_row
-    monkeypatch.setattr(run_folder, "_dump_row", lambda row: rows.append(row) or original(row))
+    rows, original = [], folder_files._dump_row
+    monkeypatch.setattr(folder_files, "_dump_row", lambda row: rows.append(row) or original(row))
     values = [float(number) for number in range(1, 101)]
     with RunFolder.create(tmp_path / "run", CONFIG, SETTINGS, VOCAB) as folder:
         for epochs in range(1, 101):

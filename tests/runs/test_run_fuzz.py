@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli import main as cli
 from d2lrnn.core import backends
 from d2lrnn.core.history import History
 from d2lrnn.data import load_data
 from d2lrnn.data.corpora import read_text
 from d2lrnn.runs import run_folder
-from d2lrnn.runs.run_folder import RunFolder, State
+from d2lrnn.runs.folder_files import State
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical
 from d2lrnn.weights.safetensors_file import dump_tensors, parse_tensors

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from d2lrnn.data import corpora
-from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, require_rates, shortened
+from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, shortened
 from d2lrnn.runs.settings import LIMITS, Settings
 from d2lrnn.runs.training import train
 from d2lrnn.system import bounded, memory
+from d2lrnn.system.arguments import require_rates
 from d2lrnn.system.formatting import format_bytes
 from d2lrnn.weights import canonical
 

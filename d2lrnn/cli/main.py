@@ -8,14 +8,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from d2lrnn.cli import last_door
+from d2lrnn.cli import exit
 from d2lrnn.cli.errors import tell_of
 from d2lrnn.cli.parser import Options, make_parser
-from d2lrnn.core import pictures
 from d2lrnn.data.corpora import remembering_failures
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, TrainingInterrupted
 from d2lrnn.runs.settings import check_text
-from d2lrnn.system import wording
+from d2lrnn.system import pictures, wording
 from d2lrnn.system.terminal import behind, doors
 
 
@@ -49,7 +48,7 @@ def framed(work: Callable[[], int]) -> int:
 
     An error costs one line, and a warning is told once. What is said names options, and cannot act on a terminal.
     """
-    return last_door.guard(lambda: _framed(work))
+    return exit.guard(lambda: _framed(work))
 
 
 @doors()
@@ -64,7 +63,7 @@ def _framed(work: Callable[[], int]) -> int:
         """Say a thing once in a command, however often it is come upon."""
         if str(message) not in said:
             said.add(str(message))
-            last_door.tell(f"d2lrnn: warning: {message}")
+            exit.tell(f"d2lrnn: warning: {message}")
 
     with warnings.catch_warnings(), remembering_failures(), wording.speaking(Options()):
         warnings.showwarning = show_warning
@@ -78,8 +77,8 @@ def _framed(work: Callable[[], int]) -> int:
             sys.stdout.flush()
             return code
         except KeyboardInterrupt as error:
-            last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
-            return last_door.INTERRUPTED
+            exit.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
+            return exit.INTERRUPTED
         except BrokenPipeError:  # whoever read our output has gone, as in 'd2lrnn backends | head -1'
             raise
         except (D2LRNNError, MemoryError, OSError) as error:
