@@ -723,7 +723,7 @@ def test_trainings_are_made_interrupted_and_gone_on_with(backend, tmp_path, monk
             super().__init__(*args, **options)
             processes.append(self)
 
-    monkeypatch.setattr("d2lrnn.comparison.compare.subprocess.Popen", Process)
+    monkeypatch.setattr("d2lrnn.comparison.process.subprocess.Popen", Process)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads for so small a model would wait for each other
     tiny = replace(SCRATCH, settings=replace(SMALL, num_hiddens=4, epochs=24), book={24: "1.0"})
     english = replace(ENGLISH, settings=replace(ENGLISH.settings, epochs=2, batch_size=32, num_steps=35))
