@@ -18,7 +18,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from d2lrnn.core import backends
+from d2lrnn.core import backends, threads
 from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
 from d2lrnn.weights import canonical
 
@@ -270,6 +270,15 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 NO_SERVER = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def own_threads():
+    """That a test has set a number of threads says nothing to the tests after it, whatever their order."""
+    before = set(threads.given)
+    yield
+    threads.given.clear()
+    threads.given.update(before)
 
 
 @pytest.fixture(scope="session", autouse=True)
