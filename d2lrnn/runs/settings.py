@@ -113,10 +113,13 @@ class Setting:
             InputError: If it is of another type, or beyond the bounds.
         """
         value = value.item() if isinstance(value, np.generic) else value
-        problem = f"the setting {self.name!r} must be of type {self.words}, not {value!r:.50}"
+        of_type = f"the setting {self.name!r} must be of type {self.words}, not {value!r:.50}"
+        within = f"{self.name} must be {self.bounds}, not {given(value)}"
+        # A whole number is a float too, unless it is larger than any
+        problem = within if self.type is float and type(value) is int else of_type
         try:
             msgspec.convert(value, self.hint)
-            problem = f"{self.name} must be {self.bounds}, not {given(value)}"
+            problem = within
             msgspec.convert(value, self.bounded)
         except msgspec.ValidationError:
             raise InputError(problem) from None

@@ -328,7 +328,7 @@ def test_in_a_terminal_our_own_colours_and_bars_stay_and_those_of_others_do_not(
     (tmp_path / "text").write_bytes(TEXT.encode())
     received(tmp_path / f"run{NAME}")
     code = (
-        "import sys, warnings; from d2lrnn.cli import command as cli\n"
+        "import sys, warnings; from d2lrnn.cli import main as cli\n"
         # While the bar is there, Rich catches what is printed, and obeys it
         "from d2lrnn.cli.text_curve import TextCurve; call = TextCurve.__call__\n"
         f"def hostile(self, *args): print({ATTACK!a}, flush=True); warnings.warn({ATTACK!a}); call(self, *args)\n"
