@@ -7,6 +7,7 @@ thread. What is quoted is the largest error of all the numbers of a quantity, an
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,13 @@ from typing import Any
 
 import common
 import numpy as np
-from common import HERE, say, table
+from common import HERE, say
 
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.data import load_corpus, read_text
 from d2lrnn.data.corpora import default_clean
+from d2lrnn.system.formatting import markdown_table
 from d2lrnn.weights import canonical
 
 MARKS = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
@@ -177,7 +179,7 @@ def oracle(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         single = side.single(case, given)
         given["theta"] = side.norm / 2
         exact = single if bidirectional else {**single, **trained}
-        _write(_place(job, number), given, exact)
+        _keep(job, number, given, exact)
         yield {"case": words(*case)}
         if not bidirectional:
             moved = side.trained(case, STEPS[-1], MOVE)
@@ -190,7 +192,7 @@ def compared(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for number, case in enumerate(cases(job["quick"])):
         if job["backend"] not in canonical.able(case[0]):
             continue
-        given, exact = _read(_place(job, number))
+        given, exact = _kept(job, number)
         found = side.single(case, given)
         if not case[-1]:
             found |= side.trained(case, STEPS[-1])
@@ -205,34 +207,14 @@ def _rows(case: Case, backend: str, found: Results, exact: Results) -> Iterator[
         }  # fmt: skip
 
 
-def _place(job: Mapping[str, Any], number: int) -> Path:
-    return Path(job["folder"], f"{number}.npz")
+def _keep(job: Mapping[str, Any], number: int, given: Mapping[str, Any], exact: Results) -> None:
+    """Keep what a minibatch of a case is computed with, and what is expected."""
+    Path(job["folder"], str(number)).write_bytes(pickle.dumps((given, exact)))
 
 
-def _write(path: Path, given: Mapping[str, Any], exact: Results) -> None:
-    """Keep what a minibatch is computed with, and what is expected."""
-    arrays = {f"weights/{name}": value for name, value in given["weights"].items()}
-    arrays |= {f"{part}/{i}": value for part in ("state", "minibatch") for i, value in enumerate(given[part])}
-    arrays |= {f"exact/{quantity}/{name}": value for quantity, of in exact.items() for name, value in of.items()}
-    np.savez(path, theta=given["theta"], **arrays)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Results]:
-    """Return what :func:`_write` kept."""
-    given: dict[str, Any] = {"weights": {}, "state": [], "minibatch": []}
-    exact: Results = {}
-    with np.load(path) as kept:
-        given["theta"] = float(kept["theta"])
-        for key in kept.files:
-            part, _, name = key.partition("/")
-            if part == "weights":
-                given[part][name] = kept[key]
-            elif part in given and name:
-                given[part].append(kept[key])
-            elif part == "exact":
-                quantity, _, name = name.partition("/")
-                exact.setdefault(quantity, {})[name] = kept[key]
-    return given, exact
+def _kept(job: Mapping[str, Any], number: int) -> Any:
+    """Return what :func:`_keep` kept."""
+    return pickle.loads(Path(job["folder"], str(number)).read_bytes())
 
 
 def as_side(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -257,7 +239,7 @@ def section(measured: Mapping[str, Any]) -> str:
             "The error of each quantity in units of its largest value, in the model where it is largest, and which "
             "model that is."
         ],
-        table(
+        markdown_table(
             ["", *head],
             [[quantity, *(_worst(rows, quantity, name) for name in names)] for quantity in QUANTITIES],
         ),
@@ -266,7 +248,7 @@ def section(measured: Mapping[str, Any]) -> str:
             "The largest value in float64, and of each backend the largest error: absolute, and in brackets in units "
             "of that value."
         ],
-        table(
+        markdown_table(
             ["", "", "largest value", *head],
             [
                 [case, quantity, f"{value:.3g}", *(_error(found.get((case, quantity, name))) for name in names)]
@@ -310,21 +292,15 @@ def main(words: Sequence[str] | None = None) -> int:
         text.write_bytes(source.content.encode())
         clean = default_clean(source.name)
         job = {"folder": folder, "units": units, "quick": arguments.quick, "text": str(text), "clean": clean}
-        moved: list[dict[str, Any]] = []
-        for answer in common.ask(Path(__file__), {**job, "backend": "numpy", "oracle": True}):
-            if "quantity" in answer:
-                moved.append(answer)
-            else:
-                say(f"numpy, float64: {answer['case']}")
 
-        def measure(name: str) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = []
-            for row in common.ask(Path(__file__), {**job, "backend": name, "oracle": False}):
-                if not found or row["case"] != found[-1]["case"]:
-                    say(f"{name}: {row['case']}")
-                found.append(row)
-            return found
+        def measure(name: str, oracle: bool = False) -> list[dict[str, Any]]:
+            def told(rows: Sequence[Mapping[str, Any]]) -> None:
+                if len(rows) == 1 or rows[-1]["case"] != rows[-2]["case"]:
+                    say(f"{name}{', float64' if oracle else ''}: {rows[-1]['case']}")
 
+            return common.ask(Path(__file__), {**job, "backend": name, "oracle": oracle}, told)
+
+        moved = [row for row in measure("numpy", oracle=True) if "quantity" in row]
         # Side by side, as far as there are processors: what is measured is no time
         with ThreadPoolExecutor(min(len(names), usable_cpus())) as pool:
             rows = [row for found in (*pool.map(measure, names), moved) for row in found]

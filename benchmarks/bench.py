@@ -24,8 +24,8 @@ import bench_growth
 import bench_limit
 import bench_plain
 import common
+from bench_common import Bench, Effort
 from common import HERE, say
-from speed import Bench, Effort
 
 from d2lrnn.data import read_text
 

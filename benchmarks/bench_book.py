@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import say, table
-from speed import TARGETS, Bench, alternate, earlier, met, ratio, rounded
+from bench_common import TARGETS, Bench, alternate, earlier, medians, met, ratio, rounded
+from common import say
 
 from d2lrnn.system import processes
+from d2lrnn.system.formatting import markdown_table
 
 BOOK = "d2l 0.17.6"
 UNITS = {"scratch": 512, "concise": 256}
@@ -48,22 +48,12 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
         for model, form in forms(backend):
             say(f"against the book: {backend}, {model}, {form}")
             settings = {"model": model, "num_hiddens": UNITS[model], "form": form}
-            with (
-                bench.program("book", backend, **settings) as book,
-                bench.program("ours", backend, **settings) as ours,
-            ):
-                sides = {"book": book, "ours": ours}
-                for program in sides.values():  # compiled, and its memory allocated
-                    program.tokens_per_second(bench.effort.seconds / 3)
-                    program.ask(do="generate", length=bench.effort.generated)
+            with bench.beside("book", backend, **settings) as sides:
+                for program in sides.values():
+                    program.characters_per_second(bench.effort.generated)
                 found = alternate(bench.effort.rounds, sides, lambda p: p.tokens_per_second(bench.effort.seconds))
                 rows.append(row_of(backend, model, form, "training", "tokens/s", found))
-                length = bench.effort.generated
-                found = alternate(
-                    bench.effort.rounds,
-                    sides,
-                    lambda p: length / p.ask(do="generate", length=length)["seconds"],  # noqa: B023 (called here)
-                )
+                found = alternate(bench.effort.rounds, sides, lambda p: p.characters_per_second(bench.effort.generated))
                 rows.append(row_of(backend, model, form, "generation", "characters/s", found))
             rows += _starts(bench, backend, model, form, settings)
     return rows
@@ -88,15 +78,12 @@ def _starts(bench: Bench, backend: str, model: str, form: str, settings: dict[st
 
 def row_of(backend: str, model: str, form: str, quantity: str, unit: str, found: dict[str, Any]) -> dict[str, Any]:
     """Return what a quantity came to: the medians of both sides, and the ratio with what it is to be."""
-    ratios = found["ratios"]["ours"]
     key = {"training": model, "generation": "generation" if model == "scratch" else None}.get(quantity)
     if (model, form) != [pair for pair in forms(backend) if pair[0] == model][-1]:
         key = None
     return {
         "backend": backend, "model": model, "form": form, "units": UNITS[model], "quantity": quantity, "unit": unit,
-        "book": statistics.median(found["values"]["book"]), "ours": statistics.median(found["values"]["ours"]),
-        "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios), "times": len(ratios),
-        "target": TARGETS[backend].get(key or ""),
+        **medians(found), "times": len(found["ratios"]["ours"]), "target": TARGETS.get(backend, {}).get(key or ""),
     }  # fmt: skip
 
 
@@ -112,7 +99,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "the largest. `rnn` is what a reader of section 8.5 writes; `rnn_fast` and XLA are chosen by name. Ratios "
             "of earlier runs of `make bench`, on a day of their own, stand beside them, the newest first."
         ],
-        table(
+        markdown_table(
             ["", "", "", "", "the book", "d2lrnn", "", "ratio", "earlier", "target"],
             [
                 [r["backend"], f"{r['model']}, {r['units']} units", r["form"], r["quantity"], rounded(r["book"]),

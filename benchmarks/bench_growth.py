@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import say, table
-from speed import BATCH_SIZE, NUM_STEPS, Bench, rounded
+from bench_common import BATCH_SIZE, NUM_STEPS, Bench, rounded
+from common import say
+
+from d2lrnn.system.formatting import markdown_table
 
 
 def measure(bench: Bench) -> dict[str, list[dict[str, Any]]]:
@@ -76,7 +78,7 @@ def tables(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str, 
             "least. *Loaded* is the peak memory once the text is read, cleaned and turned into indices, *trained* that "
             "after training."
         ],
-        table(
+        markdown_table(
             ["", "tokens", "tokens/s", "ns/token", "loaded, MiB", "trained, MiB"],
             [
                 [r["backend"], f"{r['tokens']:,}", rounded(r["speed"]), rounded(1e9 / r["speed"]), rounded(r["loaded"]),
@@ -85,7 +87,7 @@ def tables(rows: Mapping[str, Sequence[Mapping[str, Any]]], about: Mapping[str, 
             ],
         ),
         ["The same with more sequences, more steps and more units:"],
-        table(
+        markdown_table(
             ["", "batch", "steps", "units", "tokens/s", "ms/minibatch", "trained, MiB"],
             [
                 [r["backend"], str(r["batch_size"]), str(r["num_steps"]), str(r["num_hiddens"]), rounded(r["speed"]),

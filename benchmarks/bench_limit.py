@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import say, table
-from speed import TARGETS, Bench, met, rounded
+from bench_common import TARGETS, Bench, met, rounded
+from common import say
 
 from d2lrnn.data import load_corpus
+from d2lrnn.system.formatting import markdown_table
 
 # NumPy's models are in float64, and on request in float32; the others' are in float32
 TYPES = {"numpy": ("float64", "float32")}
@@ -52,7 +53,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
     most = max(row["threads"] for row in rows)
 
     def target(row: Mapping[str, Any]) -> float | None:
-        return TARGETS[row["backend"]].get("limit") if (row["units"], row["threads"]) == (512, most) else None
+        return TARGETS.get(row["backend"], {}).get("limit") if (row["units"], row["threads"]) == (512, most) else None
 
     return [
         ["### Against the limit"],
@@ -62,7 +63,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "operations a token, V being the vocabulary and h the units. *Own* is the framework's rate, *best* that of "
             "the fastest of the backends with as many threads and the same type; the target is held against both."
         ],
-        table(
+        markdown_table(
             ["", "type", "units", "threads", "tokens/s", "GFLOP/s", "own rate", "part of own", "part of best",
              "target"],
             [

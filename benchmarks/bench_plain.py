@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import say, table
-from speed import Bench, alternate, earlier, ratio, rounded
+from bench_common import Bench, alternate, earlier, medians, ratio, rounded
+from common import say
+
+from d2lrnn.system.formatting import markdown_table
 
 
 def measure(bench: Bench) -> list[dict[str, Any]]:
@@ -17,21 +18,9 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
         for units in bench.effort.units:
             say(f"against the framework's own way: {backend}, {units} units")
             settings = {"model": "concise", "num_hiddens": units}
-            with (
-                bench.program("plain", backend, **settings) as plain,
-                bench.program("ours", backend, **settings) as ours,
-            ):
-                sides = {"plain": plain, "ours": ours}
-                for program in sides.values():
-                    program.tokens_per_second(bench.effort.seconds / 3)
+            with bench.beside("plain", backend, **settings) as sides:
                 found = alternate(bench.effort.rounds, sides, lambda p: p.tokens_per_second(bench.effort.seconds / 2))
-            ratios = found["ratios"]["ours"]
-            rows.append({
-                "backend": backend, "units": units,
-                "plain": statistics.median(found["values"]["plain"]),
-                "ours": statistics.median(found["values"]["ours"]),
-                "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios),
-            })  # fmt: skip
+            rows.append({"backend": backend, "units": units, **medians(found)})
     return rows
 
 
@@ -43,7 +32,7 @@ def tables(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[
             "The same concise model as users write it without either package: `keras.Model.fit` with `SimpleRNN`, and "
             "the loop of PyTorch's word language model with `nn.RNN`. Tokens per second, and the ratio."
         ],
-        table(
+        markdown_table(
             ["", "units", "theirs", "d2lrnn", "ratio", "earlier"],
             [
                 [r["backend"], str(r["units"]), rounded(r["plain"]), rounded(r["ours"]), ratio(r), earlier(r)]

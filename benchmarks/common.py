@@ -10,14 +10,15 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from d2lrnn.comparison.worker import take_output
+from d2lrnn.cli.parser import backend_names
+from d2lrnn.comparison import process, worker
 from d2lrnn.core import backends
 from d2lrnn.core.threads import usable_cpus
 from d2lrnn.errors import D2LRNNError, InputError, InputFileError
@@ -51,50 +52,52 @@ def run(main: Callable[[], int], stopped: str, side: Side | None = None) -> NoRe
         side: What it does instead as the process of one backend (:func:`ask`): yields the answers to a job.
     """
     try:
-        if side is None or sys.argv[1:] != [SIDE]:
-            sys.exit(main())
-        answers = take_output()
-        for content in side(json.load(sys.stdin)):
-            print(json.dumps(content), file=answers, flush=True)
-        sys.exit()
+        if side is not None and sys.argv[1:] == [SIDE]:
+            sys.exit(worker.main({SIDE: partial(_answer, side)}))
+        sys.exit(main())
     except D2LRNNError as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
         raise SystemExit(f"stopped; {stopped}") from None
 
 
-def ask(script: Path, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Run a program as the process of one backend, with one thread, and yield what it answers.
+def _answer(side: Side, job: dict[str, Any], answer: worker.Answer) -> None:
+    try:
+        for content in side(job):
+            answer("answer", content=content)
+    except D2LRNNError:
+        raise
+    except Exception:  # nobody will see what this process writes
+        answer("error", message=traceback.format_exc())
+    else:
+        answer("result")
+
+
+def ask(
+    script: Path, job: Mapping[str, Any], told: Callable[[list[dict[str, Any]]], None] = lambda answers: None
+) -> list[dict[str, Any]]:
+    """Run a program as the process of one backend, with one thread, and return its answers.
 
     Args:
         script: The program, which has a side (:func:`run`).
         job: What it is to do.
+        told: Called after each answer, with all so far.
 
     Raises:
-        SystemExit: If it ends otherwise than by having answered; its last words are in the message.
+        SystemExit: If it ends otherwise than by having answered; why is in the message.
     """
-    variables = os.environ | dict.fromkeys(THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        process = subprocess.Popen(
-            [sys.executable, str(script), SIDE],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=variables,
-        )  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            with contextlib.suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(json.dumps(job))
-            for line in process.stdout:
-                if line.strip():
-                    yield json.loads(line)
-            code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        if code:
-            errors.seek(0)
-            raise SystemExit(f"{script.name} in {job['backend']} ended with {code}:\n{errors.read()[-3000:]}")
+    answers: list[dict[str, Any]] = []
+
+    def follow(event: dict[str, Any]) -> None:
+        if event["event"] == "answer":
+            answers.append(event["content"])
+            told(answers)
+
+    env = os.environ | dict.fromkeys(THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    last = process.ask({**job, "task": SIDE}, follow, [sys.executable, str(script), SIDE], env)
+    if last["event"] == "error":
+        raise SystemExit(f"{script.name} in {job['backend']}: {last['message']}")
+    return answers
 
 
 # What the command line gives
@@ -103,18 +106,11 @@ def ask(script: Path, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def parser(description: str, quick: str, out: str = "where RESULTS.md is, or is to be") -> argparse.ArgumentParser:
     """Return a parser with what the programs have in common; ``quick`` and ``out`` are the help of these options."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--backends", type=_names, action="extend", metavar="B,B,...",
+    made.add_argument("--backends", type=backend_names, action="extend", metavar="B,B,...",
                       help=f"only these of {','.join(backends.BACKENDS)}")  # fmt: skip
     made.add_argument("--quick", action="store_true", help=quick)
     made.add_argument("--out", type=place, metavar="FOLDER", help=out)
     return made
-
-
-def _names(value: str) -> list[str]:
-    try:
-        return [backends.check_name(name.strip()) for name in value.split(",")]
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def place(value: str) -> Path:
@@ -145,7 +141,7 @@ def usable(wanted: Sequence[str] | None) -> list[str]:
 def about(quick: bool, minutes: float, text: str) -> dict[str, Any]:
     """Return when, where and on what something was measured."""
     return {
-        "finished": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "finished": environment.now(),
         "minutes": minutes,
         "quick": quick,
         "machine": describe_machine(),
@@ -210,12 +206,6 @@ def when_and_where(about: Mapping[str, Any]) -> str:
 
 
 # What is written
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
-    lines = (head, ["---"] * len(head), *rows)
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]
 
 
 def page(parts: Iterable[Sequence[str]]) -> str:

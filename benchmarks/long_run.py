@@ -23,12 +23,13 @@ from typing import Any
 
 import common
 import numpy as np
-from common import HERE, say, table
+from common import HERE, say
 
 from d2lrnn.core import backends
 from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.runs import prediction, training
 from d2lrnn.runs.settings import Settings
+from d2lrnn.system.formatting import markdown_table
 
 MARKS = "<!-- long runs: begin -->", "<!-- long runs: end -->"
 KEPT = "long_runs.json"
@@ -158,7 +159,7 @@ def section(document: Mapping[str, Any]) -> str:
     """Return what was measured as Markdown."""
     own = {name: (document[name], judge(document[name])) for name in backends.BACKENDS if name in document}
     parts = [
-        table(
+        markdown_table(
             ["", "minutes", "rounds", "warm-up, s", "resident, MiB", "MiB/h", "limit", "peak, MiB", "open files",
              "threads", ""],
             [
@@ -222,12 +223,7 @@ def main(words: Sequence[str] | None = None) -> int:
     document = common.kept(out / KEPT)
     for name in names:
         say(f"{name}, {minutes:g} minutes")
-        samples, told = [], time.perf_counter()
-        for sample in common.ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}):
-            samples.append(sample)
-            if time.perf_counter() - told > 60:
-                told = time.perf_counter()
-                say(f"  {sample['seconds'] / 60:.0f} min, {len(samples)} rounds, {sample['resident'] / 2**20:.0f} MiB")
+        samples = common.ask(Path(__file__), {"backend": name, "seconds": 60 * minutes}, _tell)
         measured = {
             "about": common.about(quick, minutes, SETTINGS.corpus),
             "seconds": samples[-1]["seconds"], "rounds": len(samples), "warm_up": warm_up(samples),
@@ -239,6 +235,12 @@ def main(words: Sequence[str] | None = None) -> int:
     print(section(document))
     print(f"written: RESULTS.md and {KEPT} in {str(out)!r}")
     return 1 if any(judge(document[name])["flat"] is False for name in names) else 0
+
+
+def _tell(samples: Sequence[Mapping[str, float]]) -> None:
+    before, last = samples[-2:] if len(samples) > 1 else (samples[0], samples[0])
+    if last["seconds"] // 60 > before["seconds"] // 60:  # once a minute
+        say(f"  {last['seconds'] / 60:.0f} min, {len(samples)} rounds, {last['resident'] / 2**20:.0f} MiB")
 
 
 def _positive(value: str) -> float:

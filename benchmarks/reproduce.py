@@ -8,11 +8,8 @@ stopped, and the table is made from nothing but these files.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,22 +20,24 @@ import reproduce_table
 from common import HERE, RESULTS, around, describe_machine, parser, place, put_between
 from reproduce_table import table
 
-from d2lrnn.cli import last_door
-from d2lrnn.cli.parser import Options
-from d2lrnn.comparison import compare
+from d2lrnn.cli import exit
+from d2lrnn.cli.commands import terminated_like_interrupted
+from d2lrnn.cli.display import json_of
+from d2lrnn.cli.main import framed
+from d2lrnn.comparison import process
 from d2lrnn.core import backends
 from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV, remembering_failures
-from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
+from d2lrnn.runs import outputs
+from d2lrnn.runs.environment import describe_here, now
 from d2lrnn.runs.run_config import CONFIG, are_facts
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.training import corpus_source
 from d2lrnn.system.storage import make_folder, write_atomically
-from d2lrnn.system.terminal import doors, in_json, one_line
-from d2lrnn.system.wording import speaking
+from d2lrnn.system.terminal import one_line
 
 OUT = "runs/reproduce"
 OWN_RESULTS = Path(HERE.name, RESULTS)  # of the current folder
@@ -47,6 +46,7 @@ MARKS = "<!-- reproduce: begin -->", "<!-- reproduce: end -->"
 _FORMAT = 1  # of a first edition's file
 FINAL = ("complete", "diverged")  # a run of which nothing more is to come
 OnEvent = Callable[[str, dict[str, Any]], None]
+Follow = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def reproduce(
     make_folder(plan.out, f"cannot make the folder {str(plan.out)!r}", "name another one")
     target = Path(results) if results is not None else _default_results(plan)
     around(target, MARKS)
-    compare.check_output(target, "the table", None, "results")
+    outputs.check_output(target, "the table", None, "results")
     problems: dict[str, str] = {}
     try:
         for number, run in enumerate(plan.runs, 1):
@@ -338,35 +338,31 @@ def reproduce(
 
 def _train(run: _Run, on_event: OnEvent) -> str | None:
     """Train what is left of a run; return what went wrong, if anything did, but for a loss that diverged."""
+
+    def follow(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            on_event(run.name, event)
+
     try:
         kept = _kept(run)
         if kept is not None and kept["status"] in FINAL:
             return None
-        return backends.problem(run.backend) or (_train_edition if run.configuration.edition else _train_folder)(
-            run, on_event
-        )
+        train = _train_edition if run.configuration.edition else _train_folder
+        return backends.problem(run.backend) or train(run, follow)
     except (InputError, StorageError) as error:  # a full disk, for one: the others may still be trained
         return str(error)
     except OSError as error:  # no memory for its process, say
         return f"its process could not work: {error.strerror or error}"
 
 
-def ask(job: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def ask(job: dict[str, Any], on_event: Follow) -> dict[str, Any]:
     """Give a job to a process of its own, ``reproduce_worker.py``, and return its last answer."""
-    return compare.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
+    return process.ask(job, on_event, [sys.executable, str(HERE / "reproduce_worker.py")])
 
 
-def _follower(run: _Run, on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
-    def follow(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
-            on_event(run.name, event)
-
-    return follow
-
-
-def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
+def _train_folder(run: _Run, follow: Follow) -> str | None:
     job = {"task": "keep", "backend": run.backend, "settings": run.wanted(), "out": str(run.path)}
-    answer = ask(job, _follower(run, on_event))
+    answer = ask(job, follow)
     if answer["event"] == "result":
         if (where := answer.get("out", str(run.path))) != str(run.path):
             return f"its folder was removed or replaced while it trained, and it is kept in {where!r}: move that back"
@@ -375,10 +371,10 @@ def _train_folder(run: _Run, on_event: OnEvent) -> str | None:
     return None if kept is not None and kept["status"] == "diverged" else str(answer["message"])
 
 
-def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
-    created = _now()
+def _train_edition(run: _Run, follow: Follow) -> str | None:
+    created = now()
     job = {"task": "first edition", "backend": run.backend, "settings": run.wanted()}
-    answer = ask(job, _follower(run, on_event))
+    answer = ask(job, follow)
     if answer["event"] == "error":
         return str(answer["message"])
     # As its process found the text, which may have been taken away or replaced meanwhile
@@ -393,14 +389,10 @@ def _train_edition(run: _Run, on_event: OnEvent) -> str | None:
         "status": "diverged" if answer["diverged"] else "complete",
         "perplexity": answer["perplexity"],
         "created": created,
-        "saved": _now(),
+        "saved": now(),
     }
     write_atomically(run.path, json.dumps(row, ensure_ascii=False, indent=1).encode() + b"\n")
     return None
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 # What it came to
@@ -526,8 +518,12 @@ def _default_results(plan: _Plan) -> Path:
 def main(words: Sequence[str] | None = None) -> int:
     """Train, print the table, and write it; return the exit code.
 
-    That is 0, 1 if a backend failed, 2 if nothing could be trained, and 130 after Ctrl-C.
+    That is 0, 1 if a backend failed, 2 if nothing could be trained, and otherwise as of the command ``d2lrnn``.
     """
+    return framed(lambda: _main(words))
+
+
+def _main(words: Sequence[str] | None) -> int:
     made = parser("Train what the book prints perplexities of. make reproduce does all of the set-up.",
                   "a few epochs and one seed: minutes instead of hours",
                   f"where the trainings are kept; the program goes on from there ({OUT})")  # fmt: skip
@@ -535,26 +531,14 @@ def main(words: Sequence[str] | None = None) -> int:
     made.add_argument("--results", type=place, metavar="FILE", help="the Markdown file to put the table into")
     made.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     arguments = made.parse_args(words)
-    try:
-        with (
-            _interrupted_by_signals(), remembering_failures(), warnings.catch_warnings(), doors(), speaking(Options())
-        ):  # fmt: skip
-            warnings.showwarning = lambda message, *where: last_door.tell(f"d2lrnn: warning: {message}")
-            return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
-                              results=arguments.results)  # fmt: skip
-    except KeyboardInterrupt as error:
-        last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
-        return last_door.INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except (D2LRNNError, OSError) as error:
-        last_door.tell(f"d2lrnn: error: {error}")
-        return 2
+    with terminated_like_interrupted():
+        return _reproduce(arguments.backends, arguments.json, quick=arguments.quick, out=arguments.out,
+                          results=arguments.results)  # fmt: skip
 
 
 def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> int:
     def tell(document: dict[str, Any]) -> None:
-        print(_json(document) if as_json else table(document), flush=True)
+        print(json_of(document, plain=True) if as_json else table(document), flush=True)
 
     document = reproduce(asked or list(backends.FRAMEWORKS), on_event=_tell_of_trainings, on_document=tell, **options)
     if not as_json:
@@ -562,47 +546,20 @@ def _reproduce(asked: Sequence[str] | None, as_json: bool, **options: Any) -> in
     rows = [row for configuration in document["configurations"] for row in configuration["runs"]]
     done = [row for row in rows if row["status"] in FINAL]
     if rows and not done:
-        last_door.tell("d2lrnn: error: nothing could be trained; see the reasons above")
+        exit.tell("d2lrnn: error: nothing could be trained; see the reasons above")
         return 2
     # One that cannot work here fails the program only if it was asked for by name
     failed = [row for row in rows if row not in done and (asked or not backends.problem(row["backend"]))]
     return 1 if failed else 0
 
 
-def _json(document: dict[str, Any]) -> str:
-    """Return a document in JSON, which has no word for infinite: null is what its readers expect."""
-    finite = json.loads(json.dumps(document), parse_constant=lambda name: None)
-    return in_json(json.dumps(finite, indent=2))
-
-
 def _tell_of_trainings(name: str, event: dict[str, Any]) -> None:
     """Say on the error stream which training begins, and what went wrong with one."""
     if event["event"] == "start":
-        last_door.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
+        exit.tell(f"{event['number']} of {event['total']}: {name}, {event['epochs']} epochs")
     elif event["event"] == "end" and event["problem"]:
-        last_door.tell(f"{name}: {event['problem']}")
-
-
-@contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Let a batch system (SIGTERM) or a terminal (SIGHUP) end this as Ctrl-C does."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # Who is to be deaf, as nohup wants it, stays so
-    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
-
-    def interrupt(number: int, frame: object) -> None:
-        for other in before:  # a terminal and its shell both tell
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        exit.tell(f"{name}: {event['problem']}")
 
 
 if __name__ == "__main__":
-    sys.exit(last_door.guard(main))
+    sys.exit(main())

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from common import machine_in_words, page
-from common import table as table_of
 
 from d2lrnn.core.history import format_perplexity
+from d2lrnn.system.formatting import markdown_table
 
 LAST_EPOCHS = 20  # whose range is told beside the last one's
 
@@ -23,7 +23,7 @@ def table(document: Mapping[str, Any]) -> str:
     if document["elsewhere"]:
         notes.append(f"- {document['elsewhere']} of the trainings were made on another machine than the one above.")
     head = ["", "", "the book", *document["backends"]]
-    return page([*([line] for line in _head(document)), table_of(head, rows), *([notes] if notes else [])])
+    return page([*([line] for line in _head(document)), markdown_table(head, rows), *([notes] if notes else [])])
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:

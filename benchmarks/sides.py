@@ -22,30 +22,12 @@ import shutil
 import sys
 import time
 import types
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 LEARNING_RATE = 1.0  # of sections 8.5 and 8.6; a float, because Keras 3 takes no int
 MATMUL_SIZE = 1024
-
-
-class Side(ABC):
-    """One program: it trains for an epoch.
-
-    Args:
-        settings: ``model`` ('scratch' or 'concise'), ``form`` (of ours: what the model is given, and what its step is
-            compiled by: 'rnn', 'rnn_fast', 'rnn_fast, jit_compile' or "the framework's layer"), ``num_hiddens``,
-            ``batch_size``, ``num_steps``, ``max_tokens``, ``text`` (the path of a text file), ``folder`` (an empty one
-            to work in), ``seed`` and ``dtype`` (of the model in NumPy).
-    """
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-
-    @abstractmethod
-    def epoch(self) -> int:
-        """Train for an epoch and return how many tokens it had."""
 
 
 def import_framework(backend: str) -> None:
@@ -92,77 +74,66 @@ def matmul_rate(backend: str, seconds: float, dtype: str = "float32") -> float:
     return 2 * n**3 * count / (time.perf_counter() - begin)
 
 
-class Chapter(Side):
-    """What is the same for both packages: the cells of sections 8.5 and 8.6, ``d2l`` being the one or the other."""
+class Chapter:
+    """What is the same for both packages: the cells of sections 8.5 and 8.6, ``d2l`` being the one or the other.
+
+    A subclass has ``load``, which returns the minibatches and the vocabulary, and ``tensorflow_layer``, the layer of
+    section 8.6 in TensorFlow, which is another one in Keras 3.
+    """
 
     def __init__(self, backend: str, settings: dict[str, Any], d2l: Any, lesson: Any) -> None:
-        super().__init__(settings)
-        self.backend, self.d2l, self.lesson = backend, d2l, lesson
+        self.settings, self.d2l, self.lesson = settings, d2l, lesson
         self._options: dict[str, Any] = {}
         self.train_iter, self.vocab = self.load()
-        tabs = {"torch": self._torch, "mxnet": self._mxnet, "tensorflow": self._tensorflow, "numpy": self._numpy}
-        tabs[backend]()
+        net, loss, updater, *device = getattr(self, f"_{backend}")(len(self.vocab), settings["num_hiddens"])
+        self._train = net, loss, updater, *device, False
+        self._predict = net, self.vocab, *device
 
-    @abstractmethod
-    def load(self) -> Any:
-        """Return the minibatches and the vocabulary."""
-
-    @abstractmethod
-    def tensorflow_layer(self, num_hiddens: int) -> Any:
-        """Return the layer of section 8.6 in TensorFlow, where it is another one in Keras 3."""
-
-    def _scratch(self, device: Any) -> Any:
+    def _scratch(self, V: int, n: int, device: Any) -> Any:
         """Return the net of section 8.5 and what updates it, in PyTorch's and MXNet's call form."""
-        d2l, lesson, n = self.d2l, self.lesson, self.settings["num_hiddens"]
-        net = d2l.RNNModelScratch(len(self.vocab), n, device, lesson.get_params, lesson.init_rnn_state, lesson.rnn)
+        d2l, lesson = self.d2l, self.lesson
+        net = d2l.RNNModelScratch(V, n, device, lesson.get_params, lesson.init_rnn_state, lesson.rnn)
         return net, lambda batch_size: d2l.sgd(net.params, LEARNING_RATE, batch_size)
 
-    def _torch(self) -> None:
+    def _torch(self, V: int, n: int) -> Any:
         import torch
 
-        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
-        device = d2l.try_gpu()
+        device = self.d2l.try_gpu()
         if self.settings["model"] == "scratch":
-            net, updater = self._scratch(device)
+            net, updater = self._scratch(V, n, device)
         else:
-            net = d2l.RNNModel(torch.nn.RNN(V, n), vocab_size=V).to(device)
+            net = self.d2l.RNNModel(torch.nn.RNN(V, n), vocab_size=V).to(device)
             updater = torch.optim.SGD(net.parameters(), LEARNING_RATE)
-        self._train = net, torch.nn.CrossEntropyLoss(), updater, device, False
-        self._predict = net, self.vocab, device
+        return net, torch.nn.CrossEntropyLoss(), updater, device
 
-    def _mxnet(self) -> None:
+    def _mxnet(self, V: int, n: int) -> Any:
         from mxnet import gluon, init
 
-        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
-        device = d2l.try_gpu()
+        device = self.d2l.try_gpu()
         if self.settings["model"] == "scratch":
-            net, updater = self._scratch(device)
+            net, updater = self._scratch(V, n, device)
         else:
-            net = d2l.RNNModel(gluon.rnn.RNN(n), V)
+            net = self.d2l.RNNModel(gluon.rnn.RNN(n), V)
             net.initialize(ctx=device, force_reinit=True, init=init.Normal(0.01))
             trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": LEARNING_RATE})
             updater = lambda batch_size: trainer.step(batch_size)  # noqa: E731
-        self._train = net, gluon.loss.SoftmaxCrossEntropyLoss(), updater, device, False
-        self._predict = net, self.vocab, device
+        return net, gluon.loss.SoftmaxCrossEntropyLoss(), updater, device
 
-    def _numpy(self) -> None:
-        d2l, V, n = self.d2l, len(self.vocab), self.settings["num_hiddens"]
-        device = d2l.try_gpu()
+    def _numpy(self, V: int, n: int) -> Any:
+        d2l, device = self.d2l, self.d2l.try_gpu()
         if self.settings["model"] == "scratch":
-            net, _ = self._scratch(device)
+            net, _ = self._scratch(V, n, device)
         else:
             net = d2l.RNNModel(d2l.recurrent_layer("rnn", V, n), V)
         updater = lambda batch_size: d2l.sgd(net.params, net.grads, LEARNING_RATE, batch_size)  # noqa: E731
         if self.settings.get("dtype") == "float32":
             net = net.float()
-        loss = importlib.import_module("d2lrnn.numpy.nn").CrossEntropyLoss()
-        self._train = net, loss, updater, device, False
-        self._predict = net, self.vocab, device
+        return net, importlib.import_module("d2lrnn.numpy.nn").CrossEntropyLoss(), updater, device
 
-    def _tensorflow(self) -> None:
+    def _tensorflow(self, V: int, n: int) -> Any:
         import tensorflow as tf
 
-        d2l, lesson, V, n = self.d2l, self.lesson, len(self.vocab), self.settings["num_hiddens"]
+        d2l, lesson = self.d2l, self.lesson
         with tf.distribute.OneDeviceStrategy(d2l.try_gpu()._device_name).scope():
             if self.settings["model"] == "scratch":
                 net = d2l.RNNModelScratch(V, n, lesson.init_rnn_state, lesson.rnn, lesson.get_params)
@@ -170,9 +141,7 @@ class Chapter(Side):
                 net = d2l.RNNModel(self.tensorflow_layer(n), vocab_size=V)
                 net(tf.zeros((1, 1), tf.int32), net.begin_state(batch_size=1, dtype=tf.float32))
             loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            updater = tf.keras.optimizers.SGD(LEARNING_RATE)
-        self._train = net, loss, updater, False
-        self._predict = net, self.vocab
+            return net, loss, tf.keras.optimizers.SGD(LEARNING_RATE)
 
     def epoch(self) -> int:
         """Train for an epoch by ``train_epoch_ch8``."""
@@ -306,7 +275,7 @@ class Book(Chapter):
         return keras.layers.RNN(cell, time_major=True, return_sequences=True, return_state=True)
 
 
-class Plain(Side):
+class Plain:
     """The same model as users of the framework write it, with nothing of either package.
 
     Keras: one-hot vectors, ``SimpleRNN``, ``Dense`` and ``Model.fit``. PyTorch: the loop of its word language model's
@@ -315,7 +284,7 @@ class Plain(Side):
     """
 
     def __init__(self, backend: str, settings: dict[str, Any]) -> None:
-        super().__init__(settings)
+        self.settings = settings
         import_framework(backend)
         import numpy as np
 
@@ -328,9 +297,9 @@ class Plain(Side):
         used = rows * settings["batch_size"]
         self.inputs = corpus[:used].reshape(settings["batch_size"], rows)
         self.labels = corpus[1 : used + 1].reshape(settings["batch_size"], rows)
-        {"torch": self._torch, "tensorflow": self._tensorflow}[backend]()
+        self.epoch = getattr(self, f"_{backend}")()
 
-    def _torch(self) -> None:
+    def _torch(self) -> Callable[[], int]:
         import torch
         from torch import nn
         from torch.nn import functional as F
@@ -367,9 +336,9 @@ class Plain(Side):
                 tokens += steps * inputs.shape[1]
             return tokens
 
-        self._epoch = epoch
+        return epoch
 
-    def _tensorflow(self) -> None:
+    def _tensorflow(self) -> Callable[[], int]:
         import numpy as np
         import tensorflow as tf
 
@@ -399,11 +368,7 @@ class Plain(Side):
             model.fit(X, Y, batch_size=s["batch_size"], epochs=1, shuffle=False, verbose=0)
             return X.size
 
-        self._epoch = epoch
-
-    def epoch(self) -> int:
-        """Train for an epoch."""
-        return self._epoch()
+        return epoch
 
 
 def peak_memory() -> int:
@@ -415,7 +380,12 @@ def peak_memory() -> int:
 
 
 def main() -> None:
-    """Prepare a side, and do what the lines of standard input ask for.
+    """Prepare a side, which trains by the epoch, and do what the lines of standard input ask for.
+
+    The settings of a side are ``model`` ('scratch' or 'concise'), ``form`` (of ours: what the model is given, and what
+    its step is compiled by: 'rnn', 'rnn_fast', 'rnn_fast, jit_compile' or "the framework's layer"), ``num_hiddens``,
+    ``batch_size``, ``num_steps``, ``max_tokens``, ``text`` (the path of a text file), ``folder`` (an empty one to work
+    in), ``seed`` and ``dtype`` (of the model in NumPy).
 
     ``{"do": "train", "seconds": s}`` trains whole epochs until s seconds are over, ``{"do": "generate", "length": n}``
     continues a prefix, ``{"do": "matmul", "seconds": s}`` measures the framework's rate of matrix products.

@@ -24,14 +24,14 @@ _BEFORE = signal.getsignal(signal.SIGINT)
 if _BEFORE is signal.default_int_handler:
     signal.signal(signal.SIGINT, _quit)
 
-from d2lrnn.cli import last_door  # noqa: E402  # noqa: E402 (from here on Ctrl-C is heard)
+from d2lrnn.cli import exit  # noqa: E402  # noqa: E402  # noqa: E402 (from here on Ctrl-C is heard)
 
 
 def main() -> int:
-    """Run this process's command and return its exit code, whatever happens: see :func:`d2lrnn.cli.command.main`."""
-    last_door.open_streams()
+    """Run this process's command and return its exit code, whatever happens: see :func:`d2lrnn.cli.main.main`."""
+    exit.open_streams()
     try:
-        return last_door.guard(_run)
+        return exit.guard(_run)
     finally:
         # Nothing is left to be saved: Ctrl-C while Python ends must not show what it was doing
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from d2lrnn.cli.command import main as command
+    from d2lrnn.cli.main import main as command
 
     return command(ready=_ready)
 

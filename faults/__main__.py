@@ -23,6 +23,7 @@ from groups import try_numbered
 from place import FAULTS, MEMORY, Verdict, usable_backends
 
 from d2lrnn.core.threads import usable_cpus
+from d2lrnn.system.formatting import markdown_table
 from d2lrnn.system.storage import write_atomically
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # what writes RESULTS.md is for all that measures
@@ -34,8 +35,8 @@ MARKS = "<!-- faults: begin -->", "<!-- faults: end -->"
 def table(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the table of what came of the faults, by group, in Markdown."""
     rows = []
-    for group in [*dict.fromkeys(verdict.fault.group for verdict in verdicts), None]:
-        mine = [verdict for verdict in verdicts if group in (None, verdict.fault.group)]
+    for group in [*dict.fromkeys(verdict.group for verdict in verdicts), None]:
+        mine = [verdict for verdict in verdicts if group in (None, verdict.group)]
         tried = [verdict for verdict in mine if verdict.skipped is None]
         cells: list[Any] = [
             group or "**all**",
@@ -50,14 +51,14 @@ def table(verdicts: Sequence[Verdict]) -> list[str]:
         ]
         rows.append([str(cell) for cell in cells])
     head = "what", "tried", "survived", "skipped", "commands", "tracebacks", "executed", "lost", "most memory"
-    return common.table(head, rows)
+    return markdown_table(head, rows)
 
 
 def report(verdicts: Sequence[Verdict], minutes: float) -> str:
     """Return what stands in RESULTS.md."""
-    skipped = [f"{verdict.fault.name} ({verdict.skipped})" for verdict in verdicts if verdict.skipped]
+    skipped = [f"{verdict.name} ({verdict.skipped})" for verdict in verdicts if verdict.skipped]
     failed = [
-        f"- {verdict.fault.group}, {verdict.fault.name}: {'; '.join([*verdict.lost, *verdict.wrong]) or 'code ran'}"
+        f"- {verdict.group}, {verdict.name}: {'; '.join([*verdict.lost, *verdict.wrong]) or 'code ran'}"
         for verdict in verdicts
         if verdict.skipped is None and not verdict.survived
     ]
@@ -88,7 +89,7 @@ def _chosen(quick: bool, words: Sequence[str]) -> list[int]:
 
 def _print(verdict: Verdict) -> None:
     mark = "skipped" if verdict.skipped else "ok" if verdict.survived else "FAILED"
-    name = f"{verdict.fault.group}: {verdict.fault.name}"
+    name = f"{verdict.group}: {verdict.name}"
     print(f"{mark:<8}{name}  ({verdict.seconds:.0f} s, {verdict.peak:,.0f} MiB)  {verdict.skipped or verdict.said}")
     for what in [*verdict.lost, *verdict.wrong, *(["code ran"] if verdict.executed else [])]:
         print(f"          {what}")
@@ -110,15 +111,14 @@ def main() -> int:
     chosen = _chosen(args.quick, args.words)
     # New processes, for each measures what its own commands take
     with ProcessPoolExecutor(max(1, args.jobs), mp_context=get_context("spawn")) as pool:
-        for number, came in zip(chosen, pool.map(try_numbered, chosen, [usable] * len(chosen)), strict=True):
-            verdict = Verdict(FAULTS[number], **came)
+        for verdict in pool.map(try_numbered, chosen, [usable] * len(chosen)):
             _print(verdict)
             verdicts.append(verdict)
     minutes = (time.monotonic() - begin) / 60
     print("", *table(verdicts), sep="\n")
     if args.json:
         rows = [
-            {"group": v.fault.group, "name": v.fault.name, "skipped": v.skipped, "survived": v.survived,
+            {"group": v.group, "name": v.name, "skipped": v.skipped, "survived": v.survived,
              "tracebacks": v.tracebacks, "executed": v.executed, "lost": v.lost, "wrong": v.wrong,
              "peak_mib": round(v.peak), "seconds": round(v.seconds, 1), "said": v.said}
             for v in verdicts

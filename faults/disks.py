@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from place import TINY, Place, Skip, fault
+from place import TINY, Place, Skip, config, fault
 
 GROUP = "disks"
-
-
-def _epochs(run: Path) -> int:
-    try:
-        return int(json.loads((run / "config.json").read_bytes())["epoch"])
-    except (OSError, ValueError, KeyError):
-        return 0
 
 
 @fault(GROUP, "a disk that is full from the start, or soon", quick=True)
@@ -32,10 +24,12 @@ def _(place: Place) -> None:
 def _(place: Place) -> None:
     for kilobytes in range(2, 90, 4):
         run = place.trained(f"run-{kilobytes}")
-        before = _epochs(run)
+        before = config(run).get("epoch", 0)
         place.run("resume", run, "--epochs", "3", "--checkpoint-every", "1", file_size=kilobytes * 1024)
         outcome = place.run("show", run)
-        place.keeps(outcome.code == 0 and _epochs(run) >= before, f"with {kilobytes} kB: {outcome.last_line()}")
+        place.keeps(
+            outcome.code == 0 and config(run).get("epoch", 0) >= before, f"with {kilobytes} kB: {outcome.last_line()}"
+        )
         outcome = place.run("resume", run, "--epochs", "1")
         place.keeps(outcome.code == 0, f"with {kilobytes} kB it cannot be resumed: {outcome.last_line()}")
 

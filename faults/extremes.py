@@ -27,33 +27,24 @@ def _(place: Place) -> None:
         place.run("train", "--backend", "numpy", *TINY[2:], "--corpus", f"{number}.txt", "--epochs", "1")
 
 
-@fault(SIZES, "how many characters to add", quick=True)
-def _(place: Place) -> None:
-    run = place.trained("run")
-    for number in (str(2**63), str(10**30), "-1", "1.5"):
-        place.refused(place.run("predict", run, "--num-preds", number, limit=60))
+for _where, _counts, _rates in (
+    ("in NumPy", (str(2**63), str(10**30), "-1", "1.5"),
+     ("5e-324", "1e-320", "1e-45", "1e38", "1e39", "1e300", "1e308", "inf", "nan", "-1", "0", "1e400")),
+    ("in every backend", (str(2**63), str(10**30)), ("5e-324", "1e-320", "1e39", "1e308")),
+):  # fmt: skip
+    _quick = _where == "in NumPy"
 
+    @fault(SIZES, f"how many characters to add, {_where}", quick=_quick)
+    def _(place: Place, quick: bool = _quick, counts: tuple[str, ...] = _counts) -> None:
+        run = place.trained("run")
+        for name, number in product(("numpy",) if quick else place.usable, counts):
+            place.refused(place.run("predict", run, "--num-preds", number, "--backend", name, limit=60))
 
-@fault(SIZES, "how many characters to add, in every backend")
-def _(place: Place) -> None:
-    run = place.trained("run")
-    for name, number in product(place.usable, (str(2**63), str(10**30))):
-        place.refused(place.run("predict", run, "--num-preds", number, "--backend", name, limit=60))
-
-
-_EXTREMES = ("5e-324", "1e-320", "1e-45", "1e38", "1e39", "1e300", "1e308", "inf", "nan", "-1", "0", "1e400")
-
-
-@fault(NUMBERS, "learning rates and radii in NumPy", quick=True)
-def _(place: Place) -> None:
-    for option, value in product(("--lr", "--theta"), _EXTREMES):
-        place.run("train", "--backend", "numpy", *TINY, "--epochs", "2", option, value)
-
-
-@fault(NUMBERS, "learning rates and radii in every backend")
-def _(place: Place) -> None:
-    for name, option, value in product(place.usable, ("--lr", "--theta"), ("5e-324", "1e-320", "1e39", "1e308")):
-        place.run("train", "--backend", name, *TINY, "--epochs", "2", option, value)
+    @fault(NUMBERS, f"learning rates and radii {_where}", quick=_quick)
+    def _(place: Place, quick: bool = _quick, rates: tuple[str, ...] = _rates) -> None:
+        names = ("numpy",) if quick else place.usable
+        for name, option, value in product(names, ("--lr", "--theta"), rates):
+            place.run("train", "--backend", name, *TINY, "--epochs", "2", option, value)
 
 
 @fault(NUMBERS, "seeds, parts and temperatures", quick=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
 import disks  # noqa: F401 (each of these adds to FAULTS)
 import downloads  # noqa: F401
 import extremes  # noqa: F401
@@ -16,7 +13,6 @@ import terminals  # noqa: F401
 from place import FAULTS, Verdict, attempt
 
 
-def try_numbered(number: int, usable: tuple[str, ...]) -> dict[str, Any]:
-    """Try a fault; return what came of it: a :class:`Verdict` less the fault, whose function is no data."""
-    verdict = attempt(FAULTS[number], usable)
-    return {field.name: getattr(verdict, field.name) for field in fields(Verdict) if field.name != "fault"}
+def try_numbered(number: int, usable: tuple[str, ...]) -> Verdict:
+    """Try a fault by its number, for a fault's function is no data; return what came of it."""
+    return attempt(FAULTS[number], usable)

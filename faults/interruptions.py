@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -13,7 +12,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from place import TINY, Place, Process, Skip, fault
+from place import TINY, Place, Process, Skip, config, fault
 
 GROUP = "interruptions"
 _CHANCE = random.Random()
@@ -22,13 +21,6 @@ LONG = ("--corpus", "story", "--num-hiddens", "256", "--max-tokens", "20000", "-
         "--epochs", "60", "--checkpoint-every", "1", "--seed", "1")  # fmt: skip
 SHORT = ("--corpus", "story", "--num-hiddens", "128", "--max-tokens", "2000", "--batch-size", "4", "--num-steps", "16",
          "--epochs", "60", "--checkpoint-every", "1")  # fmt: skip
-
-
-def _config(run: Path) -> dict[str, object]:
-    try:
-        return dict(json.loads((run / "config.json").read_bytes()))
-    except (OSError, ValueError):
-        return {}
 
 
 def _told(process: Process) -> int:
@@ -40,7 +32,7 @@ def _told(process: Process) -> int:
 
 def _can_go_on(place: Place, run: Path, at_least: int, what: str) -> None:
     outcome = place.run("show", run)
-    epoch = int(str(_config(run).get("epoch", -1)))
+    epoch = config(run).get("epoch", -1)
     place.keeps(outcome.code == 0, f"after {what} the run cannot be read: {outcome.last_line()}")
     place.keeps(epoch >= at_least, f"after {what} {epoch} epochs are kept of {at_least}")
     if epoch > 0:
@@ -64,7 +56,7 @@ for _number, _saves, _quick in (
         process = place.start("train", "--backend", "numpy", *LONG, *every, "--out", run)
         process.until(lambda: _told(process) >= 2)
         time.sleep(_CHANCE.uniform(0, 1))
-        told, kept = _told(process), int(str(_config(run).get("epoch", 0)))
+        told, kept = _told(process), config(run).get("epoch", 0)
         process.send(number)
         outcome = process.end(30)
         place.must(outcome.code != 0, f"{number.name}: exit code 0")
@@ -79,7 +71,7 @@ def _(place: Place) -> None:
     process.until(lambda: _told(process) >= 2)
     end = time.monotonic() + _CHANCE.uniform(0.2, 1)
     process.until(lambda: time.monotonic() > end and any(run.glob("*.next")), 20)
-    kept = int(str(_config(run).get("epoch", 0)))
+    kept = config(run).get("epoch", 0)
     process.send(signal.SIGKILL)
     process.end(30)
     _can_go_on(place, run, kept, "a kill while it wrote")
@@ -131,7 +123,7 @@ def _is_alive(number: int) -> bool:
 def _seed_of(place: Place, out: str) -> object:
     """Return the seed of the run in the folder in which a training says, at its end, that it kept it."""
     where = out.rpartition("kept in ")[2].split("\n")[0].strip()
-    settings = _config(place.folder / where).get("settings") if where else None
+    settings = config(place.folder / where).get("settings") if where else None
     return settings.get("seed") if isinstance(settings, dict) else None
 
 

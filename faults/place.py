@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from d2lrnn.core import backends
 
@@ -268,24 +270,17 @@ class Fault:
     group: str
     name: str
     attempt: Callable[[Place], None]
-    quick: bool
-    repeat: int
-    memory: int
+    quick: bool = False
+    repeat: int = 1
+    memory: int = MEMORY
 
 
 FAULTS: list[Fault] = []
 
 
-def fault(
-    group: str, name: str, *, quick: bool = False, repeat: int = 1, memory: int = MEMORY
-) -> Callable[[Callable[[Place], None]], Callable[[Place], None]]:
+def fault(group: str, name: str, **options: Any) -> Callable[[Callable[[Place], None]], None]:
     """Add a function to what is tried; the arguments are :class:`Fault`'s."""
-
-    def add(attempt: Callable[[Place], None]) -> Callable[[Place], None]:
-        FAULTS.append(Fault(group, name, attempt, quick, repeat, memory))
-        return attempt
-
-    return add
+    return lambda attempt: FAULTS.append(Fault(group, name, attempt, **options))
 
 
 @dataclass(frozen=True)
@@ -293,7 +288,8 @@ class Verdict:
     """What came of a fault.
 
     Attributes:
-        fault: Which.
+        group: The fault's.
+        name: The fault's.
         skipped: Why it was not tried, or None.
         tracebacks: How many commands ended with what nobody foresaw.
         executed: Whether code ran that came with a file.
@@ -305,7 +301,8 @@ class Verdict:
         said: The last line that was said.
     """
 
-    fault: Fault
+    group: str
+    name: str
     skipped: str | None
     tracebacks: int
     executed: bool
@@ -320,6 +317,14 @@ class Verdict:
     def survived(self) -> bool:
         """Whether it cost an error line, and nothing else."""
         return not (self.tracebacks or self.executed or self.lost or self.wrong)
+
+
+def config(run: Path) -> dict[str, Any]:
+    """Return what a run's config.json holds, nothing where it cannot be read."""
+    try:
+        return dict(json.loads((run / "config.json").read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 class Skip(Exception):
@@ -364,8 +369,8 @@ def attempt(fault: Fault, usable: tuple[str, ...]) -> Verdict:
         wrong.append(f"{peak:,.0f} MiB of memory")
     said = place.outcomes[-1].last_line() if place.outcomes else ""
     return Verdict(
-        fault, skipped, len(unforeseen), executed, tuple(place.lost), tuple(wrong), peak, len(place.outcomes),
-        time.monotonic() - begin, said,
+        fault.group, fault.name, skipped, len(unforeseen), executed, tuple(place.lost), tuple(wrong), peak,
+        len(place.outcomes), time.monotonic() - begin, said,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hostile
@@ -28,29 +28,28 @@ def _all_refuse(place: Place, run: Path) -> None:
         place.refused(outcome)
 
 
-@fault(GROUP, "links to a device that never ends", quick=True)
-def _(place: Place) -> None:
+def _link_to_zeros(path: Path) -> None:
     if not Path("/dev/zero").exists():
         raise Skip("there is no such device here")
-    run = place.trained("run")
-    for name in ("weights.safetensors", "state.safetensors", "history.csv", "vocab.json", "config.json"):
-        (run / name).rename(place.folder / "kept")
-        (run / name).symlink_to("/dev/zero")
-        _all_refuse(place, run)
-        (run / name).unlink()
-        (place.folder / "kept").rename(run / name)
-    place.must(place.run("show", run).code == 0, "the run is not as it was")
+    path.symlink_to("/dev/zero")
 
 
-@fault(GROUP, "pipes that nobody writes to", quick=True)
-def _(place: Place) -> None:
-    run = place.trained("run")
-    for name in ("config.json", "weights.safetensors", "history.csv"):
-        (run / name).rename(place.folder / "kept")
-        os.mkfifo(run / name)
-        _all_refuse(place, run)
-        (run / name).unlink()
-        (place.folder / "kept").rename(run / name)
+for _name, _put, _files in (
+    ("links to a device that never ends", _link_to_zeros,
+     ("weights.safetensors", "state.safetensors", "history.csv", "vocab.json", "config.json")),
+    ("pipes that nobody writes to", os.mkfifo, ("config.json", "weights.safetensors", "history.csv")),
+):  # fmt: skip
+
+    @fault(GROUP, _name, quick=True)
+    def _(place: Place, put: Callable[[Path], None] = _put, files: tuple[str, ...] = _files) -> None:
+        run = place.trained("run")
+        for name in files:
+            (run / name).rename(place.folder / "kept")
+            put(run / name)
+            _all_refuse(place, run)
+            (run / name).unlink()
+            (place.folder / "kept").rename(run / name)
+        place.must(place.run("show", run).code == 0, "the run is not as it was")
 
 
 def _with_settings(run: Path, **changes: object) -> None:

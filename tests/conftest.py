@@ -186,7 +186,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend under test: its name, what a reader imports as d2l, and its uniform door.
+    """A backend under test: its name, what a reader imports as d2l, and its interface.
 
     The methods put one text over what the tabs write in different forms.
     """
@@ -404,13 +404,13 @@ class Watch:
 @pytest.fixture
 def run(capfd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that runs the command in an empty folder and returns its exit code, output and errors."""
-    from d2lrnn.cli import command
+    from d2lrnn.cli import main
 
     monkeypatch.chdir(tmp_path)
 
     def run(*args: object) -> tuple[int, str, str]:
         try:
-            code = command.main([str(arg) for arg in args])
+            code = main.main([str(arg) for arg in args])
         except SystemExit as stop:  # argparse's own way out
             code = stop.code
         out, err = capfd.readouterr()

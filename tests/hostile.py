@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import pickle
@@ -158,7 +159,8 @@ def _good_run(folder: Path) -> Path:
 
     from d2lrnn.core.history import History
     from d2lrnn.data import load_data, read_text
-    from d2lrnn.runs.run_folder import RunFolder, State
+    from d2lrnn.runs.folder_files import State
+    from d2lrnn.runs.run_folder import RunFolder
     from d2lrnn.runs.settings import Settings
     from d2lrnn.weights import canonical
 
@@ -430,9 +432,11 @@ def _many_views(path: Path) -> None:
     _torch({f"a{number}": _torch_tensor(2**19, (2**19,), (1,)) for number in range(1100)}, 2**19)(path)
 
 
-def _params(shape: Sequence[int], numbers: bytes = b"") -> Callable[[Path], None]:
+def params(shape: Sequence[int], numbers: bytes = b"", form: int = 3) -> Callable[[Path], None]:
+    """Return what writes a file of MXNet's with one array that says its shape, in its second or third form."""
+
     def make(path: Path) -> None:
-        array = struct.pack("<Iii", 0xF993FACA, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
+        array = struct.pack("<Iii", 0xF993FAC7 + form, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
         array += struct.pack("<iii", 1, 0, 0) + numbers
         name = b"rnn.weight_ih_l0"
         path.write_bytes(struct.pack("<QQQ", 0x112, 0, 1) + array + struct.pack("<QQ", 1, len(name)) + name)
@@ -440,7 +444,7 @@ def _params(shape: Sequence[int], numbers: bytes = b"") -> Callable[[Path], None
     return make
 
 
-def _npz(shape: Sequence[int], compression: int, size: int) -> Callable[[Path], None]:
+def npz(shape: Sequence[int], compression: int, size: int) -> Callable[[Path], None]:
     """Return what writes an archive of one array that says its shape, with so many zeros behind it."""
 
     def make(path: Path) -> None:
@@ -457,13 +461,14 @@ def _npz(shape: Sequence[int], compression: int, size: int) -> Callable[[Path], 
     return make
 
 
-def _safetensors(header: bytes, rest: bytes = b"") -> Callable[[Path], None]:
+def safetensors(header: bytes, rest: bytes = b"") -> Callable[[Path], None]:
+    """Return what writes a file of a header and what stands behind it."""
     return lambda path: path.write_bytes(struct.pack("<Q", len(header)) + header + rest) and None
 
 
 def _many_names(path: Path) -> None:
     row = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    _safetensors(json.dumps({f"{number:x}": row for number in range(10**6)}).encode())(path)
+    safetensors(json.dumps({f"{number:x}": row for number in range(10**6)}).encode())(path)
 
 
 FILES = (
@@ -497,17 +502,17 @@ FILES = (
     Hostile("a bytearray of 10 GB in PyTorch's old form",
             _convert(".pt", lambda path: path.write_bytes(_torch_pickle(
                 {"a": _global("builtins.bytearray") + _ints(10**10) + pickle.REDUCE}))), "", "torch"),
-    Hostile("an array of MXNet's of shape (0, 2^62)", _convert(".params", _params((0, 2**62))), "model.params"),
-    Hostile("an array of MXNet's of shape (2^62, 0)", _convert(".params", _params((2**62, 0))), "model.params"),
-    Hostile("an array of MXNet's of shape (2^40, 0)", _convert(".params", _params((2**40, 0)), "--model", "rnn"),
+    Hostile("an array of MXNet's of shape (0, 2^62)", _convert(".params", params((0, 2**62))), "model.params"),
+    Hostile("an array of MXNet's of shape (2^62, 0)", _convert(".params", params((2**62, 0))), "model.params"),
+    Hostile("an array of MXNet's of shape (2^40, 0)", _convert(".params", params((2**40, 0)), "--model", "rnn"),
             "model.params"),
     Hostile("an archive of NumPy's of 500 MB",
-            _convert(".npz", _npz((2**27,), zipfile.ZIP_DEFLATED, 2**29)), "model.npz"),
+            _convert(".npz", npz((2**27,), zipfile.ZIP_DEFLATED, 2**29)), "model.npz"),
     Hostile("an archive of NumPy's of 500 MB, packed with bzip2",
-            _convert(".npz", _npz((2**27,), zipfile.ZIP_BZIP2, 2**29)), "bzip2"),
-    Hostile("an archive of NumPy's of shape (0, 2^62)", _convert(".npz", _npz((0, 2**62), 0, 0)), "model.npz"),
+            _convert(".npz", npz((2**27,), zipfile.ZIP_BZIP2, 2**29)), "bzip2"),
+    Hostile("an archive of NumPy's of shape (0, 2^62)", _convert(".npz", npz((0, 2**62), 0, 0)), "model.npz"),
     Hostile("safetensors of shape (0, 2^62)",
-            _convert(".safetensors", _safetensors(
+            _convert(".safetensors", safetensors(
                 b'{"layers.0.W_hh":{"dtype":"F32","shape":[0,4611686018427387904],"data_offsets":[0,0]}}')),
             "model.safetensors"),
     Hostile("safetensors of a million names", _convert(".safetensors", _many_names), "model.safetensors"),
@@ -522,7 +527,7 @@ FILES = (
 # Texts
 
 
-def _packed(compression: int, size: int = 5 * 10**8) -> Callable[[Path], None]:
+def packed(compression: int, size: int = 5 * 10**8) -> Callable[[Path], None]:
     """Return what writes an archive with a large text in it."""
     piece = (b"the time traveller " * 10**5)[: 10**6]
 
@@ -541,9 +546,9 @@ def _corpus(name: str) -> tuple[str, ...]:
 
 TEXTS = (
     Hostile("an archive with a text of 500 MB",
-            _named("a.zip", _packed(zipfile.ZIP_DEFLATED), *_corpus("a.zip")), "no text is packed so well"),
+            _named("a.zip", packed(zipfile.ZIP_DEFLATED), *_corpus("a.zip")), "no text is packed so well"),
     Hostile("an archive with a text of 50 MB, packed with bzip2",
-            _named("a.zip", _packed(zipfile.ZIP_BZIP2, 5 * 10**7), *_corpus("a.zip")), "bzip2"),
+            _named("a.zip", packed(zipfile.ZIP_BZIP2, 5 * 10**7), *_corpus("a.zip")), "bzip2"),
     Hostile("an archive with a hole of 5 GB", _named("a.zip", _holes(5 * 2**30), *_corpus("a.zip")), "a.zip"),
     Hostile("an archive that is a pipe", _named("a.zip", os.mkfifo, *_corpus("a.zip")), "a.zip"),
     Hostile("a text that is a pipe", _named("a.txt", os.mkfifo, *_corpus("a.txt")), "a.txt"),
@@ -597,20 +602,26 @@ NUMBERS = (
 
 
 class Proxy(ThreadingHTTPServer):
-    """Answers whatever is asked for, as an HTTP proxy would, with a body that does not end.
+    """Answers whatever is asked for, as an HTTP proxy would, with a body that may not end.
 
     Args:
         piece: What it sends again and again.
         pause: Seconds between two of them.
         length: The Content-Length that it promises, or None for none.
         head: Whether there is a whole head before it; or else it is a line of the head that does not end.
+        times: How often it sends the piece; None for without end.
+        circles: Whether it says that what is asked for has moved to where it is.
     """
 
     daemon_threads = True
 
-    def __init__(self, piece: bytes, pause: float = 0.0, length: int | None = None, head: bool = True) -> None:
+    def __init__(
+        self, piece: bytes, pause: float = 0.0, length: int | None = None, head: bool = True,
+        times: int | None = None, circles: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.piece, self.pause, self.length, self.head, self.sent = piece, pause, length, head, 0
+        self.piece, self.pause, self.length, self.head = piece, pause, length, head
+        self.times, self.circles, self.asked, self.sent = times, circles, 0, 0
         self.closing = threading.Event()
 
     @property
@@ -632,7 +643,10 @@ class _Answer(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.server.asked += 1
+        self.send_response(302 if self.server.circles else 200)
+        if self.server.circles:
+            self.send_header("Location", self.path)
         if self.server.length is not None:
             self.send_header("Content-Length", str(self.server.length))
         if self.server.head:
@@ -640,9 +654,11 @@ class _Answer(BaseHTTPRequestHandler):
         else:
             self.flush_headers()
         with contextlib.suppress(OSError):
-            while not self.server.closing.wait(self.server.pause):
-                self.wfile.write(self.server.piece)
-                self.server.sent += len(self.server.piece)
+            for piece in itertools.islice(itertools.repeat(self.server.piece), self.server.times):
+                if self.server.closing.wait(self.server.pause):
+                    return
+                self.wfile.write(piece)
+                self.server.sent += len(piece)
 
     def log_message(self, *args: Any) -> None:
         pass

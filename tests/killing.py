@@ -14,8 +14,10 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli import main as cli
 
 # Large weights, and a checkpoint after every epoch, so that many a kill meets the writing of one
 SETTINGS = ["--corpus", "story", "--num-hiddens", "256", "--max-tokens", "2000", "--batch-size", "16",
@@ -42,6 +44,27 @@ class Kill:
 
 
 WRITING, MOVING = "files being written", "committed, files being moved"
+
+# A process that kills itself where a commit takes place: where config.json gets a new content
+MORTAL = """
+import os, signal, sys
+from d2lrnn.cli.main import main
+
+number, moment = int(sys.argv[1]), sys.argv[2]
+replace = os.replace
+
+def die_at_commit(source, target):
+    global number
+    number -= os.path.basename(target) == "config.json"
+    if number == 0 and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = die_at_commit
+sys.exit(main(sys.argv[3:]))
+"""
 
 
 def train_command(backend: str, sampling: str, epochs: int, out: Path) -> list[str]:
@@ -101,7 +124,7 @@ def kill_and_resume(
         What the kill met, or None if training had ended before.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "d2lrnn.cli.command", *train_command(backend, sampling, epochs, out)],
+        [sys.executable, "-m", "d2lrnn.cli.main", *train_command(backend, sampling, epochs, out)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not (out / "config.json").exists():
@@ -115,13 +138,33 @@ def kill_and_resume(
     too_late = process.poll() is not None
     process.kill()
     process.wait()
-    if too_late:
-        return None
+    return None if too_late else look_and_resume(out, after)
+
+
+def kill_at_commit(number: int, moment: str, backend: str, sampling: str, epochs: int, out: Path) -> Kill:
+    """Train, kill just before or just after a commit, the same moment on every machine, and resume to the end.
+
+    Args:
+        number: Which commit. The first one makes the folder, and each epoch has one.
+        moment: ``"before"`` its last file takes its place, which is the commit, or ``"after"`` it.
+        backend: The backend.
+        sampling: How it samples.
+        epochs: How long the training is.
+        out: Its folder.
+    """
+    command = train_command(backend, sampling, epochs, out)
+    process = subprocess.run([sys.executable, "-c", MORTAL, str(number), moment, *command], capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    return look_and_resume(out)
+
+
+def look_and_resume(out: Path, seconds: float = math.nan) -> Kill:
+    """Look at what a kill left, which can be read, and resume to the end."""
     met = under_way(out)
-    run(["show", str(out), "--png", str(out.with_suffix(".png"))])  # it can be read after the kill
+    run(["show", str(out), "--png", str(out.with_suffix(".png"))])
     epoch = len(losses(out)) if (out / "history.csv").exists() else 0
     run(["resume", str(out), "--checkpoint-every", "1", "--json"])
-    return Kill(after, epoch, met)
+    return Kill(seconds, epoch, met)
 
 
 def kill_often(

@@ -5,8 +5,8 @@ import re
 from dataclasses import asdict
 from html.parser import HTMLParser
 
-from d2lrnn.comparison import compare
 from d2lrnn.core import backends
+from d2lrnn.runs.environment import here_and_now
 from d2lrnn.runs.settings import Settings
 
 NAMES = list(backends.FRAMEWORKS)
@@ -53,7 +53,7 @@ def make_document(names=NAMES, *, epochs=120, **changes):
     return {
         "settings": asdict(settings),
         "reference_losses": [3.3 - 0.01 * step for step in range(STEPS)],
-        "environment": compare.environment(),
+        "environment": here_and_now(),
         "backends": [make_row(place, name, settings, epochs) for place, name in enumerate(names)],
     }
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from rich.markup import escape
 
-from d2lrnn.cli import display, last_door
+from d2lrnn.cli import display, exit
 from d2lrnn.cli.errors import tell_of
 from d2lrnn.cli.parser import settings_of
 from d2lrnn.cli.text_curve import TextCurve
-from d2lrnn.comparison import compare, report
+from d2lrnn.comparison import compare, process, report
 from d2lrnn.core import backends
 from d2lrnn.errors import BackendNotInstalledError, InputError
-from d2lrnn.runs import prediction, show, training
+from d2lrnn.runs import outputs, prediction, show, training
 from d2lrnn.runs.conversion import convert
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system.storage import write_atomically
@@ -36,7 +36,7 @@ _GRACE = 10.0  # seconds after a signal in which a second one says the same
 def run_backends(args: argparse.Namespace) -> int:
     """List the backends, and on what they can run."""
     with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(compare.devices, backends.BACKENDS))
+        rows = list(pool.map(process.devices, backends.BACKENDS))
     if args.json:
         display.print_json({"backends": rows})
         return 0
@@ -59,14 +59,14 @@ def run_train(args: argparse.Namespace) -> int:
         if args.backend is None:
             among = ", ".join(name for name in backends.PREFERRED if name in able(settings.model))
             chosen = backends.BACKENDS[backend].title
-            last_door.tell(f"d2lrnn: training in {chosen}, the first that works here of {among}")
+            exit.tell(f"d2lrnn: training in {chosen}, the first that works here of {among}")
         try:
             result = _trained(args, backend, settings)
         except BackendNotInstalledError as error:
             if backend == names[-1]:
                 raise
             # Only its import could show it
-            last_door.tell(f"d2lrnn: {error}")
+            exit.tell(f"d2lrnn: {error}")
         else:
             display.print_run(result, args.json)
             break
@@ -168,7 +168,7 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print a table of runs and draw their curves."""
-    compare.check_picture(args.png)
+    outputs.check_picture(args.png)
     rows = show.show(args.run_folders)
     _each(lambda: display.print_runs(rows, args), lambda: show.draw(rows, args.png))
     if not args.json:
@@ -202,10 +202,10 @@ def run_compare(args: argparse.Namespace) -> int:
     """Train in several backends, and put them side by side."""
     settings = settings_of(args)
     names = args.backends or list(backends.BACKENDS)
-    compare.check_picture(args.png)
+    outputs.check_picture(args.png)
     report.check(args.html)
     if args.document is not None:
-        compare.check_output(args.document, "the document", None, "document")
+        outputs.check_output(args.document, "the document", None, "document")
     given = {option: Path(file).resolve() for option in ("png", "html", "document") if (file := getattr(args, option))}
     if len(set(given.values())) < len(given):
         raise InputError(f"--{', --'.join(given)} must name different files, and two of them name the same one")
@@ -229,7 +229,7 @@ def run_compare(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     absent = [name for name in names if backends.problem(name) is not None]
     if not done:
-        last_door.tell("d2lrnn: error: no backend could run; see the reasons above")
+        exit.tell("d2lrnn: error: no backend could run; see the reasons above")
         return 2
     # One that is not installed, or for which the system lacks something, fails the run only if it was asked for by name
     failed = len(names) - len(done) - (0 if args.backends else len(absent))

@@ -13,7 +13,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from d2lrnn.comparison import compare
+from d2lrnn.comparison import compare, process
 from d2lrnn.core.history import format_perplexity
 from d2lrnn.core.monitor import format_progress
 from d2lrnn.core.threads import say
@@ -105,7 +105,7 @@ def new_table(*headings: str) -> Table:
 
 
 @contextlib.contextmanager
-def follow(epochs: int) -> Iterator[compare.Progress]:
+def follow(epochs: int) -> Iterator[process.Progress]:
     """Show, on the error stream, how far the comparison has come: a bar in a terminal, else nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

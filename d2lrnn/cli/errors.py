@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from d2lrnn.cli import last_door
+from d2lrnn.cli import exit
 from d2lrnn.errors import D2LRNNError
 from d2lrnn.system import memory
 from d2lrnn.system.formatting import format_bytes
@@ -20,8 +20,8 @@ def tell_of(error: Exception) -> int:
     elif isinstance(error, OSError):
         said = _explain(error)
     else:
-        return last_door.unexpected(error)
-    last_door.tell(f"d2lrnn: error: {said}")
+        return exit.unexpected(error)
+    exit.tell(f"d2lrnn: error: {said}")
     return 2
 
 

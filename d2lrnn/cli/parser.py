@@ -19,15 +19,16 @@ from d2lrnn import __version__
 from d2lrnn.core import backends
 from d2lrnn.core.generation import UNKNOWN_POLICIES
 from d2lrnn.core.history import BOOK_NUM_PREDS
-from d2lrnn.errors import LONGEST, InputError, whole_number
+from d2lrnn.errors import LONGEST, InputError
 from d2lrnn.runs.settings import SETTINGS, Settings
 from d2lrnn.runs.training import CHECKPOINT_EVERY
+from d2lrnn.system.arguments import whole_number
 from d2lrnn.system.terminal import behind, one_line
 from d2lrnn.system.wording import NOTHING, Words
 from d2lrnn.weights.canonical import KINDS
 from d2lrnn.weights.exchange import FORMATS
 
-__all__ = ["Options", "make_parser", "settings_of"]
+__all__ = ["Options", "backend_names", "make_parser", "settings_of"]
 
 
 def _did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -133,7 +134,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _backend_names(text: str) -> list[str]:
+def backend_names(text: str) -> list[str]:
+    """Return the names of backends that an option gives, with commas between them."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     try:
         if not names:
@@ -254,7 +256,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(command)
 
     command = commands.add_parser("compare", help="train the same model in several frameworks, side by side")
-    command.add_argument("--backends", type=_backend_names, metavar="B,B,...",
+    command.add_argument("--backends", type=backend_names, metavar="B,B,...",
                          help=f"the frameworks (default: all of {','.join(backends.BACKENDS)})")  # fmt: skip
     command.add_argument(
         "--png", type=_name, default="compare.png", metavar="FILE", help="where the curves are drawn (%(default)s)"

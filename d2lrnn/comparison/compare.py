@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import platform
-import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from d2lrnn.comparison import reference
+from d2lrnn.comparison.process import Progress, ask
 from d2lrnn.core import backends
-from d2lrnn.core.pictures import add_legend, check_kind, drawing, image, new_figure
-from d2lrnn.core.threads import choose, usable_cpus
+from d2lrnn.core.threads import choose
 from d2lrnn.data import SeqDataLoader, Text, Vocab, part_of_text, read_text
-from d2lrnn.data.corpora import failures
-from d2lrnn.errors import InputError
-from d2lrnn.runs.environment import versions
-from d2lrnn.runs.run_folder import is_of_a_run
+from d2lrnn.runs.environment import here_and_now
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.runs.training import choose_prefixes, corpus_source, load
-from d2lrnn.system import graphics, memory
-from d2lrnn.system.processes import python
+from d2lrnn.system import memory
+from d2lrnn.system.pictures import add_legend, drawing, image, new_figure, number_plainly
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.system.terminal import spelled
 from d2lrnn.system.wording import also
@@ -38,94 +26,6 @@ from d2lrnn.weights import canonical
 
 REFERENCE_STEPS = 50
 FIRST_STEPS = 10  # before training has amplified the rounding of float32
-Progress = Callable[[str, dict[str, Any]], None]
-
-
-def ask(
-    job: dict[str, Any],
-    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
-    command: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Give a job to a process of its own and return its last answer.
-
-    A process that dies without one is answered for: ``{"event": "error", "message": ...}``. What it writes that is no
-    event is passed over.
-
-    Args:
-        job: What it is to do.
-        on_event: Called with each of its answers.
-        command: What starts the process; by default :mod:`d2lrnn.comparison.worker`.
-    """
-    last: dict[str, Any] = {}
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        process = subprocess.Popen(
-            command or python("d2lrnn.comparison.worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            encoding="utf-8",
-        )
-        try:
-            assert process.stdin is not None  # both are pipes
-            assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # if it is dead already, its exit code says more
-                # A clock that nobody sets, and that all processes share
-                json.dump({**job, "failed_downloads": failures(), "spawned": time.monotonic()}, process.stdin)
-                # Its input stays open: that it ends tells the process that we have, in whatever way
-                process.stdin.write("\n")
-                process.stdin.flush()
-            for line in process.stdout:
-                if (event := _event(line)) is not None:
-                    last = event
-                    on_event(event)
-            code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    if stream is not None:
-                        stream.close()
-        if last.get("event") in ("result", "error"):
-            return last
-        errors.seek(0)
-        said = [line.strip() for line in errors.read().splitlines() if line.strip()]
-    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    return {"event": "error", "message": f"its process {how}" + (f": {said[-1][:200]}" if said else "")}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # those for a system's own use have none
-        return f"signal {number}"
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    """Return the event that a line holds, or None for one that somebody else wrote, or half of one."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
-
-
-def devices(backend: str) -> dict[str, Any]:
-    """Return a backend's version, its devices, and, if any, what stands against it and why a GPU here is not used."""
-    row: dict[str, Any] = {
-        "backend": backend,
-        "version": backends.version(backend),
-        "devices": [],
-        "problem": backends.problem(backend),
-        "unused_gpu": None,
-    }
-    if row["problem"] is None:
-        answer = ask({"task": "devices", "backend": backend})
-        row |= {"devices": answer["devices"]} if answer["event"] == "result" else {"problem": answer["message"]}
-    if row["problem"] is None:
-        row["unused_gpu"] = graphics.unused(backend, backends.BACKENDS[backend].title, row["devices"])
-    return row
 
 
 def reference_losses(
@@ -163,16 +63,6 @@ def reference_losses(
     return losses
 
 
-def environment() -> dict[str, Any]:
-    """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
-    return {
-        **versions(),
-        "platform": platform.platform(),
-        "cpus": usable_cpus(),
-        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
 def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambda name, event: None) -> dict[str, Any]:
     """Train the same model in several backends, one after the other, and put the results side by side.
 
@@ -183,7 +73,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
 
     Returns:
         A document ready for JSON: the settings (``threads`` as given; a row's own ``settings`` have the number that it
-        computed with), the reference's losses, where and when it ran (:func:`environment`),
+        computed with), the reference's losses, the ``environment`` (:func:`d2lrnn.runs.environment.here_and_now`),
         and a row for each backend. A row has a
         ``problem`` where the backend is missing or died, and otherwise what :func:`d2lrnn.runs.training.train` returns,
         with ``startup_seconds`` (from the start of the process to the first minibatch), ``peak_memory`` in bytes,
@@ -235,7 +125,7 @@ def compare(names: Sequence[str], settings: Settings, on_event: Progress = lambd
     return {
         "settings": asdict(settings),
         "reference_losses": expected,
-        "environment": environment(),
+        "environment": here_and_now(),
         "backends": rows,
         "interrupted": interrupted,
     }
@@ -266,58 +156,6 @@ def _run(name: str, settings: Settings, expected: Sequence[float], on_event: Pro
     }
 
 
-def check_output(path: str | Path, what: str, endings: Sequence[str] | None, option: str) -> None:
-    """Check that a file can be written, before hours go into what it shows.
-
-    Args:
-        path: The file.
-        what: What it holds, for the message.
-        endings: Those that it may have, in small letters and without their dot; None for any.
-        option: The option that names another file.
-
-    Raises:
-        InputError: If its folder is not there or not writable, or its ending is another one.
-    """
-    path = Path(path)
-    try:
-        if endings is not None and path.suffix.lower().lstrip(".") not in endings:
-            reason = f"its ending must be one of {', '.join(endings)}"
-        elif not path.parent.is_dir():
-            reason = f"there is no folder {str(path.parent)!r}"
-        elif path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
-            reason = "it is not writable"
-        elif path.exists() and not path.is_file():
-            reason = "it is no regular file, but a pipe or a device, whose place a file would take"
-        elif is_of_a_run(path):
-            reason = f"the run in {str(path.parent)!r} is kept in it"
-        elif not os.access(path.parent, os.W_OK):  # a file that is there is replaced, which takes more than writing it
-            reason = f"the folder {str(path.parent)!r} is not writable"
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                path.lstat()  # what the disk says against the name
-            with tempfile.TemporaryFile(dir=path.parent):  # and against another file
-                return
-    except OSError as error:  # a name that is too long, for one
-        reason = error.strerror or str(error)
-    raise InputError(
-        f"cannot write {what} to {str(path)!r}: {reason}; name another file{also(option, form=' with {}')}"
-    )
-
-
-def check_picture(path: str | Path) -> None:
-    """Check that a picture can be written to a path, before hours go into what it shows.
-
-    Raises:
-        InputError: If its folder is not there or not writable, or Matplotlib cannot draw what its ending says.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    check_output(path, "the curves", sorted(FigureCanvasAgg.get_supported_filetypes()), "png")
-    path = Path(path)
-    other = also("png", form=" (name another with {})")
-    check_kind(path.suffix.lower().lstrip("."), f"cannot write the curves to {str(path)!r}{other}")
-
-
 def draw(document: dict[str, Any], path: str | Path) -> None:
     """Draw the perplexity curves, and the distance of each loss curve from the reference, to an image file.
 
@@ -333,8 +171,6 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
 
 
 def _figure(document: dict[str, Any]) -> Any:
-    from matplotlib.ticker import FuncFormatter
-
     rows = [row for row in document["backends"] if row["problem"] is None]
     settings = document["settings"]
     figure = new_figure(11, 4.2)
@@ -355,8 +191,7 @@ def _figure(document: dict[str, Any]) -> Any:
     title = f"{settings['model']}, {settings['num_hiddens']} units, on {corpus}, seed {settings['seed']}"
     figure.suptitle(title, parse_math=False)  # a file's name may have dollar signs in it
     curves.set(xlabel="epoch", ylabel="perplexity", yscale="log", title="training perplexity")
-    for which in (curves.yaxis.set_major_formatter, curves.yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
+    number_plainly(curves.yaxis)
     differences.set(xlabel="training step", ylabel="nats", yscale="log")
     differences.set_title("distance of the loss from NumPy float64")
     differences.axvline(FIRST_STEPS, color="grey", linewidth=0.8)  # the table tells the largest up to here, and in all

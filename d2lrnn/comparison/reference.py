@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.numpy import backend, nn, training
+from d2lrnn.numpy import backend, training
 from d2lrnn.weights import canonical
 
 Array = npt.NDArray[np.float64]
@@ -28,11 +28,6 @@ def _model(params: Params, kind: str) -> Any:
     net, _ = backend.build_model(kind, vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, seed=0)
     backend.set_weights(net, params)
     return net
-
-
-def one_hot(X: npt.ArrayLike, vocab_size: int) -> Array:
-    """Return the one-hot vectors of a minibatch, time-major: (num_steps, batch_size, vocab_size)."""
-    return np.asarray(nn.one_hot(np.asarray(X).T, vocab_size))
 
 
 def begin_state(params: Params, batch_size: int, kind: str = "rnn") -> State:
@@ -56,11 +51,6 @@ def forward(params: Params, X: npt.ArrayLike, state: State | None = None, kind: 
     """
     logits, new_state = backend.forward(_model(params, kind), X, state)
     return logits, new_state
-
-
-def cross_entropy(logits: Array, Y: npt.ArrayLike) -> float:
-    """Return the mean cross-entropy in nats of labels Y (batch_size, num_steps) under time-major logits."""
-    return float(nn.CrossEntropyLoss()(logits, np.asarray(Y).T.reshape(-1)))
 
 
 def loss_and_gradients(

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from d2lrnn.comparison.compare import FIRST_STEPS, check_output
+from d2lrnn.comparison.compare import FIRST_STEPS
 from d2lrnn.comparison.svg_curves import Curve, draw_curves, sampled
 from d2lrnn.core.backends import BACKENDS
 from d2lrnn.data import CORPORA, Preparation, part_of_text
 from d2lrnn.data.corpora import default_clean, default_max_tokens
+from d2lrnn.runs.outputs import check_output
 from d2lrnn.runs.settings import LABELS, SETTINGS
 from d2lrnn.system.formatting import (
     NOT_FINITE,

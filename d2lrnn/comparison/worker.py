@@ -1,4 +1,4 @@
-"""A process of its own for one backend, which :func:`d2lrnn.comparison.compare.ask` starts.
+"""A process of its own for one backend, which :func:`d2lrnn.comparison.process.ask` starts.
 
 It reads one job as a line of JSON from standard input, which stays open as long as the process that asks is there: when
 it ends, so does this one, with whatever it was at (:func:`_end_with_input`). It answers on what was its standard
@@ -25,12 +25,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from d2lrnn.core import backends, pictures
+from d2lrnn.core import backends
 from d2lrnn.core.history import Epoch
 from d2lrnn.data.corpora import remembering_failures
 from d2lrnn.errors import D2LRNNError, shortened
 from d2lrnn.runs import training
 from d2lrnn.runs.settings import Settings
+from d2lrnn.system import pictures
 
 Answer = Callable[..., None]
 Task = Callable[[dict[str, Any], Answer], None]

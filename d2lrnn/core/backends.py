@@ -140,6 +140,17 @@ def problem(name: str) -> str | None:
     return None
 
 
+def check_usable(name: str) -> None:
+    """Check that nothing is known against a backend here, without importing it.
+
+    Raises:
+        InputError: If there is no such backend.
+        BackendNotInstalledError: If it is not installed or cannot work here.
+    """
+    if (reason := problem(name)) is not None:
+        raise BackendNotInstalledError(reason)
+
+
 @contextlib.contextmanager
 def _muted_stderr(mute: bool) -> Iterator[None]:
     """Drop what is written to the error stream by compiled code, whose first log lines heed no setting."""
@@ -178,8 +189,7 @@ def require(name: str) -> None:
     Raises:
         BackendNotInstalledError: If it is not installed or cannot work here; the message says what to do.
     """
-    if (reason := problem(name)) is not None:
-        raise BackendNotInstalledError(reason)
+    check_usable(name)
     if name == "mxnet":
         numpy_for_mxnet.prepare()
     if name in ("torch", "tensorflow"):

@@ -1,4 +1,4 @@
-"""What training is asked to do, checked before anything is trained."""
+"""What a network is asked to do, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn.errors import D2LRNNWarning, InputError, require_positive, require_rates
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_positive, require_rates
+
+
+def check_steps(num_steps: int | None) -> None:
+    """Check that a sequence has a step; None where its length is not known yet.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if num_steps == 0:
+        raise InputError("a sequence without steps has no logits: inputs must have at least one")
 
 
 def check_losses(losses: Sized) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
-from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_at_most, require_positive
 from d2lrnn.system.wording import also
 
 Chooser = Callable[[npt.NDArray[Any]], int]
@@ -35,9 +37,7 @@ def most_probable(logits: npt.NDArray[Any]) -> int:
     return int(np.argmax(logits))
 
 
-def token_chooser(
-    temperature: float | None = None, top_k: int | None = None, seed: int | np.random.Generator | None = None
-) -> Chooser:
+def token_chooser(temperature: float | None = None, top_k: int | None = None, seed: Seed = None) -> Chooser:
     """Return the function that chooses the next token from the logits.
 
     Without arguments it takes the most probable token. With any of them it draws one, with probability

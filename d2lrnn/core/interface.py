@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.core.history import BOOK_PREFIXES, History
 from d2lrnn.core.monitor import Callback
 from d2lrnn.data import Vocab, sampling
+from d2lrnn.data.sampling import Array as Array
+from d2lrnn.data.sampling import Seed
 
-Array = npt.NDArray[Any]
 Weights = dict[str, Array]  # by the names and in the layouts of d2lrnn.weights.canonical
+Tensors = Mapping[str, Array]  # what weights are given as, and arrays by a framework's names
 State = tuple[Array, ...]  # each (layers * directions, batch_size, num_hiddens): (H,), of an LSTM (H, C)
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -21,8 +22,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 class Backend(Protocol):
     """The module ``d2lrnn.<name>.backend``, which each of the four backends has.
 
-    NumPy's arrays go in and come out. A net is a model of :meth:`build_model`, or one of the same classes that a reader
-    has made; a device is what :meth:`get_device` returned, in TensorFlow a strategy. To a program both are opaque.
+    NumPy's arrays go in and come out; weights and states are those of :mod:`d2lrnn.weights.canonical`. A net is a model
+    of :meth:`build_model`, or one of the same classes that a reader has made; a device is what :meth:`get_device`
+    returned, in TensorFlow a strategy. To a program both are opaque.
     """
 
     @property
@@ -38,7 +40,7 @@ class Backend(Protocol):
         *,
         bidirectional: bool = False,
         device: str = "auto",
-        seed: int | None = None,
+        seed: Seed = None,
     ) -> tuple[Any, Any]:
         """Return a model whose trained parameters are exactly the canonical ones, and its device.
 
@@ -49,20 +51,33 @@ class Backend(Protocol):
             num_layers: Layers.
             bidirectional: Read the sequence from both ends.
             device: A name for ``get_device``.
-            seed: Of the first weights; the same seed gives the same ones in every backend.
+            seed: Of the first weights: a number, a ``numpy.random.Generator``, or None. The same seed gives the same
+                ones in every backend.
 
         Raises:
             InputError: If the kind or the device is unknown, or a size is not positive.
         """
 
     def kind_of(self, net: Any) -> str:
-        """Return the kind of a net, one of :data:`d2lrnn.weights.canonical.KINDS`."""
+        """Return the kind of a net: one of :data:`d2lrnn.weights.canonical.KINDS`.
+
+        Raises:
+            InputError: If the canonical weights would not say all of what it computes; the message says why.
+        """
 
     def get_weights(self, net: Any) -> Weights:
-        """Return a net's weights, copied."""
+        """Return a net's canonical weights, copied.
 
-    def set_weights(self, net: Any, weights: Mapping[str, Array]) -> None:
-        """Give a net weights, in place."""
+        Raises:
+            InputError: If it has none: those of :meth:`kind_of`.
+        """
+
+    def set_weights(self, net: Any, weights: Tensors) -> None:
+        """Give a net canonical weights, in place.
+
+        Raises:
+            InputError: If a name or a shape is not the net's.
+        """
 
     def num_parameters(self, net: Any) -> int:
         """Return the number of trained parameters."""
@@ -96,7 +111,7 @@ class Backend(Protocol):
     def train(
         self,
         net: Any,
-        train_iter: Any,
+        train_iter: Iterable[tuple[Any, Any]],
         vocab: Vocab,
         lr: float,
         num_epochs: int,
@@ -123,7 +138,7 @@ class Backend(Protocol):
         *,
         temperature: float | None = None,
         top_k: int | None = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
     ) -> str:
         """Continue a prefix on a device of ``get_device``: ``predict_ch8``, whatever the framework."""
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from d2lrnn.data.corpora import Text, default_max_tokens, load_corpus
 from d2lrnn.data.text import Vocab
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
 from d2lrnn.system.wording import also
 
 Array = npt.NDArray[Any]

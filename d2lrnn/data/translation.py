@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from d2lrnn.data.corpora import DATA_ENV, DATA_HUB, DownloadError, download, read_file
 from d2lrnn.data.text import UNKNOWN, Vocab
-from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, require_positive
+from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
+from d2lrnn.system.arguments import require_positive
 
 PAIRS, PAIRS_FILE = "fra-eng", "fra.txt"  # the key in DATA_HUB, and the file in the folder that it unpacks to
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"

@@ -10,17 +10,10 @@ import numpy as np
 
 from d2lrnn.core.history import History
 from d2lrnn.data.corpora import read_text
+from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab
-from d2lrnn.editions.first_editions import (
-    NUM_CHARS,
-    FirstEdition,
-    Minibatches,
-    Report,
-    Seed,
-    iter_consecutive,
-    radius,
-)
-from d2lrnn.errors import require_positive
+from d2lrnn.editions.first_editions import NUM_CHARS, FirstEdition, Minibatches, Report, iter_consecutive, radius
+from d2lrnn.system.arguments import require_positive
 
 # This edition fixes what the Chinese one passes in: how often it prints, and how much text.
 LINE_EVERY, TEXT_EVERY, PRED_LEN = 50, 100, 50

@@ -12,9 +12,11 @@ import numpy as np
 from d2lrnn.core.generation import read_prefix
 from d2lrnn.core.history import History
 from d2lrnn.data.corpora import read_text
+from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Preparation, Vocab
-from d2lrnn.editions.first_editions import NUM_CHARS, FirstEdition, Minibatches, Report, Seed, iter_consecutive
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.editions.first_editions import NUM_CHARS, FirstEdition, Minibatches, Report, iter_consecutive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
 
 
 class _ChineseText(Preparation):

@@ -17,18 +17,18 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from d2lrnn.core.checks import check_training
 from d2lrnn.core.history import Epoch, History, format_perplexity
 from d2lrnn.data.arrays import as_array
+from d2lrnn.data.sampling import Array as Array
+from d2lrnn.data.sampling import Seed
 from d2lrnn.data.text import Vocab
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
 from d2lrnn.system.terminal import visible
 
-Array = npt.NDArray[Any]
 Minibatches = Iterator[tuple[Any, Any]]
-Seed = int | np.random.Generator | None
 
 NUM_CHARS = 10000  # of the text, from its beginning
 SIGMA = 0.01  # standard deviation of the first weights

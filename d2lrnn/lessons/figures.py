@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from d2lrnn.core.book_tools import use_svg_display
-from d2lrnn.core.pictures import add_legend
 from d2lrnn.data.arrays import as_array
 from d2lrnn.data.sampling import seq_data_iter_random, seq_data_iter_sequential
-from d2lrnn.errors import InputError, require_positive
+from d2lrnn.errors import InputError
+from d2lrnn.system.arguments import require_positive
+from d2lrnn.system.pictures import add_legend, number_plainly
 
 BLUE, ORANGE, GREEN, GREY = "#3569b8", "#e0812c", "#1f7a4a", "#666b73"
 PALE = {BLUE: "#dce7f7", ORANGE: "#fbe6d2", GREEN: "#d9efe2", GREY: "#eceef1"}
@@ -212,8 +213,7 @@ def curves(
     axes.set_ylabel(ylabel, parse_math=False)
     low, high = axes.get_ylim()
     if log and high / low < 100:
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which("{x:g}")  # 6, 8, 10 rather than powers of ten
+        number_plainly(axes.yaxis)
     axes.grid(alpha=0.3)
     add_legend(axes)
     return figure

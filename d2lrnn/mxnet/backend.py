@@ -1,12 +1,8 @@
-"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`.
-
-Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are NumPy arrays, and devices are named as
-:func:`get_device` takes them.
-"""
+"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +11,8 @@ import numpy.typing as npt
 from mxnet import autograd, gluon, np
 
 from d2lrnn.core import interface
-from d2lrnn.core.interface import Array, Weights, implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
+from d2lrnn.data.sampling import Seed
 from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
@@ -29,7 +26,7 @@ from .prediction import predict_ch8 as predict
 from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from .threads import num_threads, set_num_threads
 from .training import train_ch8 as train
-from .types import Device, State
+from .types import Device, State, Tensor
 
 __all__ = [
     "SeqDataLoader",
@@ -59,7 +56,7 @@ def build_model(
     *,
     bidirectional: bool = False,
     device: str = "auto",
-    seed: int | None = None,
+    seed: Seed = None,
 ) -> tuple[Net, Device]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
     place = get_device(device)
@@ -89,12 +86,8 @@ _PLAIN = {
 }
 
 
+@implements(interface.Backend)
 def kind_of(net: Any) -> str:
-    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
-
-    Raises:
-        InputError: If the canonical weights would not say all of what it computes; the message says why.
-    """
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
@@ -121,37 +114,26 @@ def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     return maps.MXNET.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
-def _value(param: Any) -> Array:
-    return (param.data() if isinstance(param, gluon.Parameter) else param).asnumpy().copy()
+def _data(param: Any) -> Tensor:
+    return param.data() if isinstance(param, gluon.Parameter) else param
 
 
-def _gradient(param: Any) -> Array:
-    if isinstance(param, gluon.Parameter):
-        return numpy.zeros(param.shape, "float32") if param.grad_req == "null" else param.grad().asnumpy().copy()
-    return param.grad.asnumpy().copy()
-
-
+@implements(interface.Backend)
 def get_weights(net: Any) -> Weights:
-    """Return a model's weights as canonical NumPy arrays, copied."""
-    return _read(net, _value)
+    return _read(net, lambda param: _data(param).asnumpy().copy())
 
 
-def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
-    """Give a model canonical weights, in place.
-
-    Raises:
-        InputError: If a name or a shape is not the model's.
-    """
+@implements(interface.Backend)
+def set_weights(net: Any, weights: Tensors) -> None:
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind, params = kind_of(net), _parameters(net)
     for name, value in maps.MXNET.to_framework(kind, weights).items():
-        param = params[name]
-        array = param.data() if isinstance(param, gluon.Parameter) else param
+        array = _data(params[name])
         array[:] = np.array(value, dtype="float32", ctx=array.ctx)
 
 
+@implements(interface.Backend)
 def num_parameters(net: Any) -> int:
-    """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 
 
@@ -190,7 +172,12 @@ def loss_and_gradients(
         loss = gluon.loss.SoftmaxCrossEntropyLoss()(y_hat, y).mean()
     loss.backward()
     norm = training.grad_clipping(net, numpy.inf if theta is None else theta)
-    return float(loss), _read(net, _gradient), float(norm)
+
+    def gradient(param: Any) -> Array:
+        grad = _data(param).grad
+        return numpy.zeros(param.shape, "float32") if grad is None else grad.asnumpy().copy()
+
+    return float(loss), _read(net, gradient), float(norm)
 
 
 if TYPE_CHECKING:

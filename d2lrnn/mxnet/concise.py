@@ -9,9 +9,7 @@ from mxnet import npx
 from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
-from d2lrnn.errors import InputError
-from d2lrnn.weights import maps
-from d2lrnn.weights.canonical import check_kind
+from d2lrnn.weights.kinds import check_layer
 
 from .types import State, Tensor
 
@@ -40,10 +38,7 @@ def recurrent_layer(
     Raises:
         InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
-    check_kind(kind, num_layers, bidirectional)
-    maps.MXNET.check_kind(kind)
-    if kind not in LAYERS:
-        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
+    check_layer("mxnet", LAYERS, kind, num_layers, bidirectional)
     layer, options = LAYERS[kind]
     return layer(num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
 

@@ -1,8 +1,7 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
-gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Two things make the
-difference:
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same gradients, and takes its place as
+the ``forward_fn`` of a model. Two things make the difference:
 
 - Of ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
   product with W_xh, and one with W_hq.
@@ -17,6 +16,8 @@ from __future__ import annotations
 
 from mxnet import np, npx
 
+from d2lrnn.core.checks import check_steps
+
 from .types import Params, State, Tensor
 
 
@@ -30,7 +31,11 @@ def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, Stat
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
+
+    Raises:
+        InputError: If the sequence has no step.
     """
+    check_steps(len(inputs))
     W_xh, W_hh, b_h, W_hq, b_q = params
     (H,) = state
     if len(inputs) == 1:

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 from d2lrnn import data
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array
-from d2lrnn.errors import require_positive
+from d2lrnn.system.arguments import require_positive
 
 from .data import load_array
 from .types import Tensor

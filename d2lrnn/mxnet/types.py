@@ -1,4 +1,8 @@
-"""The types of this tab, by the same names in every tab."""
+"""The types of this tab, by the same names in every tab.
+
+Not every tab has ``Grads`` (TensorFlow and NumPy, where gradients are no attribute of parameters) and ``Strategy``
+(TensorFlow); NumPy's ``Loss`` has its gradient besides.
+"""
 
 from __future__ import annotations
 

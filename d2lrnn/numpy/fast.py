@@ -1,14 +1,18 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
-gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast)``. Of
-``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
-product with W_xh, and one with W_hq, and so do their gradients.
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same gradients, and takes its place as
+the ``forward_fn`` of a model. Two things make the difference:
+
+- Of ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
+  product with W_xh, and one with W_hq.
+- Backpropagation through time (book section 8.7) has a single product over all steps for the gradient of each matrix.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from d2lrnn.core.checks import check_steps
 
 from .types import Params, State, Tensor
 
@@ -38,9 +42,11 @@ def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, Stat
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
+
+    Raises:
+        InputError: If the sequence has no step.
     """
-    if not len(inputs):
-        raise ValueError("a sequence without steps has no logits: inputs must have at least one")
+    check_steps(len(inputs))
     *_, W_hq, b_q = params
     Hs = _hidden_states(inputs, state[0], params)
     Y = Hs[1:].reshape(-1, Hs.shape[-1]) @ W_hq

@@ -38,7 +38,7 @@ def sgd(params: Params, grads: Grads, lr: float, batch_size: int) -> None:
     """
     for param, grad in zip(params, grads, strict=True):
         if grad is not None:
-            param -= lr / batch_size * grad
+            param -= lr * grad / batch_size
 
 
 def grad_clipping(net: Net, theta: float) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from d2lrnn import data
 from d2lrnn.data import Vocab
-from d2lrnn.errors import require_positive
+from d2lrnn.system.arguments import require_positive
 
 from . import nn
 from .data import load_array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +16,10 @@ from d2lrnn.core import backends
 from d2lrnn.core.history import History
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.runs.environment import describe_here, now
+from d2lrnn.runs.folder_files import MOST_VOCAB_FILE, State, parse_vocab
 from d2lrnn.runs.run_config import CONFIG, VOCAB
-from d2lrnn.runs.run_folder import MOST_VOCAB_FILE, RunFolder, State, parse_vocab
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded
 from d2lrnn.system.wording import also, by
@@ -73,7 +73,7 @@ def convert(
     """
     source, target = Path(source), Path(target)
     to_file = target.suffix.lower() in exchange.FORMATS and not target.is_dir()
-    if to_file and backend not in (None, made := exchange.FORMATS[target.suffix.lower()]):
+    if to_file and backend not in (None, made := exchange.FORMATS[target.suffix.lower()].backend):
         raise InputError(
             f"a {target.suffix} file is {made}'s own, and {by('backend')} says {backend}: leave "
             f"{by('backend')} out, or name another file, or a folder{also('target', form=', with {}')}"
@@ -200,7 +200,7 @@ def _file_as_run(
         "backend": backend,
         **describe_here(backend),
         "corpus": {},
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "created": now(),
         "converted_from": {"file": source.name},
     }
     with RunFolder.create(target, config, settings, tokens) as made:

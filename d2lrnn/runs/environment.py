@@ -1,9 +1,11 @@
-"""What is recorded of where something was computed: versions, and what of the machine decides how rounding goes."""
+"""What is recorded of where and when something was computed: versions, the machine, the time."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,25 @@ from d2lrnn.runs.run_config import MOST_FACT
 from d2lrnn.system.terminal import spelled
 
 
+def now() -> str:
+    """Return the local time as files keep it: ``2026-11-21T10:51:30+0000``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
 def versions(*names: str) -> dict[str, str | None]:
     """Return the versions of d2lrnn, Python, NumPy and some backends by name, None for one that is not installed."""
     own = {"d2lrnn": d2lrnn.__version__, "python": platform.python_version(), "numpy": np.__version__}
     return own | {name: backends.version(name) for name in names}
+
+
+def here_and_now() -> dict[str, Any]:
+    """Return where and when this is: versions, platform, the processors this process may use, and the local time."""
+    return {
+        **versions(),
+        "platform": platform.platform(),
+        "cpus": usable_cpus(),
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
 
 
 def describe_here(backend: str) -> dict[str, dict[str, Any]]:

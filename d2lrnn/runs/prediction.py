@@ -14,12 +14,8 @@ from d2lrnn.core.generation import check_num_preds, fit_prefix, token_chooser
 from d2lrnn.core.history import BOOK_NUM_PREDS
 from d2lrnn.core.threads import computing_with, settle
 from d2lrnn.data import Vocab
-from d2lrnn.errors import (
-    BackendNotInstalledError,
-    D2LRNNWarning,
-)
+from d2lrnn.errors import BackendNotInstalledError, D2LRNNWarning
 from d2lrnn.runs.run_folder import RunFolder
-from d2lrnn.runs.training import require
 from d2lrnn.system import memory
 from d2lrnn.system.wording import also, by
 
@@ -40,7 +36,7 @@ def usable(folder: RunFolder, backend: str | None) -> str:
                 else "or install another one"
             )
         )
-    require(backend or folder.backend)
+    backends.check_usable(backend or folder.backend)
     return backend or folder.backend
 
 

@@ -11,17 +11,14 @@ from types import TracebackType
 from typing import Any
 
 from d2lrnn.core.history import Epoch, History, format_perplexity
-from d2lrnn.errors import (
-    D2LRNNError,
-    D2LRNNWarning,
-    DivergenceError,
-    StorageError,
-    shortened,
-)
+from d2lrnn.core.monitor import Callback
+from d2lrnn.errors import D2LRNNError, D2LRNNWarning, DivergenceError, StorageError, shortened
+from d2lrnn.runs.folder_files import State, best_epoch
 from d2lrnn.runs.run_config import MOST_TEXT
-from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.runs.show import draw_history
+from d2lrnn.weights.canonical import Weights
 
 _SAMPLES = 20  # how often, at most, a training lets the model continue its prefixes for the folder
 _SECONDS_BETWEEN_CURVES = 10.0  # of a training that goes on; drawing takes a good part of a second
@@ -50,12 +47,12 @@ def patience_is_out(settings: Settings, history: History, begin: int = 0) -> boo
 
 @dataclass(frozen=True)
 class _Kept:
-    """A whole epoch: all of its :class:`~d2lrnn.runs.run_folder.State` but the history, which goes on to grow."""
+    """A whole epoch: all of its :class:`~d2lrnn.runs.folder_files.State` but the history, which goes on to grow."""
 
     epoch: int
-    weights: Any
+    weights: Weights
     random_state: dict[str, Any]
-    best: Any
+    best: Weights | None
     best_epoch: int | None
     samples: str
 
@@ -72,10 +69,10 @@ class Recorder:
         history: History,
         settings: Settings,
         checkpoint_every: int,
-        callback: Callable[[int, Epoch], None] | None,
+        callback: Callback | None,
         *,
-        weights: Callable[[], Any],
-        random_state: Callable[[], Any],
+        weights: Callable[[], Weights],
+        random_state: Callable[[], dict[str, Any]],
         predict: Callable[[str], str],
     ) -> None:
         self.folder, self.settings, self.checkpoint_every, self.callback = folder, settings, checkpoint_every, callback

@@ -21,15 +21,13 @@ old one in a single step, the commit; only then the other files move to their na
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
-import io
+import hashlib
 import json
-import math
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,10 +37,21 @@ import numpy as np
 
 from d2lrnn.core.backends import BACKENDS, check_name
 from d2lrnn.core.history import History
-from d2lrnn.data import Preparation, Vocab
-from d2lrnn.data.corpora import default_clean
-from d2lrnn.data.text import UNKNOWN
+from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError, InputFileError, StorageError
+from d2lrnn.runs.environment import now
+from d2lrnn.runs.folder_files import (
+    MOST_VOCAB_FILE,
+    State,
+    dump_history,
+    dump_state,
+    dump_vocab,
+    parse_history,
+    parse_json,
+    parse_random_state,
+    parse_vocab,
+    preparation_by_settings,
+)
 from d2lrnn.runs.run_config import (
     BEST,
     CONFIG,
@@ -53,13 +62,11 @@ from d2lrnn.runs.run_config import (
     STATE,
     VOCAB,
     WEIGHTS,
-    read_tokens,
     what_is_wrong,
 )
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import (
-    digest,
     explained,
     flush_folder,
     make_folder,
@@ -68,16 +75,15 @@ from d2lrnn.system.storage import (
     write_flushed,
 )
 from d2lrnn.system.wording import also, by, call
-from d2lrnn.weights import canonical, sizes
+from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.tensors import dump_tensors, parse_tensors
+from d2lrnn.weights.safetensors_file import dump_tensors, parse_tensors
 
 FORMAT = 1  # of the folder; a program that knows only smaller numbers refuses to read it
 LOCK = ".lock"
 NEXT = ".next"
-_COLUMNS = ("epoch", "perplexity", "valid_perplexity", "tokens_per_second", "gradient_norm")
 # How many bytes a file may have: of some, whatever the run; of the others, what its configuration allows
-MOST_CONFIG, MOST_VOCAB_FILE, MOST_SAMPLES, _MOST_STATE = 2**22, 12 * 2**20, 2**26, 2**16
+MOST_CONFIG, MOST_SAMPLES, _MOST_STATE = 2**22, 2**26, 2**16
 _ROW = 128  # bytes of a row of the history at most: four numbers of 24 digits and signs, and one of 7
 _TOKEN = 64  # bytes of a token of the vocabulary, of the longest on average
 _HEADER = 2**12, 2**8  # bytes of what safetensors says of a file, and of each of its arrays
@@ -89,157 +95,14 @@ def is_of_a_run(path: Path) -> bool:
     return (path.parent / CONFIG).exists() and path.name.removesuffix(NEXT) in (*HASHED, CONFIG, LOCK)
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _config_digest(config: Mapping[str, Any]) -> str:
     """Return the hash of a configuration's values, whatever its spaces and line breaks."""
     values = {name: value for name, value in config.items() if name != "sha256"}
-    return digest(json.dumps(values, sort_keys=True).encode())
-
-
-@dataclass
-class State:
-    """A moment of training between two epochs, in no framework's terms.
-
-    Attributes:
-        weights: The canonical weights.
-        history: What was recorded so far; its length is the number of epochs trained.
-        random_state: That of the loader (:attr:`d2lrnn.data.SeqDataLoader.random_state`).
-        best: The weights with the best held-out perplexity so far, or None if nothing is held out.
-        samples: The continuations so far, as text.
-    """
-
-    weights: Weights
-    history: History
-    random_state: dict[str, Any]
-    best: Weights | None = None
-    samples: str = ""
-
-
-def best_epoch(history: History, begin: int = 0) -> int | None:
-    """Return the first epoch after ``begin`` with the smallest held-out perplexity, or None if there is none."""
-    values = [(value, epoch) for epoch, value in zip(history.epoch, history.valid_perplexity, strict=False)
-              if epoch > begin and not math.isnan(value)]  # fmt: skip
-    return min(values)[1] if values else None
-
-
-# The two forms of each part: in memory, and as the bytes of a file
-
-
-def _dump_vocab(vocab: Vocab) -> bytes:
-    document: dict[str, Any] = {"tokens": vocab.idx_to_token}
-    if type(vocab.preparation) is Preparation:  # and not an earlier edition's, which has a way of its own
-        document["preparation"] = vocab.preparation.to_dict()
-    return (json.dumps(document, ensure_ascii=False, indent=0) + "\n").encode()
-
-
-def parse_vocab(content: bytes, name: str) -> Vocab:
-    """Return the vocabulary that a ``vocab.json`` holds, and in it how its text was prepared, if that is there.
-
-    Args:
-        content: The file's content.
-        name: What to call the file in an error.
-
-    Raises:
-        InputError: If it holds none.
-    """
-    if len(content) > MOST_VOCAB_FILE:
-        raise InputError(f"{name} has {len(content):,} bytes, and a vocabulary has at most {MOST_VOCAB_FILE:,}")
-    document = _parse_json(content, name)
-    tokens = read_tokens(document)
-    if tokens is None:
-        raise InputError(f"{name} holds no vocabulary: a list 'tokens' of texts, of which the first is {UNKNOWN!r}")
-    if len(set(tokens)) != len(tokens):
-        raise InputError(f"{name} holds a token twice")
-    vocab = Vocab(reserved_tokens=tokens[1:])
-    if "preparation" in document:
-        try:
-            vocab.preparation = Preparation.from_dict(document["preparation"])
-        except InputError as error:
-            raise InputError(f"{name} does not say how its text was prepared: {error}") from None
-    return vocab
-
-
-def _preparation_by_settings(config: Mapping[str, Any], settings: Settings) -> Preparation | None:
-    """Return how the text of a run was prepared whose vocabulary does not say, as those of earlier versions."""
-    name = (config.get("corpus") or {}).get("name")
-    if name is None:  # made from a file of weights, without a text
-        return None
-    clean = settings.clean or default_clean(name)
-    return Preparation("char", clean, settings.keep_punctuation, settings.keep_case)
-
-
-def _parse_json(content: bytes, name: str) -> Any:
-    try:
-        document = json.loads(content)
-        # Half a surrogate pair, which JSON can spell, could never be printed or written again
-        json.dumps(document, ensure_ascii=False).encode()
-        return document
-    except (ValueError, RecursionError):
-        raise InputError(f"{name} is no JSON document: it is damaged, or another kind of file") from None
-
-
-def _dump_history(history: History, known: tuple[History, bytes] | None = None) -> bytes:
-    """Return a history as the content of its file.
-
-    Args:
-        history: The history.
-        known: An earlier one, and what was made of it. If the history goes on from there, so does its content: a long
-            training that is kept in every epoch would else spend its time on those before.
-    """
-    done, content = 0, (",".join(_COLUMNS) + "\n").encode()
-    if known is not None and history.begins_with(known[0]):
-        done, content = len(known[0]), known[1]
-    valid: Sequence[float | None] = history.valid_perplexity or [None] * len(history)
-    columns = (history.epoch, history.perplexity, valid, history.tokens_per_second, history.gradient_norm)
-    return content + "".join(map(_dump_row, zip(*(column[done:] for column in columns), strict=True))).encode()
-
-
-def _dump_row(row: Sequence[float | None]) -> str:
-    return ",".join("" if value is None else repr(value) for value in row) + "\n"  # repr gives every digit back
-
-
-def _parse_history(content: bytes, name: str) -> History:
-    try:
-        header, *rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
-        if tuple(header) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
-            raise ValueError
-        history = History(
-            epoch=[int(row[0]) for row in rows],
-            perplexity=[float(row[1]) for row in rows],
-            valid_perplexity=[float(row[2]) for row in rows if row[2]],
-            tokens_per_second=[float(row[3]) for row in rows],
-            gradient_norm=[float(row[4]) for row in rows],
-        )
-        if history.epoch != list(range(1, len(rows) + 1)) or len(history.valid_perplexity) not in (0, len(rows)):
-            raise ValueError
-    except (ValueError, csv.Error):
-        raise InputError(f"{name} is no table of {', '.join(_COLUMNS)}, one row an epoch") from None
-    return history
-
-
-_PCG64 = "PCG64"  # NumPy's default generator
-
-
-def _dump_state(state: State) -> bytes:
-    random = state.random_state
-    numbers = random["state"]
-    words = [word for key in ("state", "inc") for word in divmod(numbers[key], 2**64)]
-    words += [random["has_uint32"], random["uinteger"]]
-    return dump_tensors({"epoch": np.array([len(state.history)]), "sampling.pcg64": np.array(words, dtype=np.uint64)})
-
-
-def _parse_random_state(tensors: Weights, epoch: int, name: str) -> dict[str, Any]:
-    expected = {"epoch": ((1,), "int64"), "sampling.pcg64": ((6,), "uint64")}
-    if {key: (value.shape, value.dtype.name) for key, value in tensors.items()} != expected:
-        raise InputError(f"{name} does not hold the epoch and the six words of a PCG64 generator")
-    if (own := int(tensors["epoch"][0])) != epoch:
-        raise InputError(f"{name} is of epoch {own}, and {CONFIG} of epoch {epoch}")
-    high, low, inc_high, inc_low, has_uint32, uinteger = (int(word) for word in tensors["sampling.pcg64"])
-    return {
-        "bit_generator": _PCG64,
-        "state": {"state": high * 2**64 + low, "inc": inc_high * 2**64 + inc_low},
-        "has_uint32": has_uint32 & 1,
-        "uinteger": uinteger & 0xFFFFFFFF,
-    }
+    return _sha256(json.dumps(values, sort_keys=True).encode())
 
 
 @dataclass
@@ -298,7 +161,7 @@ class RunFolder:
         contents = {name: _read_part(path, name, config["files"][name], most[name]) for name in config["files"]}
         vocab = parse_vocab(contents[VOCAB], names[VOCAB])
         if vocab.preparation is None:
-            vocab.preparation = _preparation_by_settings(config, settings)
+            vocab.preparation = preparation_by_settings(config, settings)
         folder = cls(path, config, settings, vocab, None)
         if len(vocab) != config["vocab_size"]:
             raise InputError(
@@ -307,10 +170,10 @@ class RunFolder:
             )
         if WEIGHTS not in contents:
             return folder
-        history = _parse_history(contents[HISTORY], names[HISTORY])
+        history = parse_history(contents[HISTORY], names[HISTORY])
         if len(history) != config["epoch"]:
             raise InputError(f"{names[HISTORY]} has {len(history)} epochs, and {CONFIG} says {config['epoch']}")
-        random_state = _parse_random_state(parse_tensors(contents[STATE], names[STATE]), len(history), names[STATE])
+        random_state = parse_random_state(parse_tensors(contents[STATE], names[STATE]), len(history), names[STATE])
         weights, best = (
             folder._parse_weights(contents[name], names[name]) if name in contents else None for name in (WEIGHTS, BEST)
         )
@@ -456,7 +319,7 @@ class RunFolder:
                 "vocab_size": len(vocab),
                 "files": {},
             }
-            folder._commit({VOCAB: _dump_vocab(vocab)})
+            folder._commit({VOCAB: dump_vocab(vocab)})
         except BaseException as error:
             # Where another process was before this one, what is there is none of ours
             if folder.config or (made and not isinstance(error, InputError)):
@@ -591,8 +454,8 @@ class RunFolder:
     def _parts(self, state: State) -> dict[str, bytes]:
         """Return the content of the files that a state is in."""
         kind = self.settings.model
-        parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: _dump_state(state)}
-        parts[HISTORY] = _dump_history(state.history, self._history)
+        parts = {WEIGHTS: dump_tensors(state.weights, kind), STATE: dump_state(state)}
+        parts[HISTORY] = dump_history(state.history, self._history)
         self._history = (state.history.copy(), parts[HISTORY])
         if state.best is not None:
             parts[BEST] = dump_tensors(state.best, kind)
@@ -648,7 +511,7 @@ class RunFolder:
             self._move()
             # All of the run, and not only what has changed
             state = {} if self.state is None else self._parts(self.state)
-            parts = {VOCAB: _dump_vocab(self.vocab), **state, **parts}
+            parts = {VOCAB: dump_vocab(self.vocab), **state, **parts}
 
     def _try_commit(self, parts: Mapping[str, bytes]) -> bool:
         """Commit, unless the folder is not the one that was locked any more; return whether it was."""
@@ -657,8 +520,8 @@ class RunFolder:
         before = self.finish()
         files = dict(before)
         for name, content in parts.items():
-            files[name] = {"sha256": digest(content), "bytes": len(content)}
-        config = {**self.config, "files": files, "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            files[name] = {"sha256": _sha256(content), "bytes": len(content)}
+        config = {**self.config, "files": files, "saved": now()}
         config["sha256"] = _config_digest(config)
         content = json.dumps(config, ensure_ascii=False, indent=2).encode() + b"\n"
         changed = [name for name in parts if files[name] != before.get(name)]
@@ -726,7 +589,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         what = f"there is no {CONFIG} in it that can be read" if there else "there is no such folder"
         reason = getattr(error, "strerror", None) or error
         raise InputFileError(f"{str(path)!r} is not a run folder: {what} ({reason}); {advice}") from None
-    config = _parse_json(content, name)
+    config = parse_json(content, name)
     if not (isinstance(config, dict) and type(config.get("format")) is int and config["format"] >= 0):
         raise InputError(f"{name} is not of a run: {advice}")
     if config["format"] > FORMAT:
@@ -762,13 +625,13 @@ def _most_bytes(config: Mapping[str, Any], settings: Settings) -> dict[str, int]
         NotEnoughMemoryError: If this machine has no place for the weights.
     """
     model = (settings.model, config["vocab_size"], settings.num_hiddens, settings.num_layers)
-    numbers = sizes.num_weights(*model)
+    numbers = canonical.num_weights(*model)
     arrays = 5 * settings.num_layers + 2
     weights = 8 * numbers + _HEADER[0] + _HEADER[1] * arrays  # in float64 at most
     if numbers > _LARGE:
         what = f"a run of {settings.num_layers} x {settings.num_hiddens:,} units"
-        # Its bytes and its arrays are there at the same time
-        memory.check(2 * sizes.of_weights(*model), what, "read it on a machine that has more")
+        # In float32 at least, and its bytes and its arrays are there at the same time
+        memory.check(2 * 4 * numbers, what, "read it on a machine that has more")
     return {
         VOCAB: min(MOST_VOCAB_FILE, _HEADER[0] + _TOKEN * config["vocab_size"]),
         WEIGHTS: weights,
@@ -808,7 +671,7 @@ def _read_part(path: Path, name: str, expected: Mapping[str, Any], most: int) ->
             elif not isinstance(error, FileNotFoundError):
                 found.append(error.strerror or type(error).__name__)
             continue
-        if digest(content) == expected["sha256"]:
+        if _sha256(content) == expected["sha256"]:
             return content
         found.append(f"{len(content)} bytes where {expected.get('bytes')!r:.20} were written, or changed ones")
     if unreadable is not None:

@@ -7,7 +7,6 @@ the command line, their help, what is checked, what ``config.json`` may hold and
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
@@ -17,11 +16,12 @@ import numpy as np
 
 from d2lrnn.core.threads import check_number
 from d2lrnn.data import CORPORA
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_max_tokens
-from d2lrnn.data.text import CLEANINGS
-from d2lrnn.errors import POSITIVE, InputError, given, require_rates, whole_number
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_clean, default_max_tokens
+from d2lrnn.data.text import CLEANINGS, Preparation
+from d2lrnn.errors import InputError
 from d2lrnn.system import memory, wording
-from d2lrnn.weights import sizes
+from d2lrnn.system.arguments import POSITIVE, given, require_rates, whole_number
+from d2lrnn.weights import canonical
 from d2lrnn.weights.canonical import KINDS, MOST_LAYERS, check_kind
 
 SAMPLINGS = ("sequential", "random")
@@ -60,7 +60,9 @@ class Setting:
         compared: Whether it is an option of ``compare`` too.
         name: Its name.
         type: Its type, without None.
-        hint: Its type, with the bounds, and with None where that is one of its values.
+        hint: Its type, with None where that is one of its values.
+        bounded: The same with the bounds.
+        words: The same as it is written.
         default: Its default.
     """
 
@@ -78,6 +80,8 @@ class Setting:
     name: str = ""
     type: Any = None
     hint: Any = None
+    bounded: Any = None
+    words: str = ""
     default: Any = None
 
     @property
@@ -109,13 +113,16 @@ class Setting:
             InputError: If it is of another type, or beyond the bounds.
         """
         value = value.item() if isinstance(value, np.generic) else value
+        of_type = f"the setting {self.name!r} must be of type {self.words}, not {value!r:.50}"
+        within = f"{self.name} must be {self.bounds}, not {given(value)}"
+        # A whole number is a float too, unless it is larger than any
+        problem = within if self.type is float and type(value) is int else of_type
         try:
             msgspec.convert(value, self.hint)
-        except msgspec.ValidationError as error:
-            if found := re.match("Expected `(.+)`, got ", str(error)):
-                expected = found[1].replace("null", "None")
-                raise InputError(f"the setting {self.name!r} must be of type {expected}, not {value!r:.50}") from None
-            raise InputError(f"{self.name} must be {self.bounds}, not {given(value)}") from None
+            problem = within
+            msgspec.convert(value, self.bounded)
+        except msgspec.ValidationError:
+            raise InputError(problem) from None
         if value is not None and value in (self.without, math.inf):
             raise InputError(f"{self.name} must be {self.bounds}, not {value}")
         return value
@@ -138,7 +145,7 @@ class Settings:
     # epoch.
     model: str = _setting("rnn-scratch", "Model", "the model (default: {default}, which runs rnn_fast)", choices=KINDS)
     num_hiddens: int = _setting(512, "Hidden units a layer", "hidden units", "N", ge=1, most=10**6,
-                                advice=": the weights of one layer of so many take 4 TB; give fewer units")  # fmt: skip
+                                advice=": one layer of 1,000,000 units has weights of 4 TB; give fewer")  # fmt: skip
     num_layers: int = _setting(1, "Layers", "layers", "N", ge=1, most=MOST_LAYERS)
     batch_size: int = _setting(32, "Sequences a minibatch", "sequences a minibatch", "N", ge=1, most=10**9)
     num_steps: int = _setting(35, "Tokens a sequence", "tokens a sequence", "N", ge=1, most=10**9)
@@ -149,14 +156,20 @@ class Settings:
     sampling: str = _setting("sequential", "Sampling", "how minibatches are read", choices=SAMPLINGS)
     corpus: str = _setting("time-machine", "Corpus", f"{', '.join(CORPORA)}, or a text file", "NAME|FILE")
     encoding: str | None = _setting(
-        None, "Encoding", "of the text file (default: what its byte order mark says, or utf-8)", "NAME"
+        None, "Encoding", "encoding of the text file (default: what its byte order mark says, or utf-8)", "NAME"
     )
     max_tokens: int | None = _setting(
         None, "Tokens used at most", "tokens used from the text's beginning, -1 for all "
         f"({BOOK_MAX_TOKENS}; of a file, all)", "N", ge=-1, without=0, most=10**12, bounds=f"{whole_number(1)}, or -1",
     )  # fmt: skip
     valid_fraction: float = _setting(
-        0.0, "Part held out", "part of them held out from the end", "F", ge=0, lt=1, bounds="a number from 0 to below 1"
+        0.0,
+        "Part held out",
+        "part of the tokens held out, from the end",
+        "F",
+        ge=0,
+        lt=1,
+        bounds="a number from 0 to below 1",
     )
     clean: str | None = _setting(
         None, "Cleaning", "keep the letters of every script, the book's a to z, or everything (default: book for the "
@@ -170,7 +183,7 @@ class Settings:
     )  # fmt: skip
     # Of so many bits NumPy's generator makes something
     seed: int | None = _setting(
-        None, "Seed", "of the first weights and of the minibatches (default: drawn)", "S", ge=0, most=2**128 - 1
+        None, "Seed", "seed of the first weights and of the minibatches (default: drawn)", "S", ge=0, most=2**128 - 1
     )
     device: str = _setting("auto", "Device asked for", "cpu, gpu, gpu:1 (or cuda, cuda:1), mps (torch) or auto", "D")
     threads: int | None = _setting(
@@ -234,15 +247,21 @@ class Settings:
         """
         model = (self.model, vocab_size, self.num_hiddens, self.num_layers)
         what = f"a training of {self.num_layers} x {self.num_hiddens:,} units (num_hiddens)"
-        needed = sizes.of_weights(*model)
+        needed = 4 * canonical.num_weights(*model)  # in float32
         if on_cpu:
             what += f" on minibatches of {self.batch_size:,} x {self.num_steps:,} tokens"
-            needed = sizes.of_training(*model, batch_size=self.batch_size, num_steps=self.num_steps, itemsize=itemsize)
+            needed = canonical.bytes_of_training(
+                *model, batch_size=self.batch_size, num_steps=self.num_steps, itemsize=itemsize
+            )
         memory.check(needed, what, memory.SMALLER)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings ready for JSON."""
         return {**asdict(self), "prefixes": list(self.prefixes)}
+
+    def preparation(self, name: str) -> Preparation:
+        """Return how a text of that name is prepared."""
+        return Preparation("char", self.clean or default_clean(name), self.keep_punctuation, self.keep_case)
 
     @property
     def use_random_iter(self) -> bool:
@@ -261,7 +280,9 @@ def _described() -> Iterator[Setting]:
             setting,
             name=part.name,
             type=kind,
-            hint=bounded if kind is hint else bounded | None,
+            hint=hint,
+            bounded=bounded if kind is hint else bounded | None,
+            words=str(part.type),
             default=part.default,
             option=setting.option or f"--{part.name.replace('_', '-')}",
         )

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn.core.history import History
-from d2lrnn.core.pictures import add_legend, drawing, image, new_figure
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, InputError
+from d2lrnn.runs.folder_files import best_epoch
 from d2lrnn.runs.run_config import CONFIG
-from d2lrnn.runs.run_folder import RunFolder, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
+from d2lrnn.system.pictures import add_legend, drawing, image, new_figure, number_plainly
 from d2lrnn.system.storage import write_atomically
 from d2lrnn.system.terminal import spelled
 
@@ -95,11 +96,8 @@ def _short(name: str) -> str:
 
 
 def _finish(figure: Any, axes: Any, kind: str) -> bytes:
-    from matplotlib.ticker import FuncFormatter
-
     axes.set(xlabel="epoch", ylabel="perplexity", yscale="log")
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda value, _: f"{value:g}"))  # 6, 8, 10 rather than powers of ten
+    number_plainly(axes.yaxis)
     axes.grid(alpha=0.3)
     add_legend(axes, fontsize="small")
     return image(figure, kind)

@@ -14,7 +14,8 @@ import numpy as np
 
 from d2lrnn.core import backends
 from d2lrnn.core.generation import fit_prefix
-from d2lrnn.core.history import BOOK_NUM_PREDS, Epoch, History, bits_per_character
+from d2lrnn.core.history import BOOK_NUM_PREDS, History, bits_per_character
+from d2lrnn.core.monitor import Callback
 from d2lrnn.core.threads import by_itself, computing_with, is_guess, settle
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
 from d2lrnn.data.corpora import check_encoding, default_clean
@@ -26,14 +27,14 @@ from d2lrnn.errors import (
     InputFileError,
     StorageError,
     TrainingInterrupted,
-    require_positive,
-    require_rates,
 )
-from d2lrnn.runs.environment import describe_here
+from d2lrnn.runs.environment import describe_here, now
+from d2lrnn.runs.folder_files import best_epoch
 from d2lrnn.runs.recorder import Recorder, in_words, patience_is_out
-from d2lrnn.runs.run_folder import RunFolder, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings, with_max_tokens, with_seed
 from d2lrnn.system import memory
+from d2lrnn.system.arguments import require_positive, require_rates
 from d2lrnn.system.wording import by, call
 from d2lrnn.weights.canonical import RUNS
 
@@ -72,17 +73,6 @@ def choose_prefixes(settings: Settings, text: Text, train_iter: SeqDataLoader, v
     return settings.prefixes
 
 
-def require(backend: str) -> None:
-    """Check that a backend can be used here, without importing it.
-
-    Raises:
-        InputError: If there is no such backend.
-        BackendNotInstalledError: If it is not installed or cannot work here.
-    """
-    if (reason := backends.problem(backend)) is not None:
-        raise BackendNotInstalledError(reason)
-
-
 def corpus_source(text: Text) -> str:
     """Return how to find a text again from any folder: a corpus by its name, a file by its full path."""
     return text.name if text.name in CORPORA else str(Path(text.name).expanduser().resolve())
@@ -97,7 +87,7 @@ def train(
     numbered: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
     ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train a model as the settings say and return what came out, ready for JSON.
@@ -112,7 +102,8 @@ def train(
         numbered: Where the folder is there already, make one with a number behind its name.
         checkpoint_every: Write the state into it every so many epochs, and at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`; training ends if
+            it returns True.
         ready: Called when all is imported and built, before the first minibatch.
 
     Raises:
@@ -121,7 +112,7 @@ def train(
     """
     settings.check()
     require_positive(checkpoint_every=checkpoint_every)
-    require(backend)
+    backends.check_usable(backend)
     text = text if text is not None else read_text(settings.corpus, settings.encoding)
     settings = with_max_tokens(with_seed(settings), text.name)
     require_rates(lr=settings.lr, dtype=backends.BACKENDS[backend].dtype)
@@ -139,7 +130,7 @@ def train(
         "backend": backend,
         **describe_here(backend),
         "corpus": _describe(text, numpy_iter, vocab),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "created": now(),
         "seconds": 0.0,
     }
     kept = replace(settings, corpus=corpus_source(text))
@@ -173,7 +164,7 @@ def resume(
     encoding: str | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     quiet: bool = False,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Go on with a run, from its last checkpoint, as if it had never been interrupted.
 
@@ -190,7 +181,8 @@ def resume(
         encoding: Of its file now, if that is another one.
         checkpoint_every: Write the state every so many epochs, and at the end.
         quiet: Show and print nothing.
-        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`.
+        callback: Called after each epoch with its number and its :class:`~d2lrnn.core.history.Epoch`; training ends if
+            it returns True.
 
     Returns:
         What :func:`train` returns, of the whole run. A run that is complete is returned as it is.
@@ -204,7 +196,7 @@ def resume(
     if epochs is not None:
         require_positive(epochs=epochs)
     found = RunFolder.open(path)
-    require(found.backend)
+    backends.check_usable(found.backend)
     if encoding is not None:
         check_encoding(encoding)
     text = _same_text(found, corpus, encoding)
@@ -389,7 +381,7 @@ def _train(
     folder: RunFolder | None,
     checkpoint_every: int,
     quiet: bool,
-    callback: Callable[[int, Epoch], None] | None = None,
+    callback: Callback | None = None,
     ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train for some epochs, from the folder's state if there is one, and return the results of the whole run.

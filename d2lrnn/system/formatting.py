@@ -1,4 +1,4 @@
-"""Numbers as people read them: each quantity has one form, here.
+"""Numbers as people read them: each quantity has one form, here; and tables of them in Markdown.
 
 What is not known is a dash. In tables memory is in MiB, so that rows compare; a message has the unit that fits.
 """
@@ -6,6 +6,7 @@ What is not known is a dash. In tables memory is in MiB, so that rows compare; a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 UNKNOWN = "-"
@@ -70,3 +71,9 @@ def format_percent(fraction: float) -> str:
     if 1e-4 <= percent < 1e6:
         return f"{percent:.2g}{THIN}%" if percent < 100 else f"{percent:,.0f}{THIN}%"
     return f"{format_scientific(percent)}{THIN}%"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    lines = (head, ["---"] * len(head), *rows)
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]

@@ -1,7 +1,6 @@
-"""How much memory a model takes, and how much there is: what cannot fit is refused before anything is allocated.
+"""How much memory there is, in bytes: what cannot fit is refused before anything is allocated.
 
-The estimate is a lower bound, so that nothing is refused that would have worked: the weights, their gradients and the
-last good copy of the weights, the activations of one minibatch, and what else is said below. All sizes are in bytes.
+What a thing needs is a lower bound, so that nothing is refused that would have worked.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
 import tempfile
@@ -120,11 +119,6 @@ def explained(what: str, advice: str) -> Iterator[None]:
         raise StorageError(f"{what}: {error.strerror or error}; {advice}", error.errno) from None
     except ValueError as error:  # a null byte in a path
         raise InputError(f"{what}: {error}; {advice}") from None
-
-
-def digest(content: bytes) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def write_flushed(path: Path, content: bytes) -> None:

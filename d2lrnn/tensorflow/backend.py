@@ -1,12 +1,8 @@
-"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`.
-
-Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are NumPy arrays, and devices are named as
-:func:`get_device` takes them.
-"""
+"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from d2lrnn.core import interface
-from d2lrnn.core.interface import Array, Weights, implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Seed
 from d2lrnn.errors import InputError
@@ -61,7 +57,7 @@ def build_model(
     *,
     bidirectional: bool = False,
     device: str = "auto",
-    seed: int | None = None,
+    seed: Seed = None,
 ) -> tuple[Net, Strategy]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
     place = get_device(device)
@@ -88,12 +84,8 @@ _PLAIN = {
 }
 
 
+@implements(interface.Backend)
 def kind_of(net: Any) -> str:
-    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
-
-    Raises:
-        InputError: If the canonical weights would not say all of what it computes; the message says why.
-    """
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
@@ -148,25 +140,21 @@ def _copied(tensor: Tensor) -> Array:
     return np.array(np.asarray(tensor))
 
 
+@implements(interface.Backend)
 def get_weights(net: Any) -> Weights:
-    """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, _copied)
 
 
-def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
-    """Give a model canonical weights, in place.
-
-    Raises:
-        InputError: If a name or a shape is not the model's.
-    """
+@implements(interface.Backend)
+def set_weights(net: Any, weights: Tensors) -> None:
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind, params = kind_of(net), _parameters(net)
     for name, value in maps.TENSORFLOW.to_framework(kind, weights).items():
         params[name].assign(value)
 
 
+@implements(interface.Backend)
 def num_parameters(net: Any) -> int:
-    """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 
 

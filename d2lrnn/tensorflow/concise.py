@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from d2lrnn.errors import InputError
-from d2lrnn.weights.canonical import check_kind
+from d2lrnn.weights.kinds import check_layer
 
 from .types import State, Tensor
 
@@ -37,11 +36,9 @@ def recurrent_layer(
         bidirectional: Read the sequence from both ends.
 
     Raises:
-        InputError: If the kind is unknown.
+        InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
-    check_kind(kind, num_layers, bidirectional)
-    if kind not in LAYERS:
-        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
+    check_layer("tensorflow", LAYERS, kind, num_layers, bidirectional)
     layers = stacked_layers(kind, vocab_size, num_hiddens, num_layers, bidirectional, return_state=True)
     return layers if num_layers > 1 else layers[0]
 

@@ -1,8 +1,7 @@
 """The recurrent network from scratch, faster than its loop and equal to it.
 
-``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same
-gradients, and takes its place where a model is made: ``RNNModelScratch(..., rnn_fast, ...)``. Two things make the
-difference:
+``rnn`` is written to be read. :func:`rnn_fast` computes the same values and the same gradients, and takes its place as
+the ``forward_fn`` of a model. Two things make the difference:
 
 - Of ``H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)`` only the product with W_hh needs the step before. All steps share one
   product with W_xh, and one with W_hq.
@@ -17,6 +16,8 @@ import contextvars
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
+
+from d2lrnn.core.checks import check_steps
 
 from .types import Params, State, Tensor
 
@@ -106,10 +107,14 @@ def rnn_fast(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, Stat
 
     Returns:
         Logits of shape (num_steps * batch_size, vocab_size), time-major, and the new state.
+
+    Raises:
+        InputError: If the sequence has no step.
     """
     W_xh, W_hh, b_h, W_hq, b_q = params
     (H,) = state
     inputs = tf.convert_to_tensor(inputs)
+    check_steps(inputs.shape[0])
     H = tf.broadcast_to(H, (tf.shape(inputs)[1], H.shape[-1]))
     A = tf.tensordot(inputs, W_xh, 1) + b_h  # (num_steps, batch_size, num_hiddens)
     Hs = _recurrence(A, H, tf.convert_to_tensor(W_hh))  # (num_steps, batch_size, num_hiddens)

@@ -1,7 +1,9 @@
 """A model's weights as the file ``.keras`` that Keras's users expect.
 
-Each module of a file's format has these functions with these arguments. Weights are those of
-:mod:`d2lrnn.weights.canonical`.
+What is written is what ``keras.models.load_model`` reads, without any custom object: a ``keras.Sequential`` of Keras's
+own layers, which takes one-hot vectors (batch_size, num_steps, vocab_size) and returns logits of the same shape. The
+model's name is the kind: ``'rnn-scratch'`` is the same layers as ``'rnn'``. Such a model is read. What it is made of is
+looked at before Keras builds it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.weights import layouts
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Tensors
+from d2lrnn.weights import canonical, recognition
+from d2lrnn.weights.exchange import Codec
 
 from . import backend
 from .concise import RNNModel, directions, stacked_layers
@@ -40,21 +42,10 @@ _SIZES = ("batch_shape", "batch_input_shape", "input_shape", "input_dim", "input
 _MAX_CONFIG = 1 << 20  # bytes of the description of a model; those of our models have a few thousand
 
 
+@implements(Codec)
 def encode(kind: str, weights: Tensors) -> bytes:
-    """Return the content of a file that ``keras.models.load_model`` reads, without any custom object.
-
-    It is a ``keras.Sequential`` of Keras's own layers, which takes one-hot vectors (batch_size, num_steps, vocab_size)
-    and returns logits (batch_size, num_steps, vocab_size). The model's name is the kind: ``'rnn-scratch'`` is the same
-    layers as ``'rnn'``.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        weights: Canonical weights.
-
-    Raises:
-        InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
-    """
-    weights, (vocab_size, num_hiddens, num_layers, bidirectional) = layouts.complete(kind, weights)
+    weights = recognition.complete(kind, weights)
+    vocab_size, num_hiddens, num_layers, bidirectional = canonical.sizes(kind, weights)
     layer_kind = "rnn" if kind == "rnn-scratch" else kind
     with tf.device("CPU:0"):
         layers = stacked_layers(layer_kind, vocab_size, num_hiddens, num_layers, bidirectional, return_state=False)
@@ -67,19 +58,8 @@ def encode(kind: str, weights: Tensors) -> bytes:
             return path.read_bytes()
 
 
+@implements(Codec)
 def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    """Return the kind and the canonical weights of a model, from the content of a file of ``model.save``.
-
-    The file holds a ``keras.Sequential`` as :func:`encode` describes it. What it is made of is looked at before Keras
-    builds it, so no code that a file may hold is run.
-
-    Args:
-        content: The bytes of the file.
-        kind: The kind of the model; ``'rnn'`` and ``'rnn-scratch'`` are the same to Keras.
-
-    Raises:
-        InputError: If it is no such file, is damaged, or its model has no canonical form.
-    """
     content = _checked(content)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -102,14 +82,14 @@ def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     found = backend.kind_of(net)
     alone = found == "rnn" and len(layers) == 1 and len(directions(layers[0])) == 1
     if alone and model.name == "rnn-scratch":
-        kind = layouts.choose_kind(kind, ["rnn-scratch"], ["rnn"])
+        kind = recognition.choose_kind(kind, ["rnn-scratch"], ["rnn"])
     else:
-        kind = layouts.choose_kind(kind, [found], ["rnn-scratch"] if alone else [])
-    return kind, layouts.complete(kind, backend.get_weights(net))[0]
+        kind = recognition.choose_kind(kind, [found], ["rnn-scratch"] if alone else [])
+    return kind, recognition.complete(kind, backend.get_weights(net))
 
 
 def _net(layers: list[Any], dense: Any) -> RNNModel:
-    """Return the layers of a Keras model as a model whose weights the uniform door knows."""
+    """Return the layers of a Keras model as a model whose weights the backend knows."""
     net = RNNModel(layers, dense.units)
     net.dense = dense
     return net

@@ -35,9 +35,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.things: dict[str, tuple[Parts, Any]] = {}
-        self.own_affairs: set[str] = (
-            set()
-        )  # what the net changes by itself when it is called, such as a count of its calls
+        self.own_affairs: set[str] = set()  # what the net changes when it is called, such as a count of its calls
         self.told: set[str] = set()
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from d2lrnn import data
 from d2lrnn.data import Vocab
 from d2lrnn.data.sampling import Array
-from d2lrnn.errors import require_positive
+from d2lrnn.system.arguments import require_positive
 
 from .data import load_array
 from .types import Tensor

@@ -1,12 +1,8 @@
-"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`.
-
-Weights and states are those of :mod:`d2lrnn.weights.canonical`, minibatches are NumPy arrays, and devices are named as
-:func:`get_device` takes them.
-"""
+"""What programs use, whatever the framework: :class:`d2lrnn.core.interface.Backend`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +12,8 @@ import torch
 from torch import nn
 
 from d2lrnn.core import interface
-from d2lrnn.core.interface import Array, Weights, implements
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
+from d2lrnn.data.sampling import Seed
 from d2lrnn.weights import canonical, maps
 from d2lrnn.weights.kinds import kind_of_layer, no_canonical_form
 
@@ -60,7 +57,7 @@ def build_model(
     *,
     bidirectional: bool = False,
     device: str = "auto",
-    seed: int | None = None,
+    seed: Seed = None,
 ) -> tuple[Net, Device]:
     weights = canonical.initial_weights(kind, vocab_size, num_hiddens, num_layers, bidirectional, seed=seed)
     place = get_device(device)
@@ -82,12 +79,8 @@ def build_model(
 _PLAIN = {"bias": True, "batch_first": False, "dropout": 0, "proj_size": 0}
 
 
+@implements(interface.Backend)
 def kind_of(net: Any) -> str:
-    """Return the kind of a model: one of :data:`d2lrnn.weights.canonical.KINDS`.
-
-    Raises:
-        InputError: If the canonical weights would not say all of what it computes; the message says why.
-    """
     if isinstance(net, RNNModelScratch) and net.forward_fn in (rnn, rnn_fast):
         return "rnn-scratch"
     if not isinstance(net, RNNModel):
@@ -108,17 +101,13 @@ def _read(net: Any, of: Callable[[Any], Array]) -> Weights:
     return maps.TORCH.to_canonical(kind, {name: of(param) for name, param in _parameters(net).items()})
 
 
+@implements(interface.Backend)
 def get_weights(net: Any) -> Weights:
-    """Return a model's weights as canonical NumPy arrays, copied."""
     return _read(net, lambda param: param.detach().cpu().numpy().copy())
 
 
-def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
-    """Give a model canonical weights, in place.
-
-    Raises:
-        InputError: If a name or a shape is not the model's.
-    """
+@implements(interface.Backend)
+def set_weights(net: Any, weights: Tensors) -> None:
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind, params = kind_of(net), _parameters(net)
     with torch.no_grad():
@@ -126,8 +115,8 @@ def set_weights(net: Any, weights: Mapping[str, Array]) -> None:
             params[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))
 
 
+@implements(interface.Backend)
 def num_parameters(net: Any) -> int:
-    """Return the number of trained parameters."""
     return sum(prod(param.shape) for param in training.parameters(net))
 
 

@@ -9,9 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrnn.errors import InputError
-from d2lrnn.weights import maps
-from d2lrnn.weights.canonical import check_kind
+from d2lrnn.weights.kinds import check_layer
 
 from .types import Device, State, Tensor
 
@@ -40,10 +38,7 @@ def recurrent_layer(
     Raises:
         InputError: If the kind is unknown, or the framework has no layer that computes it.
     """
-    check_kind(kind, num_layers, bidirectional)
-    maps.TORCH.check_kind(kind)
-    if kind not in LAYERS:
-        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(LAYERS)}")
+    check_layer("torch", LAYERS, kind, num_layers, bidirectional)
     layer, options = LAYERS[kind]
     return layer(vocab_size, num_hiddens, num_layers, bidirectional=bidirectional, **options)
 

@@ -1,7 +1,9 @@
 """A model's weights as the file ``.pt`` that PyTorch's users expect.
 
-Each module of a file's format has these functions with these arguments. Weights are those of
-:mod:`d2lrnn.weights.canonical`.
+What is written is what ``torch.load`` reads: the ``state_dict`` of a model of ``build_model``. The names are
+``rnn.weight_ih_l0`` and so on, ``linear.weight`` and ``linear.bias``, and for ``'rnn-scratch'`` those of the book's
+parameters, ``W_xh``, ``W_hh``, ``b_h``, ``W_hq``, ``b_q``. A ``state_dict`` is a dict of tensors;
+:func:`d2lrnn.weights.recognition.from_tensors` says which names are read.
 """
 
 from __future__ import annotations
@@ -16,49 +18,26 @@ from typing import Any
 import numpy as np
 import torch
 
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.weights import layouts, maps
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Array, Tensors
+from d2lrnn.weights import maps, recognition
+from d2lrnn.weights.exchange import Codec
 
 __all__ = ["decode", "encode"]
 
 
+@implements(Codec)
 def encode(kind: str, weights: Tensors) -> bytes:
-    """Return the content of a file that ``torch.load`` reads: the ``state_dict`` of a model of ``build_model``.
-
-    The names are ``rnn.weight_ih_l0`` and so on, ``linear.weight`` and ``linear.bias``, and for
-    ``'rnn-scratch'`` those of the book's parameters, ``W_xh``, ``W_hh``, ``b_h``, ``W_hq``, ``b_q``.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        weights: Canonical weights.
-
-    Raises:
-        InputError: If the weights are not those of such a model, or the framework has no layer that computes it.
-    """
-    weights, _ = layouts.complete(kind, weights)
-    arrays = maps.TORCH.to_framework(kind, weights)
+    arrays = maps.TORCH.to_framework(kind, recognition.complete(kind, weights))
     tensors = {name: torch.tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
     buffer = io.BytesIO()
     torch.save(tensors, buffer)
     return buffer.getvalue()
 
 
+@implements(Codec)
 def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    """Return the kind and the canonical weights of a model, from the content of a file of ``torch.save``.
-
-    The file holds a ``state_dict``: a dict of tensors, see :func:`d2lrnn.weights.layouts.from_tensors` for which. No
-    code that a file may hold is run.
-
-    Args:
-        content: The bytes of the file.
-        kind: The kind of the model, where the file cannot tell.
-
-    Raises:
-        InputError: If it is no such file, is damaged, or its model has no canonical form.
-    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old forms, which are read all the same
@@ -77,7 +56,7 @@ def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
     arrays = {name: _array(name, value, len(content)) for name, value in tensors.items()}
     if sum(array.nbytes for array in arrays.values()) > 2 * len(content):  # bfloat16 has grown
         raise InputError("the tensors have more numbers than the file: save copies of them, made by clone()")
-    return layouts.from_tensors(arrays, kind)
+    return recognition.from_tensors(arrays, kind)
 
 
 def _checked(content: bytes) -> io.BytesIO:
@@ -125,24 +104,17 @@ def _check_pickle(file: io.BytesIO) -> None:
     """Check what the pickle at a place in a file calls, before it does, and leave the file after it.
 
     Raises:
-        InputError: If it is damaged, or calls something that could take memory.
+        InputError: If it is too long, or calls something that could take memory.
+        Exception: Of many kinds, if it is no pickle.
     """
-    try:
-        for opcode, argument, position in pickletools.genops(file):
-            if (position or 0) > _MOST_PICKLE:
-                raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
-            if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
-                raise InputError(
-                    f"PyTorch finds no plain tensors in the file, but {str(argument).replace(' ', '.')}: save "
-                    "net.state_dict() with torch.save"
-                )
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds, for what is no pickle
-        raise InputError(
-            f"PyTorch finds no plain tensors in the file ({type(error).__name__}): "
-            "save net.state_dict() with torch.save, and copy the file completely"
-        ) from None
+    for opcode, argument, position in pickletools.genops(file):
+        if (position or 0) > _MOST_PICKLE:
+            raise InputError(f"the description of the tensors has more than {_MOST_PICKLE:,} bytes: it is damaged")
+        if opcode.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
+            raise InputError(
+                f"PyTorch finds no plain tensors in the file, but {str(argument).replace(' ', '.')}: save "
+                "net.state_dict() with torch.save"
+            )
 
 
 def _array(name: str, tensor: Any, size: int) -> Array:

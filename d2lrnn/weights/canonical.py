@@ -25,22 +25,38 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from d2lrnn.core.backends import BACKENDS
+from d2lrnn.core.interface import Tensors
 from d2lrnn.core.interface import Weights as Weights
-from d2lrnn.errors import D2LRNNWarning, InputError, require_at_most, require_positive
+from d2lrnn.data.sampling import Seed
+from d2lrnn.errors import D2LRNNWarning, InputError
+from d2lrnn.system.arguments import require_at_most, require_positive
 
 Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn-scratch": 1, "rnn": 1, "rnn-relu": 1, "gru": 3, "gru-reset-before": 3, "lstm": 4}
 KINDS = tuple(GATES)
-# The kinds that not every backend can build, and those that can: the fused GRU layers of PyTorch and MXNet are 'gru'
-ONLY_IN = {"gru-reset-before": ("tensorflow", "numpy")}
+
+
+class Only(NamedTuple):
+    """The backends that can build a kind, what keeps the others from it, and the kind that they build instead."""
+
+    backends: tuple[str, ...]
+    because: str
+    instead: str
+
+
+ONLY_IN = {
+    "gru-reset-before": Only(
+        ("tensorflow", "numpy"), because="GRU applies the reset gate after the recurrent product", instead="gru"
+    )
+}
 # What programs such as d2lrnn train let a model run; a reader gives RNNModelScratch any function
 RUNS = {kind: "rnn_fast" if kind == "rnn-scratch" else "the framework's own layer" for kind in KINDS}
 _LISTED = 8  # names that an error lists
@@ -64,7 +80,21 @@ def check_kind(kind: str, num_layers: int = 1, bidirectional: bool = False) -> s
 
 def able(kind: str) -> tuple[str, ...]:
     """Return the backends that can build a kind."""
-    return ONLY_IN.get(kind, tuple(BACKENDS))
+    return ONLY_IN[kind].backends if kind in ONLY_IN else tuple(BACKENDS)
+
+
+def check_able(backend: str, kind: str) -> None:
+    """Check that a backend can build a kind.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    if backend not in able(kind):
+        others, because, instead = ONLY_IN[kind]
+        raise InputError(
+            f"{BACKENDS[backend].title}'s {because}, so it is no {kind!r}: "
+            f"use {' or '.join(BACKENDS[name].title for name in others)} for this model, or the model {instead!r}"
+        )
 
 
 def layer_prefixes(num_layers: int, bidirectional: bool) -> list[list[str]]:
@@ -101,7 +131,41 @@ def shapes(kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bi
     return result | {"output.W_hq": (inputs, vocab_size), "output.b_q": (vocab_size,)}
 
 
-def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int, int, bool]:
+def num_weights(kind: str, vocab_size: int, num_hiddens: int, num_layers: int = 1, bidirectional: bool = False) -> int:
+    """Return how many weights a model has. Nothing is allocated, however many there are."""
+    return sum(map(prod, shapes(kind, vocab_size, num_hiddens, num_layers, bidirectional).values()))
+
+
+def bytes_of_training(
+    kind: str,
+    vocab_size: int,
+    num_hiddens: int,
+    num_layers: int = 1,
+    *,
+    batch_size: int = 1,
+    num_steps: int = 1,
+    itemsize: int = 4,
+) -> int:
+    """Return the bytes that a training takes at least, so that nothing is refused that would have worked.
+
+    These are the weights, their gradients and a copy of the last good ones; and of one minibatch, for backpropagation
+    through time, the gates and the state of each layer, and the logits and their gradient.
+
+    Args:
+        kind: One of :data:`KINDS`.
+        vocab_size: Tokens of the vocabulary.
+        num_hiddens: Hidden units in each layer.
+        num_layers: Layers.
+        batch_size: Sequences in a minibatch.
+        num_steps: Tokens in a sequence.
+        itemsize: Bytes of a number: 4, and 8 for NumPy's float64.
+    """
+    weights = num_weights(kind, vocab_size, num_hiddens, num_layers)
+    activations = num_steps * batch_size * (num_layers * GATES[kind] * num_hiddens + 2 * vocab_size)
+    return itemsize * (3 * weights + activations)
+
+
+def sizes(kind: str, weights: Tensors) -> tuple[int, int, int, bool]:
     """Return what a model's weights say of it: vocab_size, num_hiddens, num_layers, bidirectional.
 
     The weights are checked to be those of such a model, and no others.
@@ -121,7 +185,7 @@ def sizes(kind: str, weights: Mapping[str, npt.NDArray[Any]]) -> tuple[int, int,
     return vocab_size, num_hiddens, num_layers, bidirectional
 
 
-def kinds_of(weights: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+def kinds_of(weights: Tensors) -> list[str]:
     """Return the kinds that canonical weights may be those of.
 
     Raises:
@@ -153,7 +217,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names[:_LISTED]) + more
 
 
-def check_weights(weights: Mapping[str, npt.NDArray[Any]], expected: Shapes) -> None:
+def check_weights(weights: Tensors, expected: Shapes) -> None:
     """Check that weights have the expected names and shapes.
 
     Raises:
@@ -175,7 +239,7 @@ def initial_weights(
     num_layers: int = 1,
     bidirectional: bool = False,
     *,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Weights:
     """Draw a model's first weights in float32; the same seed gives the same ones to every backend.
 
@@ -195,7 +259,7 @@ def initial_weights(
     return weights
 
 
-def in_dtype(weights: Mapping[str, npt.NDArray[Any]], dtype: str, warning: str | None = None) -> Weights:
+def in_dtype(weights: Tensors, dtype: str, warning: str | None = None) -> Weights:
     """Return weights in another type, rounded where it has fewer digits: those of a model in NumPy are in float64.
 
     Args:

@@ -8,7 +8,7 @@ The ending of a file's name says what it is:
 - ``.npz``: NumPy's, as ``numpy.savez`` writes it, with the canonical names.
 - ``.safetensors``: the canonical weights by their names (:mod:`d2lrnn.weights.canonical`); needs no framework.
 
-Nothing is rounded on the way, but for the sum of two biases where neither is zero (:mod:`d2lrnn.weights.layouts`), and
+Nothing is rounded on the way, but for the sum of two biases where neither is zero (:mod:`d2lrnn.weights.maps`), and
 for weights of NumPy's, in float64, which a warning says. What would compute something else on the other side is refused
 with the reason.
 """
@@ -17,43 +17,91 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
+from d2lrnn.core.interface import Tensors, Weights
 from d2lrnn.errors import InputError, InputFileError
 from d2lrnn.system import bounded, memory
 from d2lrnn.system.storage import write_atomically
-from d2lrnn.weights import canonical, layouts, ndarray_list
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Tensors
-from d2lrnn.weights.tensors import MOST_TENSORS_HEADER
-
-# The format of each ending: the backend whose file it is, or our own
-FORMATS = {".pt": "torch", ".pth": "torch", ".params": "mxnet", ".keras": "tensorflow", ".npz": "numpy",
-           ".safetensors": "canonical"}  # fmt: skip
+from d2lrnn.weights import canonical
 
 
-def _format(path: Path) -> str:
+class Codec(Protocol):
+    """The module that writes and reads one kind of file."""
+
+    def encode(self, kind: str, weights: Tensors) -> bytes:
+        """Return the content of a file: a model's weights.
+
+        Args:
+            kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
+            weights: Canonical weights.
+
+        Raises:
+            InputError: If the weights are not those of such a model, or such a file cannot hold it.
+        """
+
+    def decode(self, content: bytes, kind: str | None = None) -> tuple[str, Weights]:
+        """Return the kind and the canonical weights, in float32, of the model in a file; nothing in it is run.
+
+        Args:
+            content: The bytes of the file.
+            kind: The kind of the model, where the file cannot tell.
+
+        Raises:
+            InputError: If it is no such file, is damaged, holds something that has no canonical form, cannot tell its
+                kind, or is not of the given kind.
+        """
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        backend: The backend whose file it is, or ``'canonical'``.
+        module: Where its :class:`Codec` is.
+        begins: A regular expression of how such a file begins.
+    """
+
+    backend: str
+    module: str
+    begins: bytes
+
+    def load(self) -> Codec:
+        """Return what writes and reads it.
+
+        Raises:
+            BackendNotInstalledError: If it needs a framework that is not installed.
+        """
+        return cast("Codec", importlib.import_module(f"d2lrnn.{self.module}"))
+
+
+_ZIP = rb"PK\x03\x04"
+_TORCH = Format("torch", "torch.files", _ZIP + rb"|\x80")  # before PyTorch 1.6 a pickle
+FORMATS = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".params": Format("mxnet", "weights.params_file", rb"\x12\x01\0{14}"),
+    ".keras": Format("tensorflow", "tensorflow.files", _ZIP),
+    ".npz": Format("numpy", "weights.npz_file", _ZIP),
+    # The length of a header that is no longer than need be, and the header, which is JSON
+    ".safetensors": Format("canonical", "weights.safetensors_file", rb"..[\0-\x40]\0{5}\{"),
+}
+_LARGE = 2**26  # bytes; a smaller file is read whatever it is
+
+
+def _format(path: Path) -> Format:
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise InputError(f"{str(path)!r} has no ending that says what it is: use one of {', '.join(FORMATS)}")
     return FORMATS[ending]
 
 
-def format_of(name: str) -> Any:
-    """Return the module with ``encode`` and ``decode`` of the format of a backend, or of our own (``'canonical'``).
-
-    Raises:
-        BackendNotInstalledError: If it needs a framework that is not installed.
-    """
-    own = {"canonical": "tensors", "mxnet": "params", "numpy": "npz"}
-    return importlib.import_module(f"d2lrnn.weights.{own[name]}" if name in own else f"d2lrnn.{name}.files")
-
-
 def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
-    """Return the kind and the canonical weights, in float32, of a model in a file.
-
-    Nothing that stands in a file is run.
+    """Return the kind and the canonical weights, in float32, of a model in a file; nothing in it is run.
 
     Args:
         path: The file; its ending says what it is.
@@ -82,26 +130,16 @@ def read_file(path: str | Path, kind: str | None = None) -> tuple[str, Weights]:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputFileError(f"cannot read {str(path)!r} ({reason}): give a file of weights") from None
-    decode = format_of(form).decode
+    codec = form.load()
     try:
         with memory.explained(f"the weights in {str(path)!r}", "read it on a machine that has more"):
-            kind, weights = decode(content, kind)
+            kind, weights = codec.decode(content, kind)
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from None
     return kind, weights
 
 
-# How a file of each format begins: as a zip archive, or one of PyTorch's old ones as a pickle
-_BEGINNINGS = {
-    "torch": (b"PK\x03\x04", b"\x80"),
-    "mxnet": (ndarray_list.BEGINNING,),
-    "tensorflow": (b"PK\x03\x04",),
-    "numpy": (b"PK\x03\x04",),
-}
-_LARGE = 2**26  # bytes; a smaller file is read whatever it is
-
-
-def _content(path: Path, form: str) -> bytes:
+def _content(path: Path, form: Format) -> bytes:
     """Return the bytes of a file; a large one must begin as such a file does, and fit into memory some times over.
 
     Raises:
@@ -112,13 +150,7 @@ def _content(path: Path, form: str) -> bytes:
     with bounded.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _LARGE:
-            begins = file.read(16)
-            known = _BEGINNINGS.get(form)
-            if known is None:  # safetensors
-                right = int.from_bytes(begins[:8], "little") <= MOST_TENSORS_HEADER and begins[8:9] == b"{"
-            else:
-                right = begins.startswith(known)
-            if not right:
+            if not re.match(form.begins, file.read(16), re.DOTALL):
                 raise InputError(
                     f"{str(path)!r} does not begin as a {path.suffix} file does: it is damaged, or another kind of file"
                 )
@@ -144,9 +176,7 @@ def write_file(path: str | Path, kind: str, weights: Tensors) -> None:
         BackendNotInstalledError: If the framework that it needs is not installed.
     """
     path = Path(path)
-    form = _format(path)
-    complete, _ = layouts.complete(kind, weights)
-    encode = format_of(form).encode
+    codec = _format(path).load()
     try:
         if path.is_dir():
             raise InputError(f"cannot write {str(path)!r}: it is a folder; give the path of a file in it")
@@ -154,4 +184,4 @@ def write_file(path: str | Path, kind: str, weights: Tensors) -> None:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot write {str(path)!r} ({error}): give another path") from None
-    write_atomically(path, encode(kind, complete))
+    write_atomically(path, codec.encode(kind, weights))

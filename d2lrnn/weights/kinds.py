@@ -6,8 +6,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from d2lrnn.errors import InputError
+from d2lrnn.weights.canonical import check_able, check_kind
 
 Layers = Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]]  # of each kind, the layer and its own options
+
+
+def check_layer(backend: str, layers: Layers, kind: str, num_layers: int, bidirectional: bool) -> None:
+    """Check that a framework has a layer of a kind.
+
+    Args:
+        backend: The framework's backend.
+        layers: Of each kind, the class of its layer, and the options that make it this kind.
+        kind: The kind.
+        num_layers: Layers.
+        bidirectional: Read the sequence from both ends.
+
+    Raises:
+        InputError: If the kind is unknown or cannot have these layers, or the framework has no layer that computes it.
+    """
+    check_kind(kind, num_layers, bidirectional)
+    check_able(backend, kind)
+    if kind not in layers:
+        raise InputError(f"no layer of the framework is {kind!r}: use one of {', '.join(layers)}")
 
 
 def no_canonical_form(net: Any) -> InputError:

@@ -18,14 +18,11 @@ from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from d2lrnn.core.interface import Array, Tensors, Weights
 from d2lrnn.errors import InputError
 from d2lrnn.weights import canonical
-from d2lrnn.weights.canonical import Weights
 
-Array = npt.NDArray[Any]
-Tensors = Mapping[str, Array]
 T = TypeVar("T")
 
 # Models that the book writes from scratch (sections 8.5, 9.1, 9.2): of each canonical matrix, the book's names of its
@@ -68,7 +65,6 @@ class WeightMap:
         two_biases: Whether there is a second bias, of zeros, where the canonical form has one.
         gates: By the kind, the framework's order of gates where it is not the canonical one, whose numbers it has.
         projection: The name of the part that an LSTM with a projection has besides. It has no canonical form.
-        gru: The framework's name of its GRU layer, where this computes only one of the two forms.
     """
 
     backend: str
@@ -80,7 +76,6 @@ class WeightMap:
     two_biases: bool = False
     gates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     projection: str = ""
-    gru: str = ""
 
     def to_framework(self, kind: str, weights: Tensors) -> dict[str, Array]:
         """Return a model's weights by the framework's names and in its layouts.
@@ -95,7 +90,7 @@ class WeightMap:
         Raises:
             InputError: If the framework has no layer that computes the kind.
         """
-        self.check_kind(kind)
+        canonical.check_able(self.backend, kind)
         if kind == "rnn-scratch":
             return {_BOOK[name]: value for name, value in weights.items()}
         _, bidirectional = canonical.depth(weights)
@@ -162,18 +157,6 @@ class WeightMap:
         names = [self.name(prefix + part, bidirectional) for prefix in prefixes for part in self.parts]
         return {name: reduce(_member, name.split("."), net) for name in (*names, *self.output.values())}
 
-    def check_kind(self, kind: str) -> None:
-        """Check that the framework has a layer that computes a kind.
-
-        Raises:
-            InputError: If it has none.
-        """
-        if self.backend not in canonical.able(kind):
-            raise InputError(
-                f"{self.gru} applies the reset gate after the recurrent product, so it is no {kind!r}: "
-                f"use TensorFlow or NumPy for this model, or the model 'gru'"
-            )
-
     def name(self, name: str, bidirectional: bool) -> str:
         """Return the framework's name of a canonical one."""
         if name in self.output:
@@ -225,7 +208,6 @@ TORCH = WeightMap(
     transposed=True,
     two_biases=True,
     projection="weight_hr",
-    gru="nn.GRU",
 )
 MXNET = WeightMap(
     backend="mxnet",
@@ -236,7 +218,6 @@ MXNET = WeightMap(
     transposed=True,
     two_biases=True,
     projection="h2r_weight",
-    gru="rnn.GRU",
 )
 # The names that save_parameters gives to the same arrays
 MXNET_FILE = replace(MXNET, recurrent="rnn._unfused.{layer}.{direction}{part}", directions=("", "l_cell.", "r_cell."))

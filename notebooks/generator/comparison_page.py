@@ -13,14 +13,9 @@ from lesson_source import NOTEBOOKS, LessonError
 
 from d2lrnn.core.backends import BACKENDS, FRAMEWORKS
 from d2lrnn.data import part_of_text
-from d2lrnn.system.formatting import format_count, format_mebibytes, format_seconds
+from d2lrnn.system.formatting import format_count, format_mebibytes, format_seconds, markdown_table
 
 MEASURED = NOTEBOOKS.parent / "build" / "compare.json"
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def measured_table(document: dict[str, Any]) -> str:
@@ -47,7 +42,7 @@ def measured_table(document: dict[str, Any]) -> str:
         f"The RNN from scratch with {settings['num_hiddens']} units, {settings['epochs']} epochs on {corpus}, "
         f"seed {settings['seed']}:\n\n"
     )
-    return caption + _table(["", *(BACKENDS[row["backend"]].title for row in rows)], cells)
+    return caption + "\n".join(markdown_table(["", *(BACKENDS[row["backend"]].title for row in rows)], cells)) + "\n"
 
 
 def _without_type(parameter: inspect.Parameter) -> str:
@@ -65,7 +60,7 @@ def differing_signatures() -> str:
         forms = [", ".join(map(_without_type, inspect.signature(value).parameters.values())) for value in values]
         if len(set(forms)) > 1:
             rows.append([f"`{name}`", *(f"`({form})`" for form in forms)])
-    return _table(["", *(backend.title for backend in FRAMEWORKS.values())], rows)
+    return "\n".join(markdown_table(["", *(backend.title for backend in FRAMEWORKS.values())], rows)) + "\n"
 
 
 def write_comparison(folder: Path, measured: Path = MEASURED) -> None:

@@ -208,7 +208,7 @@ def test_the_threads_are_those_of_the_protocol(backend):
 
 @pytest.mark.parametrize("name", EXCHANGE)
 def test_signature_of_the_exchange(backend, name):
-    module = exchange.format_of(backend.name)
+    module = next(form.load() for form in exchange.FORMATS.values() if form.backend == backend.name)
     assert signature(getattr(module, name)) == EXCHANGE[name]
     assert inspect.getdoc(getattr(module, name)).strip()
     assert sorted(module.__all__) == sorted(EXCHANGE)

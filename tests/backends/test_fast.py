@@ -10,6 +10,7 @@ from nets import VOCAB, B, H, T, V, fail, randomise
 
 from d2lrnn.core.backends import FRAMEWORKS
 from d2lrnn.core.generation import generate, most_probable, token_chooser
+from d2lrnn.errors import InputError
 from d2lrnn.weights import canonical
 
 pytestmark = pytest.mark.only(*FRAMEWORKS)  # test_numpy.py has those of NumPy, which has no automatic gradients
@@ -241,12 +242,11 @@ def test_one_state_for_all_sequences_is_refused_or_read_as_the_loop_reads_it(bac
         np.testing.assert_allclose(result, expected, rtol=0, atol=tolerances.LOGITS)
 
 
-@pytest.mark.only("torch")
 def test_a_sequence_without_steps_is_refused(backend, rng):
-    torch, (_, _, arrays) = backend.framework, draw(rng, 1)
-    H, *params = map(torch.tensor, arrays)
-    with pytest.raises(ValueError, match="without steps"):
-        backend.d2l.rnn_fast(torch.zeros(0, B, V), (H,), params)
+    X, _, arrays = draw(rng, 0)
+    H, *params = map(backend.tensor, arrays)
+    with pytest.raises(InputError, match="without steps"):
+        backend.d2l.rnn_fast(backend.tensor(one_hot(X)), (H,), params)
 
 
 @pytest.mark.only("torch")

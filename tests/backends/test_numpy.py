@@ -17,7 +17,7 @@ from d2lrnn.weights import canonical
 
 @pytest.fixture
 def tab():
-    """Return what a reader imports as d2l, its uniform door, and what the tests do with them."""
+    """Return what a reader imports as d2l, its backend, and what the tests do with them."""
 
     def train(net, train_iter, vocab, lr, num_epochs, **options):
         return d2l.train_ch8(net, train_iter, vocab, lr, num_epochs, d2l.cpu(), quiet=True, **options)
@@ -438,7 +438,7 @@ def test_arrays_of_another_length_are_refused(tab):
 
 def test_a_sequence_without_steps(tab, rng):
     X, state, params, _ = draw(rng, 0)
-    with pytest.raises(ValueError, match="^a sequence without steps has no logits: inputs must have at least one$"):
+    with pytest.raises(InputError, match="^a sequence without steps has no logits: inputs must have at least one$"):
         tab.d2l.rnn_fast(X, state, params)
 
 

@@ -34,7 +34,7 @@ def test_version(run, option):
     assert re.fullmatch(r"d2lrnn \d+\.\d+\.\d+\n", out)
 
 
-@pytest.mark.parametrize("module", ["d2lrnn.cli.command", "d2lrnn"])
+@pytest.mark.parametrize("module", ["d2lrnn.cli.main", "d2lrnn"])
 def test_the_installed_command_is_this_one(module):
     result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, check=False)
     assert result.stdout.startswith(b"d2lrnn ")
@@ -204,7 +204,7 @@ def test_the_list_of_backends_tells_how_to_install_what_is_missing(run, nothing_
 
 
 def test_a_dead_reader_of_our_output_is_no_error():
-    command = f"{sys.executable} -m d2lrnn.cli.command train --help | head -1"
+    command = f"{sys.executable} -m d2lrnn.cli.main train --help | head -1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert result.stdout.startswith("usage")
     assert "Traceback" not in result.stderr

@@ -9,7 +9,7 @@ import pytest
 from command_line import STORY, last_line
 
 import d2lrnn
-from d2lrnn.cli import command
+from d2lrnn.cli import main
 from d2lrnn.cli.parser import Options, make_parser
 from d2lrnn.core import backends
 from d2lrnn.data import Vocab
@@ -17,7 +17,7 @@ from d2lrnn.errors import InputError
 from d2lrnn.runs import RunFolder, resume
 from d2lrnn.runs.settings import SETTINGS, Settings
 from d2lrnn.system import wording
-from d2lrnn.weights import layouts
+from d2lrnn.weights import recognition
 
 TRAIN = ["train", "--backend", "numpy", *STORY, "--epochs", "1", "--seed", "1", "--threads", "1"]
 
@@ -28,12 +28,12 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert command.main([*TRAIN, "--valid-fraction", "0.2", "--out", "one", "--json"]) == 0
-        assert command.main([*TRAIN, "--out", "failed", "--device", "gpu"]) == 2
-        assert command.main(["convert", "one", "--out", "one.npz"]) == 0
-        assert command.main(["convert", "one.npz", "--vocab", "one", "--backend", "numpy", "--out", "two"]) == 0
+        assert main.main([*TRAIN, "--valid-fraction", "0.2", "--out", "one", "--json"]) == 0
+        assert main.main([*TRAIN, "--out", "failed", "--device", "gpu"]) == 2
+        assert main.main(["convert", "one", "--out", "one.npz"]) == 0
+        assert main.main(["convert", "one.npz", "--vocab", "one", "--backend", "numpy", "--out", "two"]) == 0
         (folder / "mine.txt").write_text("the sea and the sky " * 200)
-        assert command.main([*TRAIN, "--corpus", "mine.txt", "--out", "moved", "--json"]) == 0
+        assert main.main([*TRAIN, "--corpus", "mine.txt", "--out", "moved", "--json"]) == 0
     RunFolder.create(folder / "begun", {"backend": "numpy", "corpus": {}}, Settings(), Vocab("abc")).close()
     with RunFolder.create(folder / "lost", {"backend": "numpy", "corpus": {}}, Settings(), Vocab("abc")) as lost:
         lost.mark("diverged", "the loss rose")
@@ -128,9 +128,9 @@ def test_a_kind_is_called_a_model_on_the_command_line():
     tensors |= {"linear.weight": np.zeros((3, 2), np.float32), "linear.bias": np.zeros(3, np.float32)}
     with wording.speaking(Options()):
         with pytest.raises(InputError, match=r"may be those of .*: say which by kind= \(--model\)$"):
-            layouts.from_tensors(tensors)
+            recognition.from_tensors(tensors)
         with pytest.raises(InputError, match=r"not of 'gru': say which of these by kind= \(--model\)$"):
-            layouts.from_tensors(tensors, "gru")
+            recognition.from_tensors(tensors, "gru")
 
 
 # Of the report, the command that makes the same comparison; and the one option that has not the name of its setting

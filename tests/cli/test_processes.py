@@ -15,10 +15,10 @@ import pytest
 from command_line import STORY, broken_framework, last_line
 from killing import SETTINGS, losses
 
-from d2lrnn.cli import command as cli
-from d2lrnn.cli import last_door
+from d2lrnn.cli import exit
+from d2lrnn.cli import main as cli
 from d2lrnn.cli.commands import terminated_like_interrupted
-from d2lrnn.comparison import compare
+from d2lrnn.comparison import process
 from d2lrnn.runs import training
 from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.system import graphics, processes
@@ -151,7 +151,7 @@ def test_nothing_in_the_current_folder_is_imported(finished, hostile, args):
 def test_a_worker_has_the_package_of_who_asks_wherever_that_lies(hostile, environ, tmp_path, monkeypatch):
     """As where a clone is the current folder and nothing is installed; another package of our name is first."""
     (environ / "d2lrnn.py").write_text("raise SystemExit('not this one')")
-    assert compare.ask({"task": "devices", "backend": "numpy"}) == {"event": "result", "devices": ["cpu"]}
+    assert process.ask({"task": "devices", "backend": "numpy"}) == {"event": "result", "devices": ["cpu"]}
     assert what_ran(hostile) == ""
 
 
@@ -550,7 +550,7 @@ UNFORESEEN = {
 def test_what_nobody_foresaw_is_one_line_and_a_file(capfd, monkeypatch, tmp_path, show, said):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("d2lrnn.runs.show.show", show)
-    assert cli.main(["show", "run"]) == last_door.UNEXPECTED == 70
+    assert cli.main(["show", "run"]) == exit.UNEXPECTED == 70
     out, err = capfd.readouterr()
     found = re.fullmatch(rf"d2lrnn: error: unexpected: {said}; its traceback is in '(.+)', for a report .*\n", err)
     assert (out, found is not None) == ("", True), err

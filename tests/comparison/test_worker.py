@@ -13,7 +13,7 @@ import pytest
 from command_line import STORY, broken_framework
 from conftest import count_texts
 
-from d2lrnn.comparison import compare
+from d2lrnn.comparison import compare, process
 from d2lrnn.core import backends
 from d2lrnn.data import corpora
 from d2lrnn.errors import D2LRNNWarning
@@ -57,7 +57,7 @@ def test_a_process_that_dies_half_way_through_a_line_is_answered_for(monkeypatch
     fake.write_text(f"#!{sys.executable}\n{code}\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    assert compare.ask({"task": "train"}) == {"event": "error", "message": "its process ended with exit code 7"}
+    assert process.ask({"task": "train"}) == {"event": "error", "message": "its process ended with exit code 7"}
     assert os.access(fake, os.X_OK)
 
 
@@ -77,7 +77,7 @@ def test_what_others_write_to_the_output_of_a_worker_is_no_answer(tmp_path, monk
     monkeypatch.setenv("PYTHONPATH", broken_framework(tmp_path, name, code))
     broken_framework(tmp_path, "torch", "raise ImportError('libnoise.so')" if early else NOISE)
     events = []
-    answer = compare.ask({"task": "devices", "backend": "torch"}, events.append)
+    answer = process.ask({"task": "devices", "backend": "torch"}, events.append)
     assert events == [answer]
     assert answer["event"] == "error"
     assert "cannot be imported (libnoise.so)" in answer["message"]
@@ -117,7 +117,7 @@ def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_p
             with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
                 corpora.read_text("time-machine")
             assert len(asked) == 1
-            answer = compare.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
+            answer = process.ask({"task": "train", "backend": "torch", "settings": settings, "step_losses": 1})
         assert "once the text has been read" in answer["message"]
         server.shutdown()
         thread.join()
@@ -155,7 +155,7 @@ def test_a_process_that_is_killed_by_a_signal_without_a_name_is_answered_for(mon
     monkeypatch.setattr(
         subprocess, "Popen", lambda args, **options: original([sys.executable, tmp_path / "numpy_ends.py"], **options)
     )
-    assert compare.ask({"task": "devices"})["message"] == "its process was killed by signal 35"
+    assert process.ask({"task": "devices"})["message"] == "its process was killed by signal 35"
 
 
 def test_a_comparison_reads_and_tokenizes_its_text_once(monkeypatch):

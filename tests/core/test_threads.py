@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli import main as cli
 from d2lrnn.comparison import compare
 from d2lrnn.core import backends, threads
 from d2lrnn.errors import D2LRNNWarning, InputError

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import accuracy
 import common
@@ -128,8 +129,8 @@ def test_a_quick_measuring_in_numpy(quick):
 def test_what_the_oracle_keeps_comes_back(tmp_path):
     given = {"weights": {"a.b": np.ones((2, 3), "float32")}, "state": [np.zeros(2)], "minibatch": [np.eye(2)] * 2}
     exact = {"raw gradients": {"layers.0.W": np.arange(3.0)}, "loss": {"loss": np.array(2.5)}}
-    accuracy._write(tmp_path / "0.npz", {**given, "theta": 0.5}, exact)
-    back, exact_back = accuracy._read(tmp_path / "0.npz")
+    accuracy._keep({"folder": tmp_path}, 0, {**given, "theta": 0.5}, exact)
+    back, exact_back = accuracy._kept({"folder": tmp_path}, 0)
     assert back.pop("theta") == 0.5
     for part in ("state", "minibatch"):
         assert [a.tolist() for a in back[part]] == [a.tolist() for a in given[part]]
@@ -139,18 +140,40 @@ def test_what_the_oracle_keeps_comes_back(tmp_path):
     }  # fmt: skip
 
 
-def test_a_process_that_fails_is_quoted(tmp_path):
+FAILS = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+import common
+from d2lrnn.errors import InputError
+
+def side(job):
+    yield {{"n": 1}}
+    exec(job["does"])
+
+common.run(lambda: 0, "", side)
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("sys.exit('no such thing here')", "its process ended with exit code 1: no such thing here$"),
+        ("raise InputError('no such thing here')", "no such thing here$"),
+        ("{}['a']", r"Traceback(.|\n)*fails\.py(.|\n)*KeyError: 'a'"),
+    ],
+)
+def test_a_process_that_fails_is_quoted(tmp_path, does, said):
     script = tmp_path / "fails.py"
-    script.write_text("import sys; print('{\"n\": 1}'); sys.exit('no such thing here')", encoding="utf-8")
-    answers = ask(script, {"backend": "torch"})
-    assert next(answers) == {"n": 1}
-    with pytest.raises(SystemExit, match=r"fails\.py in torch ended with 1:\nno such thing here"):
-        next(answers)
+    script.write_text(FAILS, encoding="utf-8")
+    answers = []
+    with pytest.raises(SystemExit, match=rf"^fails\.py in torch: {said}"):
+        ask(script, {"backend": "torch", "does": does}, lambda so_far: answers.append(so_far[-1]))
+    assert answers == [{"n": 1}]
 
 
 @pytest.mark.parametrize("program", [accuracy, long_run], ids=["accuracy", "long runs"])
 def test_what_cannot_be_written_is_said_before_it_is_measured(program, monkeypatch, tmp_path):
-    monkeypatch.setattr(common, "ask", lambda script, job: pytest.fail("it measures"))
+    monkeypatch.setattr(common, "ask", lambda script, job, told: pytest.fail("it measures"))
     monkeypatch.setattr(long_run.Path, "is_file", lambda path: path.exists() or str(path).startswith("/proc"))
     results = tmp_path / "RESULTS.md"
     results.write_text("# Results of mine\n", encoding="utf-8")
@@ -170,18 +193,22 @@ def test_what_is_between_the_marks_stays_until_there_is_more(tmp_path):
     assert results.read_text(encoding="utf-8") == "x\n<a>\nthe table\n\nof old\n<b>\ny\n"
 
 
-@pytest.mark.parametrize("words", [["--backends", "pytorch"], ["--backends", ""]])
-def test_a_backend_that_there_is_not(words, capsys):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("pytorch", "unknown backend 'pytorch': use one of "), ("", "no backend is named"),
+     ("tensorflwo", "did you mean 'tensorflow'?")],
+)  # fmt: skip
+def test_a_backend_that_there_is_not(names, said, capsys):
     with pytest.raises(SystemExit, match="2"):
-        accuracy.main(words)
-    assert "unknown backend" in capsys.readouterr().err
+        accuracy.main(["--backends", names])
+    assert said in capsys.readouterr().err
 
 
 def test_a_part_does_not_take_the_place_of_the_whole(quick, monkeypatch, tmp_path):
     """Without --out the committed table stays."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(accuracy, "HERE", tmp_path / "committed")
-    monkeypatch.setattr(common, "ask", lambda script, job: iter(() if job["oracle"] else complete()))
+    monkeypatch.setattr(common, "ask", lambda script, job, told: [] if job["oracle"] else complete())
     for words in (["--quick"], ["--backends", "numpy"]):
         assert accuracy.main(words) == 0
         shutil.rmtree(tmp_path / "build" / "accuracy")

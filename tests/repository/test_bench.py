@@ -6,10 +6,10 @@ import sys
 
 import bench
 import bench_book
+import bench_common
 import bench_growth
 import common
 import pytest
-import speed
 from common import describe_machine, put_between
 
 
@@ -47,7 +47,7 @@ class Measured:
 def test_the_sides_take_turns_and_each_pair_of_neighbours_makes_a_ratio():
     log = []
     sides = {"book": Measured([1, 2, 4], log, "book"), "ours": Measured([2, 6, 4], log, "ours")}
-    found = speed.alternate(3, sides, Measured.measure)
+    found = bench_common.alternate(3, sides, Measured.measure)
     assert log == ["ours", "book", "book", "ours", "ours", "book"]
     assert found == {"values": {"book": [1, 2, 4], "ours": [2, 6, 4]}, "ratios": {"ours": [2, 3, 1]}}
 
@@ -108,9 +108,9 @@ def test_a_generated_text_has_as_many_characters_as_it_is_asked_for(tmp_path):
 
 def test_a_program_that_dies_is_quoted(tmp_path, monkeypatch):
     (tmp_path / "sides.py").write_text("raise SystemExit('no such thing here')", encoding="utf-8")
-    monkeypatch.setattr(speed, "HERE", tmp_path)
+    monkeypatch.setattr(bench_common, "HERE", tmp_path)
     with pytest.raises(SystemExit, match="'ours torch' ended with this:\nno such thing here"):
-        speed.Program("ours", "torch", sys.executable)
+        bench_common.Program("ours", "torch", sys.executable)
 
 
 def test_the_committed_tables_are_what_was_measured(tmp_path):

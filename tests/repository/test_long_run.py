@@ -146,8 +146,8 @@ def test_a_moment_in_numpy(tmp_path, monkeypatch):
     assert text == f"# Results\n\n{long_run.MARKS[0]}\n{long_run.section(document)}{long_run.MARKS[1]}\n"
     assert "**Shorter than 30 minutes**" in text
     # Another backend's figures stay beside it, and what grows is an exit code
-    grown = iter(samples(leak=500))
-    monkeypatch.setattr(common, "ask", lambda script, job: grown)
+    grown = samples(leak=500)
+    monkeypatch.setattr(common, "ask", lambda script, job, told: grown)
     monkeypatch.setattr(common, "usable", lambda names: names)
     assert long_run.main(["--backends", "torch", "--out", str(tmp_path)]) == 1
     assert list(json.loads((tmp_path / long_run.KEPT).read_text(encoding="utf-8"))) == ["numpy", "torch"]
@@ -167,7 +167,7 @@ def test_elsewhere_than_on_linux_it_says_so(monkeypatch):
 
 
 def test_figures_that_are_damaged_are_not_written_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "ask", lambda script, job: iter(samples()))
+    monkeypatch.setattr(common, "ask", lambda script, job, told: samples())
     monkeypatch.setattr(long_run.Path, "is_file", lambda path: True)  # /proc, elsewhere than on Linux
     (tmp_path / long_run.KEPT).write_text("{", encoding="utf-8")
     with pytest.raises(SystemExit, match="name another folder with --out"):

@@ -1,9 +1,11 @@
 """The book's figures beside ours: what is trained, kept, taken again and refused, the table, and its file."""
 
+import errno
 import json
 import os
 import platform
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from d2lrnn.core.history import History
 from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs.environment import describe_here
-from d2lrnn.runs.run_folder import CONFIG, RunFolder, State
+from d2lrnn.runs.folder_files import State
+from d2lrnn.runs.run_folder import CONFIG, RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical
 
@@ -688,6 +691,23 @@ def test_what_is_not_finite_is_null_in_json(capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out) == {"perplexity": None}
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), "there is no memory left"), (OSError(errno.ENOSPC, "No space left"), "is the disk full?")],
+)
+def test_what_goes_wrong_is_told_as_the_command_tells_it(capsys, monkeypatch, error, said):
+    def reproduced(names, **options):
+        for _ in range(2):
+            warnings.warn("no text", D2LRNNWarning, stacklevel=1)
+        raise error
+
+    monkeypatch.setattr(reproduce, "reproduce", reproduced)
+    assert reproduce.main([]) == 2
+    err = capsys.readouterr().err
+    assert err.count("d2lrnn: warning: no text") == 1
+    assert said in err.splitlines()[-1]
+
+
 # With the frameworks
 
 
@@ -703,7 +723,7 @@ def test_trainings_are_made_interrupted_and_gone_on_with(backend, tmp_path, monk
             super().__init__(*args, **options)
             processes.append(self)
 
-    monkeypatch.setattr("d2lrnn.comparison.compare.subprocess.Popen", Process)
+    monkeypatch.setattr("d2lrnn.comparison.process.subprocess.Popen", Process)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads for so small a model would wait for each other
     tiny = replace(SCRATCH, settings=replace(SMALL, num_hiddens=4, epochs=24), book={24: "1.0"})
     english = replace(ENGLISH, settings=replace(ENGLISH.settings, epochs=2, batch_size=32, num_steps=35))

@@ -251,8 +251,8 @@ def test_the_tests_of_all_environments_run_side_by_side(clone, asked):
 
 
 def test_the_tests_of_one_environment(clone, asked):
-    assert commands.main(["test", "base", "--", "tests/test_run.py", "-k", "gru"]) == 0
-    assert asked[-1][0][-7:] == ["run", "-e", "base", "--", "tests/test_run.py", "-k", "gru"]
+    assert commands.main(["test", "base", "--", "tests/runs/test_runs.py", "-k", "gru"]) == 0
+    assert asked[-1][0][-7:] == ["run", "-e", "base", "--", "tests/runs/test_runs.py", "-k", "gru"]
 
 
 @posix

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from d2lrnn.cli import command as cli
+from d2lrnn.cli import main as cli
 from d2lrnn.core.backends import BACKENDS
 from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.runs import prediction, training
 from d2lrnn.runs.conversion import convert
-from d2lrnn.runs.run_folder import RunFolder, State
+from d2lrnn.runs.folder_files import State
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical, exchange
 

@@ -2,7 +2,8 @@
 
 import random
 
-from killing import WRITING, differences, kill_and_resume, kill_often, run, train_command
+import pytest
+from killing import MOVING, WRITING, differences, kill_at_commit, kill_often, run, train_command
 
 
 def test_a_killed_training_resumes_to_the_uninterrupted_one(backend, tmp_path):
@@ -11,18 +12,12 @@ def test_a_killed_training_resumes_to_the_uninterrupted_one(backend, tmp_path):
     assert found == [[]], kills
 
 
-def test_a_commit_that_is_under_way_is_met_and_lost_without_a_trace(tmp_path):
-    """A kill that waits for a commit meets one, as a rule at once; a busy machine may need some more tries."""
-    run(train_command("numpy", "random", 4, tmp_path / "whole"))
-    for number in range(10):
-        out = tmp_path / str(number)
-        kill = kill_and_resume("numpy", "random", 4, out, 0.0, aim=0.0)
-        if kill is not None:
-            assert differences(out, tmp_path / "whole") == []
-            if kill.met == WRITING:
-                break
-    else:
-        raise AssertionError("no kill met a commit")
+@pytest.mark.parametrize(("moment", "met"), [("before", WRITING), ("after", MOVING)])
+def test_a_commit_that_is_under_way_is_met_and_lost_without_a_trace(moment, met, tmp_path):
+    run(train_command("numpy", "random", 3, tmp_path / "whole"))
+    kill = kill_at_commit(3, moment, "numpy", "random", 3, tmp_path / "killed")  # that of the second epoch
+    assert (kill.met, kill.epoch) == (met, 1)
+    assert differences(tmp_path / "killed", tmp_path / "whole") == []
 
 
 def test_runs_of_another_seed_are_seen_to_differ(backend, tmp_path):

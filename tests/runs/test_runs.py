@@ -20,9 +20,10 @@ from d2lrnn.core import backends
 from d2lrnn.core.history import Epoch, History
 from d2lrnn.data import Preparation, Vocab, read_text
 from d2lrnn.errors import DivergenceError, InputError, StorageError, TrainingInterrupted
-from d2lrnn.runs import prediction, run_folder, training
+from d2lrnn.runs import folder_files, prediction, run_folder, training
 from d2lrnn.runs import recorder as following
-from d2lrnn.runs.run_folder import RunFolder, State, best_epoch
+from d2lrnn.runs.folder_files import State, best_epoch
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.weights import canonical
 
@@ -460,7 +461,7 @@ def command(tmp_path):
 
     def command(*args, **options):
         return subprocess.run(
-            [sys.executable, "-m", "d2lrnn.cli.command", *map(str, args)],
+            [sys.executable, "-m", "d2lrnn.cli.main", *map(str, args)],
             cwd=tmp_path, capture_output=True, text=True, check=False, **options,
         )  # fmt: skip
 
@@ -538,7 +539,7 @@ def trained(tmp_path_factory):
 
 
 def test_predict_continues_a_run(backend, trained, capfd):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     path = trained(backend.name)
     before = content(path)
@@ -557,7 +558,7 @@ def test_predict_continues_a_run(backend, trained, capfd):
 
 @same_in_all
 def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     path = str(trained(backend.name))
     for seed in ([], ["--seed", "4"]):
@@ -580,7 +581,7 @@ def test_a_prefix_that_is_there_twice_is_continued_twice(backend, trained, capfd
 
 @same_in_all
 def test_a_run_folder_keeps_how_its_text_was_prepared(backend, tmp_path, capfd):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     path = tmp_path / "run"
     train(backend, path, epochs=1, keep_punctuation=True, prefixes=("It WAS, ",))
@@ -651,7 +652,7 @@ def test_characters_that_the_text_lacks(backend, trained):
 
 @same_in_all
 def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, monkeypatch):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     path = trained(backend.name)
@@ -681,7 +682,7 @@ def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, mon
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capfd, monkeypatch, tmp_path, args, message):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backends, "problem", lambda name: None)
@@ -733,8 +734,8 @@ def test_the_settings_of_an_old_run_folder_say_how_its_text_was_prepared(tmp_pat
 
 
 def test_a_run_folder_whose_vocabulary_has_a_preparation_of_another_kind(tmp_path, monkeypatch):
-    dump = run_folder._dump_vocab
-    monkeypatch.setattr(run_folder, "_dump_vocab", lambda vocab: dump(vocab)[:-3] + b', "preparation": {"stem": 1}}')
+    dump = folder_files.dump_vocab
+    monkeypatch.setattr(run_folder, "dump_vocab", lambda vocab: dump(vocab)[:-3] + b', "preparation": {"stem": 1}}')
     with RunFolder.create(tmp_path / "run", {"backend": "torch"}, settings(), Vocab("abc")):
         pass
     with pytest.raises(InputError, match="vocab.json' does not say how its text was prepared: a preparation has some"):
@@ -754,7 +755,7 @@ def test_show_takes_a_folder_of_runs_and_leaves_out_what_is_none(command, tmp_pa
 
 
 def test_two_runs_whose_names_differ_at_the_end_are_told_apart(tmp_path, monkeypatch, capfd):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     names = [f"runs/{'a-long-name-' * 6}{end}" for end in ("one", "two")]
@@ -767,7 +768,7 @@ def test_two_runs_whose_names_differ_at_the_end_are_told_apart(tmp_path, monkeyp
 
 @pytest.mark.parametrize("value", [3e84, float("inf")])
 def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch, capfd, value):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
@@ -780,7 +781,7 @@ def test_a_table_of_runs_can_be_read_whatever_the_numbers(tmp_path, monkeypatch,
 
 
 def test_show_says_what_ended_a_run(tmp_path, capfd):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     with RunFolder.reopen(make_folder(tmp_path / "run")) as folder:
         folder.save(folder.state, "failed", "MemoryError: [not enough]")
@@ -793,8 +794,8 @@ def test_show_says_what_ended_a_run(tmp_path, capfd):
 
 
 def test_show_in_a_narrow_terminal(tmp_path, monkeypatch, capfd):
-    from d2lrnn.cli import command as cli
     from d2lrnn.cli import display
+    from d2lrnn.cli import main as cli
 
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -821,7 +822,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
     make_folder(tmp_path / "run")
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
-            [sys.executable, "-m", "d2lrnn.cli.command", "show", "run", "--json"],
+            [sys.executable, "-m", "d2lrnn.cli.main", "show", "run", "--json"],
             cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert result.returncode == 2

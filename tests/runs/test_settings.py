@@ -56,6 +56,7 @@ BAD = {
     "sampling": ("bootstrap", "unknown sampling 'bootstrap': use one of sequential, random"),
     "keep_case": (1, "the setting 'keep_case' must be of type bool, not 1"),
     "epochs": (2.0, "the setting 'epochs' must be of type int, not 2.0"),
+    "prefixes": ("abc", "the setting 'prefixes' must be of type tuple[str, ...], not 'abc'"),
     "encoding": (3, "the setting 'encoding' must be of type str | None, not 3"),
 }
 

@@ -22,3 +22,7 @@ from d2lrnn.system import formatting
 )  # fmt: skip
 def test_each_quantity_has_its_form(form, number, words):
     assert getattr(formatting, f"format_{form}")(number) == words
+
+
+def test_a_cell_of_a_markdown_table_may_have_a_bar_in_it():
+    assert formatting.markdown_table(["", "a"], [["x | y", "1"]]) == ["|  | a |", "| --- | --- |", "| x \\| y | 1 |"]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from d2lrnn.data import corpora
-from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, require_rates, shortened
+from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, shortened
 from d2lrnn.runs.settings import LIMITS, Settings
 from d2lrnn.runs.training import train
 from d2lrnn.system import bounded, memory
+from d2lrnn.system.arguments import require_rates
 from d2lrnn.system.formatting import format_bytes
-from d2lrnn.weights import canonical, sizes
+from d2lrnn.weights import canonical
 
 posix = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and wait4 are POSIX")
 
@@ -168,9 +169,9 @@ def test_weights_are_counted_as_they_are(kind, layers, both):
     if kind == "rnn-scratch" and (layers > 1 or both):
         layers, both = 1, False
     expected = sum(int(np.prod(shape)) for shape in canonical.shapes(kind, 7, 5, layers, both).values())
-    assert sizes.num_weights(kind, 7, 5, layers, both) == expected
-    assert sizes.of_weights(kind, 7, 5, layers, both) == 4 * expected
-    assert sizes.of_training(kind, 7, 5, layers, itemsize=8) > 3 * 8 * sizes.num_weights(kind, 7, 5, layers)
+    assert canonical.num_weights(kind, 7, 5, layers, both) == expected
+    weights = canonical.num_weights(kind, 7, 5, layers)
+    assert canonical.bytes_of_training(kind, 7, 5, layers, itemsize=8) > 3 * 8 * weights
 
 
 def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch):

@@ -21,7 +21,8 @@ from d2lrnn.comparison import report
 from d2lrnn.core.history import History
 from d2lrnn.data import Preparation, Vocab
 from d2lrnn.runs import run_folder
-from d2lrnn.runs.run_folder import RunFolder, State
+from d2lrnn.runs.folder_files import State
+from d2lrnn.runs.run_folder import RunFolder
 from d2lrnn.runs.settings import Settings
 from d2lrnn.system.terminal import Door, doors, in_json, one_line, spelled, visible
 from d2lrnn.weights import canonical
@@ -233,7 +234,7 @@ def test_a_run_folder_that_was_received(tmp_path):
 def test_a_run_of_no_known_backend_or_of_strange_versions_is_refused_in_one_line(
     tmp_path, capfd, monkeypatch, command, changes, message
 ):
-    from d2lrnn.cli import command as cli
+    from d2lrnn.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     received(tmp_path / "run", **changes)
@@ -327,7 +328,7 @@ def test_in_a_terminal_our_own_colours_and_bars_stay_and_those_of_others_do_not(
     (tmp_path / "text").write_bytes(TEXT.encode())
     received(tmp_path / f"run{NAME}")
     code = (
-        "import sys, warnings; from d2lrnn.cli import command as cli\n"
+        "import sys, warnings; from d2lrnn.cli import main as cli\n"
         # While the bar is there, Rich catches what is printed, and obeys it
         "from d2lrnn.cli.text_curve import TextCurve; call = TextCurve.__call__\n"
         f"def hostile(self, *args): print({ATTACK!a}, flush=True); warnings.warn({ATTACK!a}); call(self, *args)\n"

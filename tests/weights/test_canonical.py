@@ -158,7 +158,8 @@ def test_weights_without_a_recurrent_matrix_are_of_no_kind(weights, found):
 
 def test_the_backends_that_can_build_a_kind_are_backends():
     assert set(canonical.ONLY_IN) < set(canonical.KINDS)
-    for able in canonical.ONLY_IN.values():
+    for able, _, instead in canonical.ONLY_IN.values():
+        assert instead in canonical.KINDS
         assert 0 < len(able) < len(backends.BACKENDS)
         assert set(able) < set(backends.BACKENDS)
 

@@ -30,7 +30,7 @@ from weight_files import (
 from d2lrnn.comparison import reference
 from d2lrnn.core.backends import FRAMEWORKS
 from d2lrnn.errors import InputError
-from d2lrnn.weights import exchange, layouts, ndarray_list
+from d2lrnn.weights import exchange, params_file, recognition
 
 # With MXNet
 
@@ -80,11 +80,11 @@ def test_mxnet_flat_vector_is_that_of_the_operator(backend, kind, layers, both, 
             np.testing.assert_allclose(state, expected, rtol=0, atol=tolerances.STATE)
 
     weights = {name: value for name, value in draw(kind, layers, both).items() if name.startswith("layers.")}
-    vector = layouts.to_flat(kind, weights)
+    vector = recognition.to_flat(kind, weights)
     check(weights, vector)
-    assert_same(layouts.from_flat(vector, kind, V, H, layers, both), weights)
+    assert_same(recognition.from_flat(vector, kind, V, H, layers, both), weights)
     other = rng.normal(0, 0.4, vector.shape).astype("float32")  # with two biases
-    check(layouts.from_flat(other, kind, V, H, layers, both), other)
+    check(recognition.from_flat(other, kind, V, H, layers, both), other)
 
 
 @pytest.mark.only("mxnet")
@@ -104,7 +104,7 @@ def test_mxnet_arrays_are_read_as_mxnet_reads_them(backend, tmp_path, np_mode):
             mx.npx.save(str(path), {name: mx.np.array(value, dtype=value.dtype) for name, value in arrays.items()})
         else:
             mx.nd.save(str(path), {name: mx.nd.array(value, dtype=value.dtype) for name, value in arrays.items()})
-    result = ndarray_list.parse(path.read_bytes())
+    result = params_file.parse(path.read_bytes())
     assert list(result) == list(arrays)
     for name, value in arrays.items():
         assert result[name].dtype == value.dtype
@@ -134,7 +134,7 @@ def test_arrays_are_written_byte_for_byte_as_mxnet_writes_them(backend, tmp_path
         for shape in ((), (3,), (2, 3), (1, 2, 3), (0, 3))
     }
     mx.npx.save(str(tmp_path / "a"), {name: mx.np.array(value, dtype=value.dtype) for name, value in arrays.items()})
-    assert ndarray_list.dump(arrays) == (tmp_path / "a").read_bytes()
+    assert params_file.dump(arrays) == (tmp_path / "a").read_bytes()
 
 
 @pytest.mark.only("mxnet")
@@ -161,7 +161,7 @@ def test_mxnet_reads_eleven_layers_and_writes_ten(backend, tmp_path):
 @pytest.mark.only("mxnet")
 def test_mxnet_reads_what_the_parser_reads(backend, tmp_path):
     exchange.write_file(tmp_path / "a.params", "lstm", draw("lstm"))
-    kind, weights = exchange.format_of("mxnet").decode((tmp_path / "a.params").read_bytes())
+    kind, weights = exchange.FORMATS[".params"].load().decode((tmp_path / "a.params").read_bytes())
     assert kind == "lstm"
     assert_same(weights, draw("lstm"))
 
@@ -174,7 +174,7 @@ ARRAYS = {"a": np.arange(6, dtype="float32").reshape(2, 3), "ü": np.ones(3, "fl
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
 def test_a_list_of_arrays(version):
-    result = ndarray_list.parse(array_list(ARRAYS, version))
+    result = params_file.parse(array_list(ARRAYS, version))
     assert list(result) == list(ARRAYS)
     for name, value in ARRAYS.items():
         np.testing.assert_array_equal(result[name], value, strict=True)
@@ -183,9 +183,9 @@ def test_a_list_of_arrays(version):
 
 @pytest.mark.parametrize("change", [lambda array: array, np.asfortranarray, lambda array: array.astype(">f4")])
 def test_a_list_of_arrays_is_written_as_mxnets_numpy_mode_does(change):
-    assert ndarray_list.dump(ARRAYS) == array_list(ARRAYS)
+    assert params_file.dump(ARRAYS) == array_list(ARRAYS)
     array = np.arange(6, dtype="float32").reshape(2, 3)
-    assert ndarray_list.dump({"a": change(array)}) == array_list({"a": array})
+    assert params_file.dump({"a": change(array)}) == array_list({"a": array})
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
@@ -193,9 +193,9 @@ def test_a_list_of_arrays_that_ends_anywhere(version):
     content = array_list(ARRAYS, version)
     for end in range(len(content)):
         with pytest.raises(InputError):
-            ndarray_list.parse(content[:end])
+            params_file.parse(content[:end])
     with pytest.raises(InputError, match="1 bytes follow the end"):
-        ndarray_list.parse(content + b"x")
+        params_file.parse(content + b"x")
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
@@ -207,7 +207,7 @@ def test_a_list_of_arrays_with_any_byte_changed(version):
     try:
         for place, value in itertools.product(range(len(content)), (0x00, 0x7F, 0x80, 0xFF)):
             try:
-                ndarray_list.parse(content[:place] + bytes([value]) + content[place + 1 :])
+                params_file.parse(content[:place] + bytes([value]) + content[place + 1 :])
             except InputError as error:
                 refused.append(str(error))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
@@ -242,7 +242,7 @@ def with_shape(*shape):
 )
 def test_lists_of_arrays_that_are_refused(content, message):
     with pytest.raises(InputError, match=message):
-        ndarray_list.parse(content)
+        params_file.parse(content)
 
 
 def test_files_of_mxnet_are_read_and_written_without_any_framework(tmp_path, monkeypatch):

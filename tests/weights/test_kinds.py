@@ -1,4 +1,4 @@
-"""The uniform door knows the layers' kinds, and those that it does not know."""
+"""The backend knows the layers' kinds, and those that it does not know."""
 
 import pytest
 from weight_files import H, V

@@ -1,32 +1,39 @@
-"""MXNet's file of named arrays (``save_parameters``, ``nd.save``, ``npx.save``), read and written with NumPy alone.
+"""A model's weights as MXNet's file ``.params``, which is read and written with NumPy alone.
 
-MXNet is retired and has no build for some machines, but its files are still there, and the programs that read them.
-Little-endian, one after the other:
+MXNet is retired and has no build for some machines, but its files are still there, and the programs that read them. The
+file holds named arrays, as ``save_parameters``, ``nd.save`` and ``npx.save`` write them; little-endian, one after the
+other:
 
 - a list: uint64 0x112, uint64 0, uint64 count, the arrays; uint64 count, the names, each as uint64 length and UTF-8;
 - an array: uint32 magic number of its version; version 2 and 3: int32 storage type, 0 for dense; the shape as int32
   number of dimensions and int64 each; int32 device type and int32 device number; int32 number type; the numbers.
 
 Version 1 has no storage type. Before it there was no magic number: the number of dimensions and each of them are
-uint32. Version 3 is that of MXNet's NumPy mode, and is written. All four are read; of the number types, the
-floating-point ones.
+uint32. Version 3 is that of MXNet's NumPy mode. All four are read; of the number types, the floating-point ones.
+
+What is written is what ``load_parameters`` reads into a model of ``build_model``, byte for byte as ``save_parameters``
+of MXNet 1.9.1 writes it. The names are ``rnn._unfused.0.i2h_weight`` and so on, ``dense.weight`` and ``dense.bias``;
+for ``'rnn-scratch'`` those of the book's parameters, ``W_xh``, ``W_hh``, ``b_h``, ``W_hq``, ``b_q``, which ``npx.load``
+reads. :func:`d2lrnn.weights.recognition.from_tensors` says which names are read.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from d2lrnn.core.interface import Array, Tensors, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.weights.canonical import Weights
+from d2lrnn.weights import canonical, maps, recognition
+from d2lrnn.weights.exchange import Codec
 
+__all__ = ["decode", "encode"]
+
+# Gluon looks for one digit in its parameters' names
+_MAX_LAYERS = 10
 _LIST = 0x112
-BEGINNING = struct.pack("<QQ", _LIST, 0)
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _CPU = (1, 0)  # the device's type and number
 _MAX_DIMENSIONS = 32  # as in NumPy 1
@@ -85,7 +92,7 @@ def _shape(reader: _Reader) -> tuple[int, ...]:
     return shape
 
 
-def _array(reader: _Reader) -> npt.NDArray[Any]:
+def _array(reader: _Reader) -> Array:
     shape = _shape(reader)
     _, _, number_type = reader.numbers("iii")
     if number_type not in _FLOATS:
@@ -126,13 +133,13 @@ def parse(content: bytes) -> Weights:
     return dict(zip(names, arrays, strict=True))
 
 
-def dump(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def dump(arrays: Tensors) -> bytes:
     """Return the content of a file of named arrays, byte for byte as MXNet 1.9.1 writes it in its NumPy mode.
 
     Args:
         arrays: Arrays of float32, float64 or float16 by name.
     """
-    parts = [BEGINNING, struct.pack("<Q", len(arrays))]
+    parts = [struct.pack("<QQQ", _LIST, 0, len(arrays))]
     for array in arrays.values():
         dtype = array.dtype.newbyteorder("<")
         number_type = {name: number for number, name in _FLOATS.items()}[dtype.str]
@@ -144,3 +151,17 @@ def dump(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
         encoded = name.encode()
         parts += [struct.pack("<Q", len(encoded)), encoded]
     return b"".join(parts)
+
+
+@implements(Codec)
+def encode(kind: str, weights: Tensors) -> bytes:
+    weights = recognition.complete(kind, weights)
+    num_layers, _ = canonical.depth(weights)
+    if num_layers > _MAX_LAYERS:
+        raise InputError(f"MXNet's save_parameters knows no more than {_MAX_LAYERS} layers: these are {num_layers}")
+    return dump(maps.MXNET_FILE.to_framework(kind, weights))
+
+
+@implements(Codec)
+def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
+    return recognition.from_tensors(parse(content), kind)

@@ -8,14 +8,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from d2lrnn.cli import last_door
+from d2lrnn.cli import exit
 from d2lrnn.cli.errors import tell_of
 from d2lrnn.cli.parser import Options, make_parser
-from d2lrnn.core import pictures
 from d2lrnn.data.corpora import remembering_failures
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, TrainingInterrupted
 from d2lrnn.runs.settings import check_text
-from d2lrnn.system import wording
+from d2lrnn.system import pictures, wording
 from d2lrnn.system.terminal import behind, doors
 
 
@@ -29,45 +28,57 @@ def main(argv: Sequence[str] | None = None, ready: Callable[[], None] = lambda: 
         argv: The words of the command; by default those of this process.
         ready: Called when all that the command needs of this package is imported.
     """
-    return last_door.guard(lambda: _main(argv, ready))
+    given = list(sys.argv[1:] if argv is None else argv)
+
+    def work() -> int:
+        args = make_parser().parse_args(given)
+        # Only now: who asks for help does not wait for it
+        from d2lrnn.cli import commands
+
+        ready()
+        for argument in given:
+            check_text(argument)
+        return int(getattr(commands, f"run_{args.command}")(args))
+
+    return framed(work)
+
+
+def framed(work: Callable[[], int]) -> int:
+    """Do what a program is for, and return its exit code: that of the work, or one of :func:`main`'s after an error.
+
+    An error costs one line, and a warning is told once. What is said names options, and cannot act on a terminal.
+    """
+    return exit.guard(lambda: _framed(work))
 
 
 @doors()
-def _main(argv: Sequence[str] | None, ready: Callable[[], None]) -> int:
+def _framed(work: Callable[[], int]) -> int:
     for stream in map(behind, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an output of another encoding lacks many a character
     pictures.heed_no_file_here()
-    given = list(sys.argv[1:] if argv is None else argv)
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *where: Any, **others: Any) -> None:
         """Say a thing once in a command, however often it is come upon."""
         if str(message) not in said:
             said.add(str(message))
-            last_door.tell(f"d2lrnn: warning: {message}")
+            exit.tell(f"d2lrnn: warning: {message}")
 
     with warnings.catch_warnings(), remembering_failures(), wording.speaking(Options()):
         warnings.showwarning = show_warning
         warnings.simplefilter("always", D2LRNNWarning)
         try:
             try:
-                args = make_parser().parse_args(given)
+                code = work()
             except SystemExit:  # it has helped
                 sys.stdout.flush()
                 raise
-            # Only now: who asks for help does not wait for it
-            from d2lrnn.cli import commands
-
-            ready()
-            for argument in given:
-                check_text(argument)
-            code = int(getattr(commands, f"run_{args.command}")(args))
             sys.stdout.flush()
             return code
         except KeyboardInterrupt as error:
-            last_door.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
-            return last_door.INTERRUPTED
+            exit.tell(f"d2lrnn: {error if isinstance(error, TrainingInterrupted) else 'interrupted'}")
+            return exit.INTERRUPTED
         except BrokenPipeError:  # whoever read our output has gone, as in 'd2lrnn backends | head -1'
             raise
         except (D2LRNNError, MemoryError, OSError) as error:

@@ -1,7 +1,4 @@
-"""Arrays as the content of a safetensors file, and back; and a model's weights as such a file, which is our own.
-
-Each module of a file's format has the functions :func:`encode` and :func:`decode`, with these arguments.
-"""
+"""A model's canonical weights as a file ``.safetensors``, which needs no framework; run folders hold such files."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
-from d2lrnn.weights import layouts
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Tensors
+from d2lrnn.weights import recognition
+from d2lrnn.weights.exchange import Codec
 
-MOST_TENSORS_HEADER = 2**22  # of a file of which nothing else is known
+_MOST_HEADER = 2**22  # of a file of which nothing else is known
 
 
 def dump_tensors(tensors: Mapping[str, Any], kind: str | None = None) -> bytes:
@@ -33,10 +30,10 @@ def parse_tensors(content: bytes, name: str) -> Weights:
         InputError: If it is none.
     """
     length = int.from_bytes(content[:8], "little")
-    if 8 + length <= len(content) and length > MOST_TENSORS_HEADER:
+    if 8 + length <= len(content) and length > _MOST_HEADER:
         raise InputError(
             f"{name} is no safetensors file that can be read here: it describes its arrays in {length:,} bytes, and "
-            f"{MOST_TENSORS_HEADER:,} are more than enough"
+            f"{_MOST_HEADER:,} are more than enough"
         )
     try:
         return dict(safetensors.numpy.load(content))
@@ -44,30 +41,14 @@ def parse_tensors(content: bytes, name: str) -> Weights:
         raise InputError(f"{name} is no safetensors file that can be read here: {error}") from None
 
 
+@implements(Codec)
 def encode(kind: str, weights: Tensors) -> bytes:
-    """Return the content of a safetensors file: the canonical weights by their names.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        weights: Canonical weights.
-
-    Raises:
-        InputError: If the weights are not those of such a model.
-    """
-    return dump_tensors(layouts.complete(kind, weights)[0], kind)
+    return dump_tensors(recognition.complete(kind, weights), kind)
 
 
+@implements(Codec)
 def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    """Return the kind and the canonical weights of a model, from the content of a safetensors file.
-
-    Args:
-        content: The bytes of the file.
-        kind: The kind of the model, where the file cannot tell.
-
-    Raises:
-        InputError: If it is no such file, is damaged, or holds no canonical weights.
-    """
     tensors = parse_tensors(content, "the file")
     # The library has checked the header. It tells what the header says of the file only where the file has a path.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return layouts.from_canonical(tensors, header.get("__metadata__", {}).get("kind"), kind)
+    return recognition.from_canonical(tensors, header.get("__metadata__", {}).get("kind"), kind)

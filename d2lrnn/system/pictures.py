@@ -59,6 +59,12 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
+def number_plainly(axis: Any) -> None:
+    """Let a logarithmic axis have 6, 8, 10 rather than powers of ten."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}")
+
+
 def add_legend(axes: Any, **options: Any) -> None:
     """Add a legend, if there is something to name. A dollar sign in a name begins no formula."""
     if axes.get_legend_handles_labels()[0]:

@@ -1,7 +1,7 @@
 """A model's weights as the file ``.npz`` that NumPy's users expect.
 
-Each module of a file's format has these functions with these arguments. Weights are those of
-:mod:`d2lrnn.weights.canonical`.
+What is written is what ``numpy.load`` reads: the canonical weights by their names. A framework's names are read too;
+:func:`d2lrnn.weights.recognition.from_tensors` says which.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from d2lrnn.core.interface import Tensors, Weights, implements
 from d2lrnn.errors import InputError
 from d2lrnn.system import bounded, memory
-from d2lrnn.weights import layouts
-from d2lrnn.weights.canonical import Weights
-from d2lrnn.weights.maps import Tensors
+from d2lrnn.weights import recognition
+from d2lrnn.weights.exchange import Codec
 
 __all__ = ["decode", "encode"]
 
@@ -24,36 +24,16 @@ _KIND = "kind"  # the name under which a file says what its model is
 _RATIO, _SMALL = 4, 2**26
 
 
+@implements(Codec)
 def encode(kind: str, weights: Tensors) -> bytes:
-    """Return the content of a file that ``numpy.load`` reads: the canonical weights by their names.
-
-    Args:
-        kind: One of :data:`d2lrnn.weights.canonical.KINDS`.
-        weights: Canonical weights.
-
-    Raises:
-        InputError: If the weights are not those of such a model.
-    """
-    weights, _ = layouts.complete(kind, weights)
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {**weights, _KIND: np.array(kind)}
+    arrays: dict[str, Any] = {**recognition.complete(kind, weights), _KIND: np.array(kind)}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
+@implements(Codec)
 def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
-    """Return the kind and the canonical weights of a model, from the content of a file of ``numpy.savez``.
-
-    The names are those that :func:`encode` writes, or those of a framework, see
-    :func:`d2lrnn.weights.layouts.from_tensors` for which. No code that a file may hold is run.
-
-    Args:
-        content: The bytes of the file.
-        kind: The kind of the model, where the file cannot tell.
-
-    Raises:
-        InputError: If it is no such file, is damaged, or its model has no canonical form.
-    """
     try:
         with bounded.opened_zip(io.BytesIO(content), len(content)) as archive:
             for member in archive.infolist():
@@ -74,5 +54,5 @@ def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
         ) from None
     said = arrays.pop(_KIND, None)
     if "layers.0.W_hh" not in arrays:
-        return layouts.from_tensors(arrays, kind)
-    return layouts.from_canonical(arrays, None if said is None else str(said), kind)
+        return recognition.from_tensors(arrays, kind)
+    return recognition.from_canonical(arrays, None if said is None else str(said), kind)

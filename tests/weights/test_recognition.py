@@ -1,4 +1,4 @@
-"""Names and layouts, without a framework."""
+"""Names and layouts of tensors, without a framework."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from conftest import MODELS
 from weight_files import FUSED, B, H, V, X, array_list, assert_logits, assert_same, draw, gluon_tensors, torch_tensors
 
 from d2lrnn.errors import D2LRNNWarning, InputError
-from d2lrnn.weights import canonical, exchange, layouts, maps
+from d2lrnn.weights import canonical, exchange, maps, recognition
 
 
 @pytest.mark.parametrize(("kind", "layers", "both"), FUSED)
@@ -15,7 +15,7 @@ from d2lrnn.weights import canonical, exchange, layouts, maps
 )
 def test_torch_names_with_any_prefix(kind, layers, both, prefix, output):
     tensors, weights = torch_tensors(kind, layers, both, prefix, output)
-    found, result = layouts.from_tensors(tensors, kind)
+    found, result = recognition.from_tensors(tensors, kind)
     assert found == kind
     assert_same(result, weights)
 
@@ -33,14 +33,14 @@ def test_torch_names_with_any_prefix(kind, layers, both, prefix, output):
 )
 def test_gluon_names_with_any_prefix(kind, layers, both, style):
     tensors, weights = gluon_tensors(kind, layers, both, style)
-    found, result = layouts.from_tensors(tensors, kind)
+    found, result = recognition.from_tensors(tensors, kind)
     assert found == kind
     assert_same(result, weights)
 
 
 def test_gluon_names_of_one_direction_by_block():
     tensors, weights = gluon_tensors("lstm", 2, False, "_unfused.{layer}.{part}")
-    assert_same(layouts.from_tensors(tensors)[1], weights)
+    assert_same(recognition.from_tensors(tensors)[1], weights)
 
 
 @pytest.mark.parametrize("kind", list(maps.SCRATCH))
@@ -51,11 +51,11 @@ def test_the_books_parameters_from_scratch(kind):
     for name, parts in maps.scratch_names(kind).items():
         tensors |= dict(zip(parts, np.split(weights[name], gates if len(parts) > 1 else 1, axis=-1), strict=True))
     assert len(tensors) == 3 * gates + 2
-    found, result = layouts.from_tensors(tensors)
+    found, result = recognition.from_tensors(tensors)
     assert found == kind
     assert_same(result, weights)
     with pytest.raises(InputError, match=f"those of '{kind}', not of 'rnn-relu'"):
-        layouts.from_tensors(tensors, "rnn-relu")
+        recognition.from_tensors(tensors, "rnn-relu")
 
 
 def test_the_books_lstm_from_scratch_is_the_books_formula():
@@ -74,7 +74,7 @@ def test_the_books_lstm_from_scratch_is_the_books_formula():
         C = F * C + I * np.tanh(gate(x, "c"))
         state = O * np.tanh(C)
         outputs.append(state @ p["W_hq"] + p["b_q"])
-    kind, weights = layouts.from_tensors(p)
+    kind, weights = recognition.from_tensors(p)
     assert kind == "lstm"
     assert_logits(np.concatenate(outputs), weights, X, kind)
 
@@ -88,11 +88,11 @@ def scratch_tensors(kind):
 
 
 def test_the_books_model_from_scratch_may_be_called_a_layers():
-    found, weights = layouts.from_tensors(scratch_tensors("rnn-scratch"), "rnn")
+    found, weights = recognition.from_tensors(scratch_tensors("rnn-scratch"), "rnn")
     assert found == "rnn"
     assert_same(weights, draw("rnn-scratch"))
     with pytest.raises(InputError, match="^the weights are those of 'lstm', not of 'rnn': leave kind= out$"):
-        layouts.from_tensors(scratch_tensors("lstm"), "rnn")
+        recognition.from_tensors(scratch_tensors("lstm"), "rnn")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_books_model_from_scratch_may_be_called_a_layers():
 def test_gates_from_scratch_that_do_not_fit_together(change, message):
     tensors = scratch_tensors("lstm") | {name: np.zeros(shape, "float32") for name, shape in change.items()}
     with pytest.raises(InputError, match=message):
-        layouts.from_tensors(tensors)
+        recognition.from_tensors(tensors)
 
 
 @pytest.mark.parametrize(
@@ -124,17 +124,17 @@ def test_gates_from_scratch_that_do_not_fit_together(change, message):
 def test_a_layer_that_may_be_of_several_kinds_is_told_with_all_of_them(layers, both, kinds):
     tensors, weights = torch_tensors("rnn-relu", layers, both)
     with pytest.raises(InputError, match=f"^the weights may be those of {kinds}: say which by kind="):
-        layouts.from_tensors(tensors)
+        recognition.from_tensors(tensors)
     message = f"^the weights are those of {kinds}, not of 'gru': say which of these by kind=$"
     with pytest.raises(InputError, match=message):
-        layouts.from_tensors(tensors, "gru")
+        recognition.from_tensors(tensors, "gru")
     arrays = {
-        "parameters": layouts.to_flat("rnn-relu", weights),
+        "parameters": recognition.to_flat("rnn-relu", weights),
         "weight": weights["output.W_hq"].T,
         "bias": weights["output.b_q"],
     }
     with pytest.raises(InputError, match=f"^the weights may be those of {kinds}: say which by kind="):
-        layouts.from_tensors(arrays)
+        recognition.from_tensors(arrays)
 
 
 def test_a_flat_vector_that_is_of_two_kinds_is_taken_apart_once_its_kind_is_said():
@@ -142,21 +142,21 @@ def test_a_flat_vector_that_is_of_two_kinds_is_taken_apart_once_its_kind_is_said
     shapes = canonical.shapes("gru", 4, 4)
     weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
     arrays = {
-        "parameters": layouts.to_flat("gru", weights),
+        "parameters": recognition.to_flat("gru", weights),
         "weight": weights["output.W_hq"].T,
         "bias": weights["output.b_q"],
     }
-    assert_same(layouts.from_tensors(arrays, "gru")[1], weights)
+    assert_same(recognition.from_tensors(arrays, "gru")[1], weights)
     with pytest.raises(InputError, match="can be taken apart in 2 ways"):
-        layouts.from_tensors(arrays)
+        recognition.from_tensors(arrays)
 
 
 def test_a_weight_that_is_refused_is_named():
     whole = {name: value.astype(int) for name, value in draw("rnn").items()}
     for call, name in (
-        (lambda: layouts.complete("rnn", whole), "layers.0.W_xh"),
-        (lambda: layouts.to_flat("rnn", whole), "layers.0.W_xh"),
-        (lambda: layouts.from_flat(np.zeros(70, int), "rnn", V, H), "parameters"),
+        (lambda: recognition.complete("rnn", whole), "layers.0.W_xh"),
+        (lambda: recognition.to_flat("rnn", whole), "layers.0.W_xh"),
+        (lambda: recognition.from_flat(np.zeros(70, int), "rnn", V, H), "parameters"),
     ):
         with pytest.raises(
             InputError, match=f"^weight '{name}' has type int64: it must be float32, float64 or float16$"
@@ -168,14 +168,14 @@ def test_weights_in_float64_are_rounded_with_a_word_where_that_changes_them():
     limit = float(np.finfo(np.float32).max)
     exact = {"half": np.array([0.5]), "single": np.float32([0.1]), "none": np.zeros(0), "largest": np.array([-limit])}
     kept = {"too large": np.array([1e300])}  # for exact_float32 to refuse
-    made = layouts.rounded(exact | kept)
+    made = recognition.rounded(exact | kept)
     assert list(made) == [*exact, *kept]
     assert [made[name].dtype for name in made] == [np.float32] * 4 + [np.float64]
     for name, value in (exact | kept).items():
         np.testing.assert_array_equal(made[name], value)
     message = "^the weights of the file are in float64, and are rounded to float32$"
     with pytest.warns(D2LRNNWarning, match=message):
-        made = layouts.rounded(exact | {"tenth": np.array([0.1])})
+        made = recognition.rounded(exact | {"tenth": np.array([0.1])})
     np.testing.assert_array_equal(made["tenth"], np.float32([0.1]))
 
 
@@ -186,12 +186,12 @@ def test_the_books_names_of_the_model_from_scratch():
 def test_two_biases_are_summed_and_rounded_once():
     tensors, _ = torch_tensors("lstm")
     other = np.random.default_rng(1).normal(size=tensors["rnn.bias_hh_l0"].shape).astype("float32")
-    _, weights = layouts.from_tensors(tensors | {"rnn.bias_hh_l0": other})
+    _, weights = recognition.from_tensors(tensors | {"rnn.bias_hh_l0": other})
     expected = (tensors["rnn.bias_ih_l0"].astype("float64") + other).astype("float32")
     np.testing.assert_array_equal(weights["layers.0.b_h"], expected)
     tensors, _ = torch_tensors("gru")
     other = np.random.default_rng(1).normal(size=tensors["rnn.bias_hh_l0"].shape).astype("float32")
-    _, weights = layouts.from_tensors(tensors | {"rnn.bias_hh_l0": other})
+    _, weights = recognition.from_tensors(tensors | {"rnn.bias_hh_l0": other})
     np.testing.assert_array_equal(weights["layers.0.b_h"], tensors["rnn.bias_ih_l0"])
     np.testing.assert_array_equal(weights["layers.0.b_hh"], other)
 
@@ -199,7 +199,7 @@ def test_two_biases_are_summed_and_rounded_once():
 @pytest.mark.parametrize(("kind", "layers", "both"), FUSED)
 def test_layers_without_biases_get_zeros(kind, layers, both):
     tensors, weights = torch_tensors(kind, layers, both)
-    _, result = layouts.from_tensors({name: value for name, value in tensors.items() if "bias" not in name}, kind)
+    _, result = recognition.from_tensors({name: value for name, value in tensors.items() if "bias" not in name}, kind)
     zeros = {name: value if "W_" in name else np.zeros_like(value) for name, value in weights.items()}
     assert_same(result, zeros)
 
@@ -265,29 +265,29 @@ def adding(name, *shape, dtype="float32"):
 )
 def test_tensors_that_are_refused(change, message):
     tensors, _ = torch_tensors("lstm", 2, True)
-    assert layouts.from_tensors(tensors)[0] == "lstm"
+    assert recognition.from_tensors(tensors)[0] == "lstm"
     change(tensors)
     with pytest.raises(InputError, match=message):
-        layouts.from_tensors(tensors)
+        recognition.from_tensors(tensors)
 
 
 @pytest.mark.parametrize("number", [0.1, 1e300, 1e-300], ids=["rounded", "too-large", "too-small"])
 def test_numbers_that_float32_cannot_hold(number):
     tensors, weights = torch_tensors("lstm")
     tensors = {name: value.astype("float64") for name, value in tensors.items()}
-    assert_same(layouts.from_tensors(tensors)[1], weights)
+    assert_same(recognition.from_tensors(tensors)[1], weights)
     tensors["linear.bias"][0] = number
     with pytest.raises(
         InputError, match="'linear.bias' has float64 numbers that float32 cannot hold exactly: round"
     ) as refused:
-        layouts.from_tensors(tensors)
+        recognition.from_tensors(tensors)
     assert str(refused.value).endswith(": round it first, if that is what you want")
 
 
 def test_numbers_that_are_none_travel_as_they_are():
     tensors, _ = torch_tensors("lstm")
     tensors["linear.bias"][:3] = np.nan, np.inf, -np.inf
-    np.testing.assert_array_equal(layouts.from_tensors(tensors)[1]["output.b_q"][:3], [np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(recognition.from_tensors(tensors)[1]["output.b_q"][:3], [np.nan, np.inf, -np.inf])
 
 
 # MXNet's flat vector, without MXNet
@@ -296,37 +296,43 @@ def test_numbers_that_are_none_travel_as_they_are():
 @pytest.mark.parametrize(("kind", "layers", "both"), [m for m in MODELS if m.values[0] != "gru-reset-before"])
 def test_the_flat_vector_and_back(kind, layers, both):
     weights = draw(kind, layers, both)
-    vector = layouts.to_flat(kind, weights)
+    vector = recognition.to_flat(kind, weights)
     assert (vector.ndim, vector.dtype) == (1, np.float32)
     recurrent = {name: value for name, value in weights.items() if name.startswith("layers.")}
-    assert_same(layouts.from_flat(vector, kind, V, H, layers, both), recurrent)
-    np.testing.assert_array_equal(vector, layouts.to_flat(kind, recurrent))
+    assert_same(recognition.from_flat(vector, kind, V, H, layers, both), recurrent)
+    np.testing.assert_array_equal(vector, recognition.to_flat(kind, recurrent))
 
 
 def test_the_order_of_the_flat_vector():
     weights = draw("gru", 2)
     expected = [weights[f"layers.{layer}.{name}"].T.ravel() for layer in range(2) for name in ("W_xh", "W_hh")]
     expected += [weights[f"layers.{layer}.{name}"] for layer in range(2) for name in ("b_h", "b_hh")]
-    np.testing.assert_array_equal(layouts.to_flat("gru", weights), np.concatenate(expected))
+    np.testing.assert_array_equal(recognition.to_flat("gru", weights), np.concatenate(expected))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: layouts.to_flat("gru-reset-before", draw("gru-reset-before")), "cannot compute 'gru-reset-before'"),
-        (lambda: layouts.from_flat(np.zeros(9), "gru-reset-before", V, H), "cannot compute 'gru-reset-before'"),
-        (lambda: layouts.to_flat("lstm", draw("gru")), "'layers.0.W_xh' has shape"),
         (
-            lambda: layouts.to_flat("lstm", {}),
+            lambda: recognition.to_flat("gru-reset-before", draw("gru-reset-before")),
+            "cannot compute 'gru-reset-before'",
+        ),
+        (lambda: recognition.from_flat(np.zeros(9), "gru-reset-before", V, H), "cannot compute 'gru-reset-before'"),
+        (lambda: recognition.to_flat("lstm", draw("gru")), "'layers.0.W_xh' has shape"),
+        (
+            lambda: recognition.to_flat("lstm", {}),
             "^the weights have no matrices 'layers.0.W_xh' and 'layers.0.W_hh': give canonical weights$",
         ),
-        (lambda: layouts.to_flat("lstm", {"layers.0.W_xh": np.zeros((V, 20))}), "the weights have no matrices"),
-        (lambda: layouts.from_flat(np.zeros(140), "rnn-scratch", V, H, 1, True), "has one layer in one direction"),
-        (lambda: layouts.from_flat(np.zeros(9), "lstm", V, H), r"has shape \(9,\), and that of such a model \(280,\)"),
-        (lambda: layouts.from_flat(np.zeros((28, 10)), "lstm", V, H), r"has shape \(28, 10\)"),
-        (lambda: layouts.from_flat(np.zeros(280, int), "lstm", V, H), "has type int64"),
-        (lambda: layouts.from_flat(np.zeros(280), "lstm", V, 0), "num_hiddens must be"),
-        (lambda: layouts.from_flat(np.zeros(280), "transformer", V, H), "unknown model 'transformer'"),
+        (lambda: recognition.to_flat("lstm", {"layers.0.W_xh": np.zeros((V, 20))}), "the weights have no matrices"),
+        (lambda: recognition.from_flat(np.zeros(140), "rnn-scratch", V, H, 1, True), "has one layer in one direction"),
+        (
+            lambda: recognition.from_flat(np.zeros(9), "lstm", V, H),
+            r"has shape \(9,\), and that of such a model \(280,\)",
+        ),
+        (lambda: recognition.from_flat(np.zeros((28, 10)), "lstm", V, H), r"has shape \(28, 10\)"),
+        (lambda: recognition.from_flat(np.zeros(280, int), "lstm", V, H), "has type int64"),
+        (lambda: recognition.from_flat(np.zeros(280), "lstm", V, 0), "num_hiddens must be"),
+        (lambda: recognition.from_flat(np.zeros(280), "transformer", V, H), "unknown model 'transformer'"),
     ],
 )
 def test_flat_vectors_that_are_refused(call, message):
@@ -338,7 +344,7 @@ def test_flat_vectors_that_are_refused(call, message):
 def test_a_file_with_a_flat_vector(tmp_path, kind, layers, both):
     weights = draw(kind, layers, both)
     arrays = {
-        "arg:lstm_parameters": layouts.to_flat(kind, weights),
+        "arg:lstm_parameters": recognition.to_flat(kind, weights),
         "arg:pred_weight": weights["output.W_hq"].T,
         "arg:pred_bias": weights["output.b_q"],
     }
@@ -350,14 +356,14 @@ def test_a_file_with_a_flat_vector(tmp_path, kind, layers, both):
 
 def test_a_flat_vector_of_both_directions_is_not_the_scratch_models():
     weights = draw("rnn", 1, True)
-    vector = layouts.to_flat("rnn", weights)
+    vector = recognition.to_flat("rnn", weights)
     arrays = {"parameters": vector, "weight": weights["output.W_hq"].T, "bias": weights["output.b_q"]}
     with pytest.raises(InputError, match="^the weights may be those of 'rnn' or 'rnn-relu': say which"):
-        layouts.from_tensors(arrays)
+        recognition.from_tensors(arrays)
 
 
 def test_a_flat_vector_of_another_length():
     weights = draw("lstm")
     arrays = {"parameters": np.zeros(281, "f"), "weight": weights["output.W_hq"].T, "bias": weights["output.b_q"]}
     with pytest.raises(InputError, match="can be taken apart in 0 ways .* take it apart with from_flat"):
-        layouts.from_tensors(arrays)
+        recognition.from_tensors(arrays)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from common import HERE, THREADS
 # Of the book's sections 8.5 and 8.6
 BATCH_SIZE, NUM_STEPS, MAX_TOKENS = 32, 35, 10000
 
-# What is aimed at: the ratio to the book's package, of the fastest form, and the part of the rate of matrix products
+# What is aimed at, where anything is: the ratio to the book's package, of the fastest form, and the part of the rate of
+# matrix products
 TARGETS = {
     "torch": {"scratch": 1.5, "concise": 1.2, "generation": 2.0, "limit": 0.45},
     "mxnet": {"scratch": 2.0, "concise": 1.3, "generation": 2.0, "limit": 0.15},
     "tensorflow": {"scratch": 6.0, "concise": 8.0, "generation": 10.0, "limit": 0.30},
-    "numpy": {},  # the book has none
 }
 
 
@@ -59,6 +60,15 @@ class Bench:
     text: Path
     book_python: str | None
 
+    @contextlib.contextmanager
+    def beside(self, other: str, backend: str, **settings: Any) -> Iterator[dict[str, Program]]:
+        """Start another side and ours, let each train for a while, and yield them by name, ours last."""
+        with self.program(other, backend, **settings) as theirs, self.program("ours", backend, **settings) as ours:
+            sides = {other: theirs, "ours": ours}
+            for program in sides.values():  # compiled, and its memory allocated
+                program.tokens_per_second(self.effort.seconds / 3)
+            yield sides
+
     def program(self, side: str, backend: str, **settings: Any) -> Program:
         """Start a side; the arguments are those of :class:`Program`."""
         python = self.book_python if side == "book" else sys.executable
@@ -74,7 +84,7 @@ class Program:
         backend: The backend.
         python: The interpreter of its environment.
         threads: Threads that it may use; by default what its framework takes.
-        settings: What :class:`sides.Side` takes.
+        settings: What :func:`sides.main` takes.
     """
 
     def __init__(self, side: str, backend: str, python: str, threads: int | None = None, **settings: Any) -> None:
@@ -114,6 +124,10 @@ class Program:
         answer = self.ask(do="train", seconds=seconds)
         return float(answer["tokens"] / answer["seconds"])
 
+    def characters_per_second(self, length: int) -> float:
+        """Continue a prefix by so many characters and return the speed."""
+        return float(length / self.ask(do="generate", length=length)["seconds"])
+
     def __enter__(self) -> Program:
         return self
 
@@ -146,6 +160,15 @@ def alternate(rounds: int, programs: Mapping[str, Program], measure: Callable[[P
     first = values[names[0]]
     ratios = {name: [b / a for a, b in zip(first, values[name], strict=True)] for name in names[1:]}
     return {"values": values, "ratios": ratios}
+
+
+def medians(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the median of each program that :func:`alternate` measured, of the ratios of ours, and their range."""
+    ratios = found["ratios"]["ours"]
+    return {
+        **{name: statistics.median(values) for name, values in found["values"].items()},
+        "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios),
+    }  # fmt: skip
 
 
 # How figures are written

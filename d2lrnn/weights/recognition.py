@@ -17,11 +17,11 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from d2lrnn.core.interface import Array, Tensors, Weights
 from d2lrnn.errors import InputError
 from d2lrnn.system import wording
 from d2lrnn.weights import canonical, maps
-from d2lrnn.weights.canonical import GATES, Weights, listed
-from d2lrnn.weights.maps import Array, Tensors
+from d2lrnn.weights.canonical import GATES, listed
 
 # The namings by which a recurrent layer's tensors are known: lstm.weight_ih_l0_reverse, and Gluon's by parameter and by
 # block, rnnmodel0_rnn0_l0_i2h_weight and rnn._unfused.0.i2h_weight
@@ -94,8 +94,8 @@ def rounded(weights: Tensors) -> Tensors:
     return {**weights, **canonical.in_dtype(doubles, "float32", said)}
 
 
-def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int, bool]]:
-    """Return a model's canonical weights in float32 and in canonical order, and what :func:`canonical.sizes` says.
+def complete(kind: str, weights: Tensors) -> Weights:
+    """Return a model's canonical weights in float32 and in canonical order.
 
     Raises:
         InputError: If they are not those of such a model, or float32 cannot hold them.
@@ -107,8 +107,8 @@ def complete(kind: str, weights: Tensors) -> tuple[Weights, tuple[int, int, int,
                 f"the recurrent layer reads vectors of {inputs} numbers and the output layer gives {outputs}: "
                 "a canonical model reads one-hot vectors of the tokens it predicts, so they must be equal"
             )
-    sizes = canonical.sizes(kind, weights)
-    return {name: exact_float32(name, weights[name]) for name in canonical.shapes(kind, *sizes)}, sizes
+    expected = canonical.shapes(kind, *canonical.sizes(kind, weights))
+    return {name: exact_float32(name, weights[name]) for name in expected}
 
 
 def from_canonical(tensors: Tensors, said: str | None, kind: str | None) -> tuple[str, Weights]:
@@ -125,7 +125,7 @@ def from_canonical(tensors: Tensors, said: str | None, kind: str | None) -> tupl
     found = canonical.kinds_of(tensors) if said is None else [canonical.check_kind(said)]
     # The scratch model computes what the simple RNN does
     kind = choose_kind(kind, found, also=("rnn",) if found == ["rnn-scratch"] else ())
-    return kind, complete(kind, rounded(tensors))[0]
+    return kind, complete(kind, rounded(tensors))
 
 
 def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weights]:
@@ -168,7 +168,7 @@ def from_tensors(tensors: Tensors, kind: str | None = None) -> tuple[str, Weight
     else:
         kind, weights = _from_layers(arrays, places, kind)
         W_hq, b_q = _output_layer(rest)
-    return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})[0]
+    return kind, complete(kind, weights | {"output.W_hq": W_hq, "output.b_q": b_q})
 
 
 def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None) -> tuple[str, Weights]:
@@ -204,20 +204,23 @@ def _from_layers(arrays: Tensors, places: Mapping[str, _Place], kind: str | None
     W_hh = own["layers.0.W_hh"]
     gates = W_hh.shape[0] // W_hh.shape[1] if W_hh.ndim == 2 and W_hh.shape[1] else 0
     if gates not in GATES.values() or W_hh.shape[0] != gates * W_hh.shape[1]:
+        *numbers, last = sorted(set(GATES.values()))
         raise InputError(
-            f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have 1, 3 or 4 times as many rows as columns"
+            f"the h2h_weight of layer 0 has shape {W_hh.shape}: it must have {', '.join(map(str, numbers))} or {last} "
+            "times as many rows as columns"
         )
-    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
-    return kind, _NAMINGS[families[0][0]].from_layout(kind, ordered)
+    naming = _NAMINGS[families[0][0]]
+    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional, naming.backend))
+    return kind, naming.from_layout(kind, ordered)
 
 
-def _kinds_with(gates: int, num_layers: int, bidirectional: bool) -> list[str]:
-    """Return the kinds that a recurrent layer of PyTorch or MXNet may be, by its number of gates."""
+def _kinds_with(gates: int, num_layers: int, bidirectional: bool, backend: str) -> list[str]:
+    """Return the kinds that a recurrent layer of a backend may be, by its number of gates."""
     alone = num_layers == 1 and not bidirectional
     return [
         kind
         for kind, number in GATES.items()
-        if number == gates and kind not in canonical.ONLY_IN and (alone or kind != "rnn-scratch")
+        if number == gates and backend in canonical.able(kind) and (alone or kind != "rnn-scratch")
     ]
 
 
@@ -248,7 +251,7 @@ def _from_scratch(arrays: Tensors, kind: str) -> tuple[str, Weights]:
         if len({(arrays[part].shape, arrays[part].ndim) for part in parts}) > 1 or arrays[parts[0]].ndim == 0:
             raise InputError(f"the tensors {listed(parts)} have shapes {[arrays[part].shape for part in parts]}")
         weights[name] = np.concatenate([arrays[part] for part in parts], axis=-1)
-    return kind, complete(kind, weights)[0]
+    return kind, complete(kind, weights)
 
 
 def _in_flat_order(kind: str, weights: Tensors) -> dict[str, Array]:
@@ -264,8 +267,8 @@ def _recurrent_shapes(kind: str, inputs: int, num_hiddens: int, num_layers: int,
         InputError: If the operator cannot compute the kind, or there is no such model.
     """
     canonical.check_kind(kind)
-    if kind in canonical.ONLY_IN:
-        raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its reset gate comes after the product")
+    if "mxnet" not in canonical.able(kind):
+        raise InputError(f"MXNet's fused operator cannot compute {kind!r}: its {canonical.ONLY_IN[kind].because}")
     shapes = canonical.shapes(kind, inputs, num_hiddens, num_layers, both)
     return {name: shape for name, shape in shapes.items() if not name.startswith("output.")}
 
@@ -349,5 +352,5 @@ def _from_flat_of_any_size(vector: Array, W_hq: Array, kind: str | None) -> tupl
             f"of {outputs} inputs and {vocab_size} outputs: take it apart with from_flat, which is told the sizes"
         )
     gates, num_hiddens, num_layers, bidirectional = ways[0]
-    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional))
+    kind = choose_kind(kind, _kinds_with(gates, num_layers, bidirectional, "mxnet"))
     return kind, from_flat(vector, kind, vocab_size, num_hiddens, num_layers, bidirectional)
