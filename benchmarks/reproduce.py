@@ -28,7 +28,8 @@ from d2lrnn.comparison import process
 from d2lrnn.core import backends
 from d2lrnn.core.threads import by_itself
 from d2lrnn.data import CORPORA, DATA_HUB, Text, read_text
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, DATA_ENV
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS
+from d2lrnn.data.downloads import DATA_ENV
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs import outputs
 from d2lrnn.runs.environment import describe_here, now

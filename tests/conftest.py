@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from d2lrnn.core import backends, threads
-from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, read_text
+from d2lrnn.data import CORPORA, DATA_HUB, Text, corpora, downloads, read_text
 from d2lrnn.weights import canonical
 
 # The tests' models are so small that a second thread costs more than it brings, on a busy machine many times more. Said
@@ -59,7 +59,7 @@ hypothesis.settings.load_profile("d2lrnn")
 
 def _real_folder() -> Path | None:
     """Return the folder with the real text of The Time Machine, if there is one."""
-    folders = [Path(os.environ[corpora.DATA_ENV])] if os.environ.get(corpora.DATA_ENV) else []
+    folders = [Path(os.environ[downloads.DATA_ENV])] if os.environ.get(downloads.DATA_ENV) else []
     for folder in [*folders, REAL_CORPUS.parent]:
         if (folder / "timemachine.txt").is_file():
             return folder
@@ -297,14 +297,14 @@ def no_download():
         for name in ("jaychou_lyrics", "fra-eng"):
             patch.setitem(DATA_HUB, name, (f"{NO_SERVER}/{name}.zip", DATA_HUB[name][1]))
         if REAL_FOLDER is not None:
-            patch.setenv(corpora.DATA_ENV, str(REAL_FOLDER))
+            patch.setenv(downloads.DATA_ENV, str(REAL_FOLDER))
             yield
             return
         with tempfile.TemporaryDirectory() as stand_in:
             content = read_text("story").content.encode()
             (Path(stand_in) / "timemachine.txt").write_bytes(content)
             patch.setitem(DATA_HUB, "time_machine", (DATA_HUB["time_machine"][0], hashlib.sha1(content).hexdigest()))
-            patch.setenv(corpora.DATA_ENV, stand_in)
+            patch.setenv(downloads.DATA_ENV, stand_in)
             yield
 
 
@@ -315,7 +315,7 @@ def no_time_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.parent.mkdir()
     # A file of another hash ends the search, before a cache is looked into, also where the hash is patched
     file.write_text("not the book's", encoding="utf-8")
-    monkeypatch.setenv(corpora.DATA_ENV, str(file.parent))
+    monkeypatch.setenv(downloads.DATA_ENV, str(file.parent))
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def real_time_machine() -> Text:
     """Return the real text; a test that checks its facts has the marker ``real_text``, and is skipped without it."""
     if REAL_FOLDER is None:
         pytest.skip(
-            f"The Time Machine is not here: put timemachine.txt into a folder and name it in {corpora.DATA_ENV}"
+            f"The Time Machine is not here: put timemachine.txt into a folder and name it in {downloads.DATA_ENV}"
         )
     return read_text("time-machine")
 

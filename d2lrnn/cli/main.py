@@ -11,7 +11,7 @@ from typing import Any
 from d2lrnn.cli import exit
 from d2lrnn.cli.errors import tell_of
 from d2lrnn.cli.parser import Options, make_parser
-from d2lrnn.data.corpora import remembering_failures
+from d2lrnn.data.downloads import remembering_failures
 from d2lrnn.errors import D2LRNNError, D2LRNNWarning, TrainingInterrupted
 from d2lrnn.runs.settings import check_text
 from d2lrnn.system import pictures, wording

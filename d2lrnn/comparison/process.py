@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from d2lrnn.core import backends
-from d2lrnn.data.corpora import failures
+from d2lrnn.data.downloads import failures
 from d2lrnn.system import graphics
 from d2lrnn.system.processes import python
 

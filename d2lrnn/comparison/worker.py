@@ -27,7 +27,7 @@ from typing import Any, TextIO
 
 from d2lrnn.core import backends
 from d2lrnn.core.history import Epoch
-from d2lrnn.data.corpora import remembering_failures
+from d2lrnn.data.downloads import remembering_failures
 from d2lrnn.errors import D2LRNNError, shortened
 from d2lrnn.runs import training
 from d2lrnn.runs.settings import Settings

@@ -2,17 +2,14 @@
 
 from d2lrnn.data.corpora import (
     CORPORA,
-    DATA_HUB,
-    DATA_URL,
     Corpus,
-    DownloadError,
     Text,
-    download,
     load_corpus,
     load_corpus_time_machine,
     read_text,
     read_time_machine,
 )
+from d2lrnn.data.downloads import DATA_HUB, DATA_URL, DownloadError, download
 from d2lrnn.data.sampling import (
     SeqDataLoader,
     load_data,

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.corpora import DATA_ENV, DATA_HUB, DownloadError, download, read_file
+from d2lrnn.data.downloads import DATA_ENV, DATA_HUB, DownloadError, download
 from d2lrnn.data.text import UNKNOWN, Vocab
+from d2lrnn.data.text_files import read_file
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.system.arguments import require_positive
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from d2lrnn.core.threads import check_number
 from d2lrnn.data import CORPORA
-from d2lrnn.data.corpora import BOOK_MAX_TOKENS, check_encoding, default_clean, default_max_tokens
+from d2lrnn.data.corpora import BOOK_MAX_TOKENS, default_clean, default_max_tokens
 from d2lrnn.data.text import CLEANINGS, Preparation
+from d2lrnn.data.text_files import check_encoding
 from d2lrnn.errors import InputError
 from d2lrnn.system import memory, wording
 from d2lrnn.system.arguments import POSITIVE, given, require_rates, whole_number

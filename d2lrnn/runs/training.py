@@ -18,7 +18,8 @@ from d2lrnn.core.history import BOOK_NUM_PREDS, History, bits_per_character
 from d2lrnn.core.monitor import Callback
 from d2lrnn.core.threads import by_itself, computing_with, is_guess, settle
 from d2lrnn.data import CORPORA, SeqDataLoader, Text, Vocab, load_data, read_text
-from d2lrnn.data.corpora import check_encoding, default_clean
+from d2lrnn.data.corpora import default_clean
+from d2lrnn.data.text_files import check_encoding
 from d2lrnn.errors import (
     BackendNotInstalledError,
     D2LRNNWarning,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrnn.data import DATA_HUB, corpora
+from d2lrnn.data import DATA_HUB, downloads
 
 SHARED = {
     "8.2 text": """
@@ -573,11 +573,11 @@ TENSORFLOW_KERAS_2 = {
 @pytest.fixture(autouse=True)
 def data(tmp_path, monkeypatch):
     """The user's folder has The Time Machine, and the sentence pairs that ship in the place of the book's."""
-    shutil.copy(Path(os.environ[corpora.DATA_ENV]) / "timemachine.txt", tmp_path)
+    shutil.copy(Path(os.environ[downloads.DATA_ENV]) / "timemachine.txt", tmp_path)
     (tmp_path / "fra-eng").mkdir()
     pairs = resources.files("d2lrnn.data") / "bundled" / "pairs.txt"
     (tmp_path / "fra-eng" / "fra.txt").write_bytes(pairs.read_bytes())
-    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path))
+    monkeypatch.setenv(downloads.DATA_ENV, str(tmp_path))
     monkeypatch.setitem(DATA_HUB, "fra-eng", DATA_HUB["fra-eng"])  # a cell sets it
 
 

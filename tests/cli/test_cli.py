@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from d2lrnn.cli.parser import make_parser
 from d2lrnn.core import backends
-from d2lrnn.data import corpora
+from d2lrnn.data import corpora, downloads
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.runs import show
 
@@ -224,13 +224,13 @@ def test_a_download_that_failed_is_tried_once_in_each_command(run, monkeypatch):
 
     def fail(name):
         tried.append(name)
-        raise corpora.DownloadError("no network")
+        raise downloads.DownloadError("no network")
 
     def command(args):
         return corpora.read_text("time-machine") != corpora.read_text("time-machine")
 
-    monkeypatch.delenv(corpora.DATA_ENV)
-    monkeypatch.setattr(corpora, "download", fail)
+    monkeypatch.delenv(downloads.DATA_ENV)
+    monkeypatch.setattr(downloads, "download", fail)
     monkeypatch.setattr("d2lrnn.cli.commands.run_backends", command)
     for number in (1, 2):
         code, _, err = run("backends")

@@ -15,7 +15,7 @@ from conftest import count_texts
 
 from d2lrnn.comparison import compare, process
 from d2lrnn.core import backends
-from d2lrnn.data import corpora
+from d2lrnn.data import corpora, downloads
 from d2lrnn.errors import D2LRNNWarning
 from d2lrnn.runs.settings import Settings
 
@@ -101,19 +101,19 @@ def test_a_download_that_failed_is_not_tried_in_every_process(monkeypatch, tmp_p
         url = f"http://127.0.0.1:{server.server_port}/timemachine.txt"
         # In the worker too, which imports our package anew
         (tmp_path / "sitecustomize.py").write_text(
-            "from d2lrnn.data import corpora\n"
-            f"corpora.DATA_HUB['time_machine'] = ({url!r}, '0' * 40)\n"
+            "from d2lrnn.data import corpora, downloads\n"
+            f"downloads.DATA_HUB['time_machine'] = ({url!r}, '0' * 40)\n"
             "import pooch\n"
             f"pooch.os_cache = lambda name: {str(tmp_path / 'cache')!r}\n"
         )
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
         monkeypatch.setenv("no_proxy", "*")
-        monkeypatch.delenv(corpora.DATA_ENV, raising=False)
-        monkeypatch.setitem(corpora.DATA_HUB, "time_machine", (url, "0" * 40))
+        monkeypatch.delenv(downloads.DATA_ENV, raising=False)
+        monkeypatch.setitem(downloads.DATA_HUB, "time_machine", (url, "0" * 40))
         monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
         broken_framework(tmp_path, "torch", "raise ImportError('once the text has been read')")
         settings = {"corpus": "time-machine", "epochs": 1, "num_hiddens": 4}
-        with corpora.remembering_failures():
+        with downloads.remembering_failures():
             with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
                 corpora.read_text("time-machine")
             assert len(asked) == 1

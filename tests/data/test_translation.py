@@ -17,8 +17,8 @@ from d2lrnn.data import (
     Vocab,
     bleu,
     build_array_nmt,
-    corpora,
     download_extract,
+    downloads,
     load_arrays_nmt,
     preprocess_nmt,
     read_data_nmt,
@@ -47,7 +47,7 @@ def own(tmp_path, monkeypatch):
     """The user's folder, which is empty; a cache of the test's own; and no server."""
     folder = tmp_path / "own"
     folder.mkdir()
-    monkeypatch.setenv(corpora.DATA_ENV, str(folder))
+    monkeypatch.setenv(downloads.DATA_ENV, str(folder))
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
     monkeypatch.setitem(DATA_HUB, "fra-eng", ("http://127.0.0.1:1/fra-eng.zip", "0" * 40))
     return folder
@@ -82,7 +82,7 @@ BOOKS_ENTRY = DATA_HUB["fra-eng"]  # read before a fixture puts another address 
 
 
 def test_the_registry_has_the_books_entry():
-    expected = (corpora.DATA_URL + "fra-eng.zip", "94646ad1522d915e7b0f9296181140edcf86a4f5")
+    expected = (downloads.DATA_URL + "fra-eng.zip", "94646ad1522d915e7b0f9296181140edcf86a4f5")
     assert expected == BOOKS_ENTRY
 
 

@@ -17,7 +17,7 @@ import reproduce_table
 from reproduce import CONFIGURATIONS, MARKS, Configuration
 
 from d2lrnn.core.history import History
-from d2lrnn.data import DATA_HUB, Vocab, corpora, read_text
+from d2lrnn.data import DATA_HUB, Vocab, downloads, read_text
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError, StorageError, TrainingInterrupted
 from d2lrnn.runs.environment import describe_here
 from d2lrnn.runs.folder_files import State
@@ -230,7 +230,7 @@ def test_trainings_of_another_machine_are_counted(tmp_path, monkeypatch):
 
 
 def test_a_text_that_stands_in_is_told_at_the_head(tmp_path, monkeypatch):
-    monkeypatch.setenv(corpora.DATA_ENV, str(tmp_path / "nothing"))
+    monkeypatch.setenv(downloads.DATA_ENV, str(tmp_path / "nothing"))
     monkeypatch.setitem(DATA_HUB, "time_machine", ("http://127.0.0.1:1/timemachine.txt", "0" * 40))
     jobs = answers(monkeypatch)
     with pytest.warns(D2LRNNWarning, match="the bundled story stands in"):
@@ -272,12 +272,12 @@ def test_without_the_lyrics_their_row_says_how_to_give_them(tmp_path, monkeypatc
 
 
 def test_with_the_lyrics_the_chinese_edition_is_trained_on_them(tmp_path, monkeypatch):
-    folder = os.environ[corpora.DATA_ENV]
+    folder = os.environ[downloads.DATA_ENV]
     data = tmp_path / "data"
     data.mkdir()
     (data / "timemachine.txt").symlink_to(f"{folder}/timemachine.txt")
     (data / "jaychou_lyrics.txt").write_text("分开 不分开 " * 50, encoding="utf-8")
-    monkeypatch.setenv(corpora.DATA_ENV, str(data))
+    monkeypatch.setenv(downloads.DATA_ENV, str(data))
     monkeypatch.setattr(reproduce, "CONFIGURATIONS", {"chinese": CHINESE})
     jobs = answers(monkeypatch, perplexity=(99.0, 80.0, 14.0))
     document = reproduce.reproduce(["torch"], seeds=(0,), out=tmp_path / "out")

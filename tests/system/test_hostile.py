@@ -10,7 +10,7 @@ import hostile
 import numpy as np
 import pytest
 
-from d2lrnn.data import corpora
+from d2lrnn.data import downloads, text_files
 from d2lrnn.errors import DivergenceError, InputError, NotEnoughMemoryError, shortened
 from d2lrnn.runs.settings import LIMITS, Settings
 from d2lrnn.runs.training import train
@@ -266,7 +266,7 @@ def test_a_text_that_does_not_fit_is_refused(tmp_path, monkeypatch):
         file.truncate(2**25)
     monkeypatch.setattr(memory, "available", lambda: 2**28)
     with pytest.raises(NotEnoughMemoryError, match=r"a text of 33,554,432 bytes, needs at least 537 MB"):
-        corpora.read_file(path)
+        text_files.read_file(path)
 
 
 # Downloads
@@ -275,15 +275,15 @@ def test_a_text_that_does_not_fit_is_refused(tmp_path, monkeypatch):
 @pytest.fixture
 def from_proxy(tmp_path, monkeypatch):
     """Return a function that downloads through a server that hurts, within limits, and returns the error's words."""
-    monkeypatch.delenv(corpora.DATA_ENV, raising=False)
-    monkeypatch.setitem(corpora.DATA_HUB, "time_machine", ("http://nowhere.invalid/timemachine.txt", "0" * 40))
+    monkeypatch.delenv(downloads.DATA_ENV, raising=False)
+    monkeypatch.setitem(downloads.DATA_HUB, "time_machine", ("http://nowhere.invalid/timemachine.txt", "0" * 40))
 
     def get(proxy, most, seconds):
         for name in ("http_proxy", "HTTP_PROXY"):
             monkeypatch.setenv(name, proxy.address)
-        monkeypatch.setattr(corpora, "DOWNLOAD_MOST", (most, seconds))
-        with pytest.raises(corpora.DownloadError) as caught:
-            corpora.download("time_machine", tmp_path / "cache")
+        monkeypatch.setattr(downloads, "DOWNLOAD_MOST", (most, seconds))
+        with pytest.raises(downloads.DownloadError) as caught:
+            downloads.download("time_machine", tmp_path / "cache")
         assert [path.name for path in (tmp_path / "cache").iterdir()] == []
         return str(caught.value)
 
@@ -302,8 +302,8 @@ def test_a_body_that_drips_is_given_up_after_all_its_time(from_proxy):
 
 
 def test_a_body_that_drips_is_given_up_before_that_for_its_speed(from_proxy, monkeypatch):
-    monkeypatch.setattr(corpora, "DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(corpora, "_PIECE", 100)
+    monkeypatch.setattr(downloads, "DOWNLOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "_PIECE", 100)
     with hostile.Proxy(b"x", pause=0.05) as proxy:
         assert "it comes with less than 1000 bytes in a second; put" in from_proxy(proxy, 10**6, 60)
 
