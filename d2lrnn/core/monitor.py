@@ -16,6 +16,7 @@ from d2lrnn.core.book_tools import Animator, in_notebook
 from d2lrnn.core.history import Epoch, History, format_perplexity
 from d2lrnn.errors import DivergenceError
 from d2lrnn.system.formatting import format_count
+from d2lrnn.system.interrupts import DroppedInterrupts
 from d2lrnn.system.terminal import close_behind_a_bar, console, visible
 
 _CURVE_POINTS = 50  # how often the curve of a whole training is drawn anew
@@ -102,8 +103,10 @@ class Monitor:
         self._stopped = False
         self._bar: _TerminalBar | _NotebookBar | None = None
         self._animator: Animator | None = None
+        self._interrupts = DroppedInterrupts()
 
     def __enter__(self) -> Monitor:
+        self._interrupts.__enter__()
         if not self.quiet:
             if in_notebook():
                 self._bar = _NotebookBar(self.num_epochs)
@@ -114,6 +117,7 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._interrupts.__exit__(kind, error, traceback)
         if self._bar is not None:
             self._bar.close()
 
@@ -197,6 +201,8 @@ class Monitor:
 
         Raises:
             DivergenceError: As :meth:`check`.
+            KeyboardInterrupt: If Ctrl-C came during the epoch, and Python dropped it
+                (:class:`~d2lrnn.system.interrupts.DroppedInterrupts`).
         """
         self.check(epoch, finite)
         absurd = self._is_absurd(epoch)
@@ -213,6 +219,7 @@ class Monitor:
             self._draw(number)
         if self.callback is not None:
             self._stopped = self.callback(number, epoch) is True
+        self._interrupts.check()
 
     def _time_to_draw(self, number: int) -> bool:
         return number == self.num_epochs or number % max(1, self.num_epochs // _CURVE_POINTS) == 0

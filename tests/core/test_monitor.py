@@ -76,6 +76,43 @@ def test_a_monitor_records_and_prints_the_books_lines(capsys):
     assert err == ""
 
 
+class Freed:
+    """Something that Ctrl-C meets while it is freed, as one of MXNet's arrays: Python drops the exception."""
+
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_a_ctrl_c_that_python_drops_ends_the_training_after_its_epoch(capsys):
+    called, heard = [], sys.unraisablehook
+
+    def train():
+        with Monitor(9, quiet=True, callback=lambda number, epoch: called.append(number)) as monitor:
+            for number in monitor.epochs:
+                if number == 2:
+                    Freed()
+                monitor.add(number, epoch(1.0))
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert called == [1, 2]
+    assert sys.unraisablehook is heard
+    assert capsys.readouterr().err == ""
+
+
+def test_any_other_exception_that_python_drops_is_told_as_ever(monkeypatch):
+    class Failing:
+        def __del__(self):
+            raise ValueError("told")
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    with Monitor(1, quiet=True) as monitor:
+        Failing()
+        monitor.add(1, epoch(1.0))
+    assert [str(dropped.exc_value) for dropped in told] == ["told"]
+
+
 def test_a_monitor_goes_on_from_an_earlier_history_and_leaves_that_as_it_was():
     earlier = History([1, 2], [9.0, 8.0], [10.0, 10.0], [], [1.0, 1.0])
     with Monitor(2, history=earlier, quiet=True) as monitor:
