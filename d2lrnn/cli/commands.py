@@ -98,7 +98,7 @@ def run_resume(args: argparse.Namespace) -> int:
             encoding=args.encoding,
             checkpoint_every=args.checkpoint_every,
             quiet=args.json,
-            callback=None if args.json else TextCurve(10),
+            callback=None if args.json else TextCurve(10 if args.epochs is None else max(1, args.epochs // 10)),
         )
     display.print_run(result, args.json)
     return 0

@@ -289,10 +289,11 @@ def load_data(
     corpus = corpus[:limit]
     needed = (batch_size + 1) * num_steps
     if len(corpus) < min(needed, text_tokens):
+        more = "larger max_tokens" if needed <= text_tokens else "longer text"
         raise InputError(
             f"max_tokens={max_tokens}{also('max_tokens', value=max_tokens)} leaves {len(corpus):,} of the text's "
             f"{text_tokens:,} tokens, too short for one minibatch: {batch_size} sequences of {num_steps} steps need at "
-            f"least {needed} tokens; give a larger max_tokens, or a smaller batch_size or "
+            f"least {needed} tokens; give a {more}, or a smaller batch_size or "
             f"num_steps{also('batch_size', 'num_steps')}"
         )
     num_valid = round(len(corpus) * valid_fraction)

@@ -437,6 +437,12 @@ def test_a_text_that_is_too_short_is_an_error():
         load_data(Text("short", "hello world", "no hash"), 32, 35)
 
 
+@pytest.mark.parametrize(("num_steps", "more"), [(40, "larger max_tokens"), (20_000, "longer text")])
+def test_a_token_limit_that_leaves_too_little_says_what_helps(num_steps, more):
+    with pytest.raises(InputError, match=rf"max_tokens=100 leaves 100 of .* too short .*; give a {more}, or a smaller"):
+        load_data("story", 32, num_steps, max_tokens=100)
+
+
 @pytest.mark.parametrize("max_tokens", [0, -2, 2.5, "many"])
 def test_a_token_limit_that_is_no_limit_is_an_error(max_tokens):
     with pytest.raises(InputError, match="max_tokens must be a whole number of at least 1"):
