@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from d2lrnn.errors import InputError, InputFileError
@@ -20,7 +20,7 @@ _LARGE = 2**24  # bytes of a text; a shorter one is read whatever it is
 _RATIO = 20
 
 
-def read_file(path: str | Path, encoding: str | None = None, known: Iterable[str] = ()) -> str:
+def read_file(path: str | Path, encoding: str | None = None, known: Collection[str] = ()) -> str:
     """Read a text file; a byte order mark is dropped.
 
     Args:

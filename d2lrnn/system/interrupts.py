@@ -35,7 +35,7 @@ class DroppedInterrupts:
             self._before(unraisable)
 
     def check(self) -> None:
-        """Be called from time to time.
+        """Raise what was dropped, if anything was; call it from time to time.
 
         Raises:
             KeyboardInterrupt: If one was dropped since.
