@@ -177,6 +177,7 @@ class Process:
     words: tuple[str, ...]
     _out: bytearray = field(default_factory=bytearray)
     _err: bytearray = field(default_factory=bytearray)
+    _ended: tuple[int, float] | None = None  # its exit code, and the most memory that it had, in MiB
 
     def __post_init__(self) -> None:
         self._begin = time.monotonic()
@@ -203,15 +204,15 @@ class Process:
         while time.monotonic() < end:
             if true():
                 return True
-            if self.process.poll() is not None:
+            if self._poll() is not None:
                 return true()
             time.sleep(0.01)
         return False
 
     def send(self, number: int) -> None:
         """Send it a signal, to it alone."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        if self._poll() is None:
+            os.kill(self.process.pid, number)
 
     def children(self) -> list[int]:
         """Return the processes that it has started, and those have; on Linux."""
@@ -237,14 +238,24 @@ class Process:
         self.place.must(code not in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS), f"{name}: crashed ({code})")
         return outcome
 
+    def _poll(self) -> tuple[int, float] | None:
+        """Return its exit code and the most memory that it had, in MiB, or None while it goes on.
+
+        The only one that asks: the system tells once of an end, and ``Popen.poll``, which ``Popen.send_signal`` calls
+        too, would hear it without the memory.
+        """
+        if self._ended is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self._ended = self.process.returncode, hostile.peak(usage) / 2**20
+        return self._ended
+
     def _wait(self, limit: float) -> tuple[int, float]:
         end, pause = time.monotonic() + limit, 0.002
         while True:
-            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-                self.process.returncode = code
-                return code, hostile.peak(usage) / 2**20
+            if (ended := self._poll()) is not None:
+                return ended
             if time.monotonic() > end:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)

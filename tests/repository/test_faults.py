@@ -1,6 +1,8 @@
 """What make faults finds: with a command that does what none may do, each must be seen."""
 
 import importlib.util
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -70,6 +72,25 @@ def test_what_is_not_refused_in_a_few_words(verdict, script, wrong):
     found = verdict(script, lambda there: there.refused(there.run("show")))
     assert wrong in found.wrong
     assert not found.survived
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="macOS has waitid since Python 3.13")
+@pytest.mark.parametrize("meet", [
+    lambda process: process.send(signal.SIGINT),
+    lambda process: process.until(lambda: False),
+], ids=["a signal that comes too late", "waiting for what does not come"])  # fmt: skip
+def test_a_command_that_ends_first_is_seen_with_its_code_and_its_memory(verdict, meet):
+    outcomes = []
+
+    def attempt(there):
+        process = there.start("show")
+        os.waitid(os.P_PID, process.process.pid, os.WEXITED | os.WNOWAIT)
+        meet(process)
+        outcomes.append(process.end())
+
+    found = verdict("exit 3", attempt)
+    assert found.wrong == ()
+    assert (outcomes[0].code, outcomes[0].peak > 0) == (3, True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a process's children")
