@@ -253,7 +253,7 @@ def _run_cell(source: str, path: Path, namespace: dict[str, Any]) -> None:
     """Run a cell as a notebook does: what its last line is worth is shown, figures are closed."""
     path.write_text(source, encoding="utf-8")  # where tracebacks, and frameworks that compile functions, look
     tree = ast.parse(source, str(path))
-    *_, last = tree.body or [None]
+    last = tree.body[-1] if tree.body else None
     shown = ast.Expression(last.value) if isinstance(last, ast.Expr) else None
     if shown is not None:
         tree.body.pop()
