@@ -211,6 +211,8 @@ def _long_trainings(node: ast.AST, most: int) -> Iterator[tuple[str, ast.expr]]:
         if node.defaults:
             pairs += [(a.arg, v) for a, v in zip(positional[-len(node.defaults) :], node.defaults, strict=True)]
         pairs += [(a.arg, v) for a, v in zip(node.kwonlyargs, node.kw_defaults, strict=True) if v is not None]
+    elif isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and ast.unparse(node.iter.func) == "range":
+        pairs += [(getattr(node.target, "id", None), value) for value in node.iter.args if len(node.iter.args) == 1]
     for name, value in pairs:
         if _long(name, value, most):
             yield str(name), value
@@ -413,6 +415,8 @@ def main(argv: list[str] | None = None) -> int:
         _tell(options.folder, options.module, options.epochs, options.tell)
     if not options.folder.exists():
         parser.error(f"{options.folder} does not exist: give a folder of notebooks, or a notebook")
+    if not all(part.isidentifier() for part in options.module.split(".")):
+        parser.error(f"--as {options.module!r} is no name of a module: give one as in d2lrnn.torch")
     if options.epochs is not None and options.epochs < 1:
         parser.error(f"--epochs {options.epochs}: a cell trains for 1 epoch at least")
     if options.data is not None and not options.data.is_dir():
