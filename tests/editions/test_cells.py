@@ -163,7 +163,8 @@ def test_a_cell_is_run_as_the_main_module_whose_source_can_be_read(tmp_path, tea
     assert errors(path, teacher) == {1: None, 2: None, 3: None}
 
 
-def test_no_figure_waits_for_a_screen_and_none_stays_open(tmp_path, teacher):
+def test_no_figure_waits_for_a_screen_and_none_stays_open(tmp_path, teacher, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "svg")
     path = notebook(
         tmp_path / "a.ipynb",
         "from matplotlib import pyplot as plt\nplt.plot([1, 2])",
@@ -176,9 +177,8 @@ def test_a_cell_finds_the_books_data_beside_the_chapter(tmp_path, teacher):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "text.txt").write_text("time traveller")
     read = "assert open('{}/data/text.txt').read() == 'time traveller'"
-    path = notebook(
-        tmp_path / "a.ipynb", read.format(".."), read.format("../.."), "open('../data/new.txt', 'w').close()"
-    )
+    write = "open('../data/new.txt', 'w').close()"
+    path = notebook(tmp_path / "a.ipynb", read.format(".."), read.format("../.."), write)
     assert errors(path, teacher, data=tmp_path / "data") == {1: None, 2: None, 3: None}
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["text.txt"]
 
@@ -193,9 +193,8 @@ def test_a_notebook_of_text_with_markers_is_read(tmp_path, teacher):
 
 
 def test_a_crash_costs_only_its_notebook(tmp_path, teacher):
-    path = notebook(
-        tmp_path / "a.ipynb", "x = 1", "import os\nprint('last words')\nos.abort()", "x = 2", "# nothing", "x"
-    )
+    crash = "import os\nprint('last words', flush=True)\nos.abort()"
+    path = notebook(tmp_path / "a.ipynb", "x = 1", crash, "x = 2", "# nothing", "x")
     found = cells.in_a_process(path, teacher)
     assert [cell.number for cell in found] == [1, 2, 3, 5]
     assert found[0].error is None
