@@ -462,4 +462,7 @@ def _tell(path: Path, module: str, epochs: int | None, told: Path) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if "--tell" not in sys.argv:
+        # Whoever ends this ends the notebook that it runs, which is in a session of its own
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

@@ -186,8 +186,8 @@ def test_a_cell_finds_the_books_data_beside_the_chapter(tmp_path, teacher):
 def test_a_notebook_of_text_with_markers_is_read(tmp_path, teacher):
     path = tmp_path / "a.py"
     path.write_text(
-        "# ---\n# jupyter: header\n# ---\n\n# %% [markdown]\n# import nothing\n\n# %%\nimport d2l\n\n# %% tags=['x']\nz\n"
-        "# %% [md]\n# text\n#%%\nd2l.train(1)\n"
+        "# ---\n# jupyter: header\n# ---\n\n# %% [markdown]\n# import nothing\n\n# %%\nimport d2l\n"
+        "\n# %% tags=['x']\nz\n# %% [md]\n# text\n#%%\nd2l.train(1)\n"
     )
     assert errors(path, teacher) == {1: None, 2: "NameError: name 'z' is not defined", 3: None}
 
@@ -267,6 +267,21 @@ def test_where_all_cells_run_the_command_succeeds(folder):
     command = [sys.executable, cells.__file__, str(folder / "b.ipynb"), "--as", "teacher"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1].split()) == (0, ["all", "2", "/", "2"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process could end by in its own way")
+def test_whoever_ends_the_command_ends_the_notebook_that_it_runs(tmp_path, teacher):
+    told = tmp_path / "pid"
+    source = f"import os\nwith open({str(told)!r}, 'x') as file: file.write(f'{{os.getpid()}}\\n')\nwhile True: pass"
+    path = notebook(tmp_path / "a.ipynb", source)
+    with subprocess.Popen([sys.executable, cells.__file__, str(path), "--as", "teacher"]) as command:
+        while not told.exists() or not told.read_text().endswith("\n"):
+            assert command.poll() is None
+            time.sleep(0.01)
+        command.terminate()
+    assert command.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)
 
 
 @pytest.mark.parametrize(
