@@ -6,10 +6,40 @@ import numpy as np
 import pytest
 
 # What edition 0.17 and its translations have at the end of each tab; a size is shared with the chapter's own
-NAMES = (
-    "abs arange argmax astype concat cos cosh exp eye float32 int32 linspace log matmul meshgrid nn_Module normal numpy "
-    "ones rand randn reduce_mean reduce_sum reshape sin sinh stack tanh tensor to transpose zeros"
-).split()
+NAMES = [
+    "abs",
+    "arange",
+    "argmax",
+    "astype",
+    "concat",
+    "cos",
+    "cosh",
+    "exp",
+    "eye",
+    "float32",
+    "int32",
+    "linspace",
+    "log",
+    "matmul",
+    "meshgrid",
+    "nn_Module",
+    "normal",
+    "numpy",
+    "ones",
+    "rand",
+    "randn",
+    "reduce_mean",
+    "reduce_sum",
+    "reshape",
+    "sin",
+    "sinh",
+    "stack",
+    "tanh",
+    "tensor",
+    "to",
+    "transpose",
+    "zeros",
+]
 
 
 def aliases(backend):
