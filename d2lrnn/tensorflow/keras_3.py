@@ -112,8 +112,8 @@ def _refuse_both_ways(bidirectional: Any) -> None:
         for layer in (*args[:1], kwargs.get("layer")):
             if isinstance(layer, TimeMajor) and layer.time_major:
                 raise InputError(
-                    f"Keras 3's Bidirectional takes no time-major {type(layer).__name__}: leave out time_major and give "
-                    "it inputs of shape (batch_size, num_steps, ...)"
+                    f"Keras 3's Bidirectional takes no time-major {type(layer).__name__}: leave out time_major and "
+                    "give it inputs of shape (batch_size, num_steps, ...)"
                 )
         return new(cls, *args, **kwargs)
 
