@@ -8,6 +8,7 @@ from d2lrnn.core import shared
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.core.shared import *
 
+from .aliases import *
 from .concise import RNNModel, recurrent_layer
 from .data import (
     SeqDataLoader,

@@ -4,10 +4,16 @@ from d2lrnn.core.backends import require
 
 require("tensorflow")
 
+from . import keras_3
+
+# The book's TensorFlow has Keras 2. This lets Keras 3 take three calls of its cells that it would refuse.
+keras_3.accept()
+
 from d2lrnn.core import shared
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.core.shared import *
 
+from .aliases import *
 from .concise import RNNModel, recurrent_layer
 from .data import (
     SeqDataLoader,

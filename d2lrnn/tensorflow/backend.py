@@ -23,6 +23,7 @@ from .concise import LAYERS, RNNModel, directions, recurrent_layer
 from .data import SeqDataLoader
 from .device import device_name, device_names, get_device
 from .fast import rnn_fast
+from .keras_3 import class_of
 from .prediction import Net, predict_ch8
 from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
 from .threads import num_threads, set_num_threads
@@ -105,7 +106,7 @@ def _layer_kind(layer: Any) -> str:
             f"make the layer with merge_mode='concat'"
         )
     kinds = {
-        kind_of_layer(part, LAYERS, {**_PLAIN, "go_backwards": backwards}, _option)
+        kind_of_layer(part, LAYERS, {**_PLAIN, "go_backwards": backwards}, _option, class_of)
         for part, backwards in zip(parts, (False, True))  # noqa: B905 (one or two)
     }
     if len(kinds) > 1:

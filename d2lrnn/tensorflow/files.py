@@ -73,7 +73,7 @@ def decode(content: bytes, kind: str | None = None) -> tuple[str, Weights]:
                 raise
             raise InputError(
                 f"Keras cannot load the model ({type(error).__name__}): save it with model.save of the same Keras, "
-                "for 2 and 3 do not read each other's files, and copy the file completely"
+                "for Keras 2 does not read what 3 wrote, and copy the file completely"
             ) from None
     if not model.built:
         raise InputError(f"the model has no weights yet: save {_WANTED}")

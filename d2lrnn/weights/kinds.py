@@ -40,7 +40,11 @@ def _option(layer: Any, option: str) -> Any:
 
 
 def kind_of_layer(
-    layer: Any, layers: Layers, plain: Mapping[str, Any], option_of: Callable[[Any, str], Any] = _option
+    layer: Any,
+    layers: Layers,
+    plain: Mapping[str, Any],
+    option_of: Callable[[Any, str], Any] = _option,
+    class_of: Callable[[Any], type[Any]] = type,
 ) -> str:
     """Return the kind that a framework's recurrent layer computes.
 
@@ -49,6 +53,7 @@ def kind_of_layer(
         layers: Of each kind, the class of its layer, and the options that make it this kind.
         plain: The options that a layer must have for its canonical weights to say all of what it computes.
         option_of: Returns an option of a layer by its name; None if it has no such option.
+        class_of: Returns the class of a layer, as ``layers`` has it.
 
     Raises:
         InputError: If no canonical weights say all of what it computes; the message says why.
@@ -56,7 +61,9 @@ def kind_of_layer(
     name = type(layer).__name__
     for kind, (layer_class, options) in layers.items():
         # A subclass may compute something else
-        if type(layer) is layer_class and all(option_of(layer, option) == value for option, value in options.items()):
+        if class_of(layer) is not layer_class:
+            continue
+        if all(option_of(layer, option) == value for option, value in options.items()):
             for option, value in {**plain, **options}.items():
                 if (given := option_of(layer, option)) not in (value, None):
                     raise InputError(
