@@ -1,4 +1,4 @@
-"""The classes of edition 1.0 (its section 3.2), as far as they need no framework: each framework's are made of these."""
+"""The classes of edition 1.0 (its section 3.2) as far as they need no framework; each framework's are made of these."""
 
 from __future__ import annotations
 

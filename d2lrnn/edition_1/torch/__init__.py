@@ -1,10 +1,11 @@
-"""Edition 1.0 in PyTorch. ``from d2lrnn.edition_1 import torch as d2l`` and its cells on recurrent networks run."""
+"""Edition 1.0 in PyTorch. ``from d2lrnn.edition_1 import torch as d2l``; its cells on recurrent networks run."""
 
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.edition_1 import shared
 from d2lrnn.edition_1.shared import *
 from d2lrnn.torch import Decoder, Encoder, cpu, gpu, num_gpus, try_all_gpus, try_gpu
 
+from .aliases import *
 from .recurrent import GRU, RNN, RNNLM, RNNLMScratch, RNNScratch, TimeMachine
 from .training import Classifier, DataModule, LinearRegression, Module, Trainer
 from .translation import EncoderDecoder, MTFraEng, Seq2Seq, Seq2SeqEncoder, init_seq2seq
