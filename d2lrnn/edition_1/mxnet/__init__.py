@@ -9,6 +9,7 @@ from .aliases import *
 from .recurrent import GRU, RNN, RNNLM, RNNLMScratch, RNNScratch, TimeMachine
 from .training import SGD, Classifier, DataModule, LinearRegression, Module, Trainer
 from .translation import EncoderDecoder, MTFraEng, Seq2Seq, Seq2SeqEncoder
+from .weights import get_weights, kind_of, rnn_model, set_weights
 
 __getattr__ = lazy_modules(__name__)
 
@@ -32,9 +33,13 @@ __all__ = [
     "TimeMachine",
     "Trainer",
     "cpu",
+    "get_weights",
     "gpu",
+    "kind_of",
     "num_gpus",
     "plt",
+    "rnn_model",
+    "set_weights",
     "try_all_gpus",
     "try_gpu",
 ]

@@ -12,6 +12,7 @@ from mxnet.gluon import nn
 
 from d2lrnn.edition_1 import base
 from d2lrnn.edition_1.board import ProgressBoard
+from d2lrnn.edition_1.canonical_form import members
 from d2lrnn.errors import InputError
 from d2lrnn.mxnet import try_all_gpus
 from d2lrnn.mxnet.types import Device, Params, Tensor
@@ -64,55 +65,33 @@ class Module(base.Module, nn.Block):
             return scratch
         if scratch:
             raise InputError(
-                f"the model has {len(params.keys())} parameters of Gluon's layers, {len(scratch)} from scratch, and "
-                "MXNet's trainer takes Gluon's alone: use RNNLM over a layer of Gluon's, and RNNLMScratch over one from "
-                "scratch"
+                f"the model has {len(params.keys())} parameters of Gluon's layers and {len(scratch)} others, and MXNet's "
+                "trainer takes Gluon's: use RNNLM over a layer of Gluon's, and RNNLMScratch over one from scratch"
             )
         return params
 
-    def scratch_places(self) -> Iterator[tuple[Any, Any]]:
+    def scratch_places(self) -> Iterator[tuple[str, Any, Any]]:
         """Yield the place of each parameter from scratch, of this model and of those in it.
 
         Returns:
-            Pairs of what holds it, an object's ``__dict__`` or a list, and its name or number there. (The book leaves
-            out those of models in a list, which it therefore does not train.)
+            Its path, such as ``rnn.W_xh``; what holds it, an object's ``__dict__`` or a list; and its name or number
+            there. (The book leaves out those of models in a list, which it therefore does not train.)
         """
         seen = set()
-        for holder, name, value in _members(self):
+        for path, holder, name, value in members(self, lambda value: isinstance(value, nn.Block)):
             if isinstance(value, np.ndarray) and id(value) not in seen:
                 seen.add(id(value))
-                yield holder, name
+                yield path, holder, name
 
     def get_scratch_params(self) -> Params:
         """Return the parameters from scratch: the arrays that are attributes of this model, or of those in it."""
-        return [holder[name] for holder, name in self.scratch_places()]
+        return [holder[name] for _, holder, name in self.scratch_places()]
 
     def set_scratch_params_device(self, device: Device) -> None:
         """Put the parameters from scratch on a device, with gradients attached."""
-        for holder, name in self.scratch_places():
+        for _, holder, name in self.scratch_places():
             holder[name] = holder[name].as_in_ctx(device)
             holder[name].attach_grad()
-
-
-# What a module knows besides what it consists of
-_NO_PARTS = ("hparams", "trainer", "board")
-
-
-def _members(module: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield what a module consists of, with what holds it and its name there, and likewise the modules in it."""
-    holders: list[Any] = [vars(module)]
-    seen = {id(module)}
-    while holders:
-        holder = holders.pop(0)
-        items = enumerate(holder) if isinstance(holder, list) else list(holder.items())
-        for name, value in items:
-            if isinstance(name, str) and name != "_children" and (name.startswith("_") or name in _NO_PARTS):
-                continue
-            yield holder, name, value
-            inner = vars(value) if isinstance(value, nn.Block) else value
-            if isinstance(inner, (dict, list)) and id(value) not in seen:
-                seen.add(id(value))
-                holders.append(inner)
 
 
 class SGD:

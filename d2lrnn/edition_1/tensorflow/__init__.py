@@ -1,4 +1,4 @@
-"""Edition 1.0 in TensorFlow. ``from d2lrnn.edition_1 import tensorflow as d2l``; its cells on recurrent networks run."""
+"""Edition 1.0 in TensorFlow. ``from d2lrnn.edition_1 import tensorflow as d2l``; its cells on RNNs run."""
 
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.edition_1 import shared
@@ -9,6 +9,7 @@ from .aliases import *
 from .recurrent import GRU, RNN, RNNLM, RNNLMScratch, RNNScratch, TimeMachine
 from .training import Classifier, DataModule, LinearRegression, Module, Trainer
 from .translation import EncoderDecoder, MTFraEng, Seq2Seq, Seq2SeqEncoder
+from .weights import get_weights, kind_of, rnn_model, set_weights
 
 __getattr__ = lazy_modules(__name__)
 
@@ -31,9 +32,13 @@ __all__ = [
     "TimeMachine",
     "Trainer",
     "cpu",
+    "get_weights",
     "gpu",
+    "kind_of",
     "num_gpus",
     "plt",
+    "rnn_model",
+    "set_weights",
     "try_all_gpus",
     "try_gpu",
 ]

@@ -9,6 +9,7 @@ from .aliases import *
 from .recurrent import GRU, RNN, RNNLM, RNNLMScratch, RNNScratch, TimeMachine
 from .training import Classifier, DataModule, LinearRegression, Module, Trainer
 from .translation import EncoderDecoder, MTFraEng, Seq2Seq, Seq2SeqEncoder, init_seq2seq
+from .weights import get_weights, kind_of, rnn_model, set_weights
 
 __getattr__ = lazy_modules(__name__)
 
@@ -31,10 +32,14 @@ __all__ = [
     "TimeMachine",
     "Trainer",
     "cpu",
+    "get_weights",
     "gpu",
     "init_seq2seq",
+    "kind_of",
     "num_gpus",
     "plt",
+    "rnn_model",
+    "set_weights",
     "try_all_gpus",
     "try_gpu",
 ]
