@@ -127,7 +127,7 @@ def _snapshot(params: Params) -> Snapshot:
     )
 
 
-def _warn_of_dropout(net: Net, device: Device) -> None:
+def warn_of_dropout(net: Net, device: Device) -> None:
     """Warn of a recurrent layer whose dropout has no effect: on a CPU MXNet 1.9.1 leaves it out without a word.
 
     It hands the layer to oneDNN, which knows no dropout. Kept from that (MXNET_USE_MKLDNN_RNN=0) it drops out, and its
@@ -203,7 +203,7 @@ def train_epoch_ch8(
         InputError: If the iterator samples randomly and use_random_iter is False.
     """
     check_training(train_iter, use_random_iter, theta=theta)
-    _warn_of_dropout(net, device)
+    warn_of_dropout(net, device)
     epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
     return epoch.perplexity, epoch.tokens_per_second
 
@@ -251,7 +251,7 @@ def train_ch8(
             guessing (:data:`d2lrnn.core.monitor.ABSURD`); the net then has the weights from before it did.
     """
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
-    _warn_of_dropout(net, device)
+    warn_of_dropout(net, device)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
         _prepare(net, device)

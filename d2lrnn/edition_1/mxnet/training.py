@@ -14,7 +14,8 @@ from d2lrnn.edition_1 import base
 from d2lrnn.edition_1.board import ProgressBoard
 from d2lrnn.edition_1.canonical_form import members
 from d2lrnn.errors import InputError
-from d2lrnn.mxnet import try_all_gpus
+from d2lrnn.mxnet import cpu, try_all_gpus
+from d2lrnn.mxnet.training import warn_of_dropout
 from d2lrnn.mxnet.types import Device, Params, Tensor
 
 
@@ -138,7 +139,7 @@ class Minibatches:
         for rows in self._batches:
             # Gluon's own loader takes the rows one by one, and puts them together again
             index = np.array(rows, dtype="int32")
-            yield [a[index] for a in self.tensors]
+            yield [a.take(index, axis=0) for a in self.tensors]
 
 
 class DataModule(base.DataModule):
@@ -175,7 +176,7 @@ class Trainer(base.Trainer):
 
     def prepare_batch(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return a minibatch on the device that is used."""
-        return [a.as_in_context(self.gpus[0]) for a in batch] if self.gpus else batch
+        return [a.as_in_ctx(self.gpus[0]) for a in batch] if self.gpus else batch
 
     def prepare_model(self, model: Any) -> None:
         """Take a model, and put it on the device that is used."""
@@ -186,6 +187,7 @@ class Trainer(base.Trainer):
         for param in model.get_scratch_params():
             if param.grad is None:
                 param.attach_grad()
+        warn_of_dropout(model, model.device or cpu())
 
     def fit_epoch(self) -> None:
         """Train for an epoch, and evaluate the model on the data that is held out."""

@@ -99,7 +99,7 @@ class EncoderDecoder(Classifier):
         Returns:
             Indices (batch_size, num_steps), and the attention weights.
         """
-        src, tgt, src_valid_len, _ = (a.as_in_context(device) for a in batch)
+        src, tgt, src_valid_len, _ = (a.as_in_ctx(device) for a in batch)
         with autograd.pause(train_mode=False):
             enc_all_outputs = self.encoder(src, src_valid_len)
             dec_state = self.decoder.init_state(enc_all_outputs, src_valid_len)

@@ -38,6 +38,7 @@ def rnn_model(model: Any) -> RNNModel:
     _run_once(model)
     net = RNNModel(_layers(layer), model.vocab_size)
     net.dense = model.linear
+    net.built = True  # Keras still has the first output layer in its list, which has no weights and needs none
     canonical_form.check_all(model, len(model.trainable_variables), len(net.trainable_variables))
     return net
 
