@@ -9,7 +9,8 @@ import numpy as np
 
 def as_array(values: Any) -> Any:
     """Return numbers, or any framework's tensor on any device, as a NumPy array."""
-    for method in ("detach", "cpu", "asnumpy"):
-        if hasattr(values, method):
-            values = getattr(values, method)()
+    if hasattr(values, "asnumpy"):
+        values = values.asnumpy()
+    elif hasattr(values, "detach"):
+        values = values.detach().cpu()  # (a tensor of TensorFlow's has this one too, and logs that it is deprecated)
     return np.asarray(values)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from d2lrnn.data.downloads import DATA_ENV, DATA_HUB, DownloadError, download
+from d2lrnn.data.downloads import DATA_ENV, DATA_HUB, DownloadError, download_once
 from d2lrnn.data.text import UNKNOWN, Vocab
 from d2lrnn.data.text_files import read_file
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
@@ -98,8 +98,9 @@ def download_extract(name: str, folder: str | None = None) -> str:
     """Return the path of the folder that a zipped download of :data:`DATA_HUB` unpacks to (book section 4.10).
 
     The folder that D2LRNN_DATA names may have it unpacked, which is taken as it is, or the archive. Otherwise it is
-    downloaded and verified as by :func:`download`, and unpacked in the user's cache folder, once. Where the book's
-    sentence pairs, ``'fra-eng'``, cannot be had, some short ones that ship with the package stand in, with a warning.
+    downloaded and verified as by :func:`~d2lrnn.data.downloads.download`, and unpacked in the user's cache folder,
+    once. Where the book's sentence pairs, ``'fra-eng'``, cannot be had, some short ones that ship with the package
+    stand in, with a warning.
 
     Args:
         name: A key of :data:`DATA_HUB`.
@@ -125,7 +126,7 @@ def download_extract(name: str, folder: str | None = None) -> str:
         if (own_folder / root).is_dir() and not (own_folder / archive).is_file():
             return str(own_folder / root)
     try:
-        path = download(name)
+        path = download_once(name)
     except DownloadError as error:
         if name != PAIRS:
             raise

@@ -44,7 +44,7 @@ def convert(
     *,
     backend: str | None = None,
     kind: str | None = None,
-    vocab: str | Path | None = None,
+    vocab: str | Path | Vocab | None = None,
     best: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -60,7 +60,8 @@ def convert(
             folder, which must be new or empty.
         backend: The backend of the run that is made.
         kind: The model's kind, where the source is a file that does not tell it.
-        vocab: A run folder, or its ``vocab.json``: the vocabulary, where a run is made of a file, which holds none.
+        vocab: The vocabulary, where a run is made of a file, which holds none: a run folder, its ``vocab.json``, or the
+            vocabulary itself. In the run ``<unk>`` is the first token, wherever it was.
         best: Take the weights with the best held-out perplexity, where a file is made of a run.
         force: Replace the file, if it is there already.
 
@@ -168,7 +169,7 @@ def _as_run(folder: RunFolder, target: Path, backend: str) -> dict[str, Any]:
 
 
 def _file_as_run(
-    source: Path, kind: str, weights: Weights, target: Path, backend: str, vocab: str | Path | None
+    source: Path, kind: str, weights: Weights, target: Path, backend: str, vocab: str | Path | Vocab | None
 ) -> dict[str, Any]:
     """Make a run that can be continued by ``predict``, of weights without a history."""
     _check_backend(kind, backend)
@@ -177,7 +178,7 @@ def _file_as_run(
             f"a file of weights such as {str(source)!r} holds no vocabulary: name the run folder or the vocab.json "
             f"that has it with {by('vocab')}"
         )
-    tokens = _read_vocab(Path(vocab))
+    tokens, name = (vocab, "") if isinstance(vocab, Vocab) else (_read_vocab(Path(vocab)), f" in {str(vocab)!r}")
     vocab_size, num_hiddens, num_layers, bidirectional = canonical.sizes(kind, weights)
     if not all(np.isfinite(value).all() for value in weights.values()):
         raise InputError(
@@ -190,9 +191,11 @@ def _file_as_run(
         )
     if len(tokens) != vocab_size:
         raise InputError(
-            f"the vocabulary in {str(vocab)!r} has {len(tokens)} tokens, and the model in {str(source)!r} is for "
+            f"the vocabulary{name} has {len(tokens)} tokens, and the model in {str(source)!r} is for "
             f"{vocab_size}: name the vocabulary that it was trained with"
         )
+    if tokens.unk != 0:
+        tokens, weights = _with_unknown_first(tokens, weights)
     settings = Settings(model=kind, num_hiddens=num_hiddens, num_layers=num_layers, seed=0)
     weights = canonical.in_dtype(weights, backends.BACKENDS[backend].dtype)
     state = State(weights, History(), dict(np.random.default_rng(0).bit_generator.state))
@@ -206,6 +209,14 @@ def _file_as_run(
     with RunFolder.create(target, config, settings, tokens) as made:
         made.save(state, "converted")
     return _made(target, kind, weights, backend)
+
+
+def _with_unknown_first(vocab: Vocab, weights: Weights) -> tuple[Vocab, Weights]:
+    """Return a vocabulary with ``<unk>`` as the first token, as those of runs have it, and the weights for it."""
+    order = [vocab.unk, *(index for index in range(len(vocab)) if index != vocab.unk)]
+    made = Vocab(reserved_tokens=[vocab.idx_to_token[index] for index in order])
+    made.preparation = vocab.preparation
+    return made, canonical.with_tokens_in_order(weights, order)
 
 
 def _read_vocab(path: Path) -> Vocab:

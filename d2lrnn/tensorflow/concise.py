@@ -73,8 +73,8 @@ def _first_state(cell: Any, batch_size: int, dtype: tf.DType = tf.float32) -> li
     return list(state) if isinstance(state, (list, tuple)) else [state]
 
 
-def _run_layer(layer: Any, X: Tensor, state: State) -> list[Tensor]:
-    """Return a layer's outputs, time-major, and state, for inputs (num_steps, batch_size, inputs)."""
+def run_layer(layer: Any, X: Tensor, state: State | None) -> list[Tensor]:
+    """Return a layer's outputs, time-major, and state, for inputs (num_steps, batch_size, inputs); None for zeros."""
     if getattr(layer, "time_major", False):
         return layer(X, initial_state=state)
     Y, *new_state = layer(tf.transpose(X, (1, 0, 2)), initial_state=state)
@@ -107,7 +107,7 @@ class RNNModel(tf.keras.layers.Layer):
         new_state, begin = list[Tensor](), 0
         for layer in self.rnn_layers:
             end = begin + self._num_states(layer)
-            X, *layer_state = _run_layer(layer, X, state[begin:end])
+            X, *layer_state = run_layer(layer, X, state[begin:end])
             new_state, begin = new_state + layer_state, end
         # The dense layer takes every step of every sequence as an example
         output = self.dense(tf.reshape(X, (-1, X.shape[-1])))

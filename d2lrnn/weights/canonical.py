@@ -25,7 +25,7 @@ A state is a tuple of arrays (layers * directions, batch_size, num_hiddens): ``(
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -257,6 +257,22 @@ def initial_weights(
             draw = rng.uniform(-(fan_in**-0.5), fan_in**-0.5, shape)
         weights[name] = draw.astype(np.float32)
     return weights
+
+
+def with_tokens_in_order(weights: Tensors, order: Sequence[int]) -> Weights:
+    """Return the weights of the same model for a vocabulary with its tokens in another order.
+
+    Args:
+        weights: Canonical weights.
+        order: For each token of the new vocabulary, its index in the old one.
+    """
+    made = dict(weights)
+    for name in weights:
+        if name in ("layers.0.W_xh", "layers.0.reverse.W_xh"):
+            made[name] = weights[name][list(order)]  # the row of an input is that of its token
+        elif name.startswith("output."):
+            made[name] = weights[name][..., list(order)]
+    return made
 
 
 def in_dtype(weights: Tensors, dtype: str, warning: str | None = None) -> Weights:

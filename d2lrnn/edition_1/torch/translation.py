@@ -1,0 +1,187 @@
+"""Sentence pairs in minibatches, and a model that translates them (edition 1.0, sections 10.5 to 10.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from d2lrnn.edition_1.texts import SentencePairs
+from d2lrnn.torch import Decoder, Encoder
+from d2lrnn.torch.types import Device, Tensor
+
+from .recurrent import GRU
+from .training import Classifier, DataModule
+
+
+class MTFraEng(SentencePairs, DataModule):
+    """English sentences and their French translations (edition 1.0, section 10.5).
+
+    Where they cannot be had, some short ones that ship stand in, with a warning.
+
+    Args:
+        batch_size: Pairs in a minibatch.
+        num_steps: Words of a sentence, its ``<eos>`` among them; a short one is filled up with padding, and of a long
+            one the end is cut off.
+        num_train: Pairs to train on, from the beginning of the text.
+        num_val: Pairs that are held out, from those that follow.
+
+    Attributes:
+        arrays: Source, decoder input, the source's valid lengths, and labels: indices of shape (pairs, num_steps), the
+            lengths (pairs,). The decoder's input is the labels behind ``<bos>``.
+        src_vocab: The source's vocabulary.
+        tgt_vocab: The target's.
+    """
+
+    def __init__(self, batch_size: int, num_steps: int = 9, num_train: int = 512, num_val: int = 128) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self._download())
+        self.check_count(len(self.arrays[0]))
+
+    def _build_arrays(
+        self, raw_text: str, src_vocab: Any = None, tgt_vocab: Any = None
+    ) -> tuple[tuple[Tensor, ...], Any, Any]:
+        """Return the tensors of a text of sentence pairs, and its vocabularies unless they are given."""
+        arrays, src_vocab, tgt_vocab = self.arrays_of(raw_text, src_vocab, tgt_vocab)
+        return tuple(torch.tensor(a, dtype=torch.int64) for a in arrays), src_vocab, tgt_vocab
+
+    def get_dataloader(self, train: bool) -> Iterable[Any]:
+        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
+        idx = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader(self.arrays, train, idx)
+
+    def build(self, src_sentences: Sequence[str], tgt_sentences: Sequence[str]) -> tuple[Tensor, ...]:
+        """Return the tensors of sentence pairs, by the vocabularies of the data.
+
+        Args:
+            src_sentences: Source sentences.
+            tgt_sentences: Their translations.
+        """
+        return self._build_arrays(self.joined(src_sentences, tgt_sentences), self.src_vocab, self.tgt_vocab)[0]
+
+
+class EncoderDecoder(Classifier):
+    """An encoder and a decoder that starts from what the encoder found (edition 1.0, section 10.6.3).
+
+    Args:
+        encoder: An ``Encoder``.
+        decoder: A ``Decoder``.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, enc_X: Tensor, dec_X: Tensor, *args: Any) -> Tensor:
+        """Return the decoder's output, for its input dec_X and the encoder's input enc_X.
+
+        The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``.
+        """
+        enc_all_outputs = self.encoder(enc_X, *args)
+        dec_state = self.decoder.init_state(enc_all_outputs, *args)
+        return self.decoder(dec_X, dec_state)[0]
+
+    def predict_step(
+        self, batch: Sequence[Tensor], device: Device | None, num_steps: int, save_attention_weights: bool = False
+    ) -> tuple[Tensor, list[Any]]:
+        """Translate a minibatch, word by word the most probable one (edition 1.0, section 10.7.6).
+
+        Args:
+            batch: Source, decoder input, valid lengths and labels. Of the decoder's input the first word is used.
+            device: Where the model is.
+            num_steps: Words to predict.
+            save_attention_weights: Keep ``self.decoder.attention_weights`` after each.
+
+        Returns:
+            Indices (batch_size, num_steps), and the attention weights.
+        """
+        src, tgt, src_valid_len, _ = (a.to(device) for a in batch)
+        with torch.no_grad():
+            enc_all_outputs = self.encoder(src, src_valid_len)
+            dec_state = self.decoder.init_state(enc_all_outputs, src_valid_len)
+            outputs, attention_weights = [tgt[:, :1]], []
+            for _ in range(num_steps):
+                Y, dec_state = self.decoder(outputs[-1], dec_state)  # (batch_size, 1, vocab_size)
+                outputs.append(Y.argmax(2))
+                if save_attention_weights:
+                    attention_weights.append(self.decoder.attention_weights)
+        return torch.cat(outputs[1:], 1), attention_weights
+
+
+def init_seq2seq(module: nn.Module) -> None:
+    """Draw the weights of a dense layer or of gated recurrent units by Xavier's rule (edition 1.0, section 10.7.2)."""
+    # Exactly these layers: a lazy one has no weights yet
+    if type(module) is nn.Linear:
+        nn.init.xavier_uniform_(module.weight)
+    if type(module) is nn.GRU:
+        for name, param in module.named_parameters():
+            if "weight" in name:
+                nn.init.xavier_uniform_(param)
+
+
+class Seq2SeqEncoder(Encoder):
+    """An encoder of an embedding and gated recurrent units (edition 1.0, section 10.7.2).
+
+    Args:
+        vocab_size: Words of the source.
+        embed_size: Numbers that stand for a word.
+        num_hiddens: Hidden units.
+        num_layers: Layers.
+        dropout: Share of the outputs between two layers that is dropped in training.
+    """
+
+    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int, dropout: float = 0) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = GRU(embed_size, num_hiddens, num_layers, dropout)
+        self.apply(init_seq2seq)
+
+    def forward(self, X: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        """Return outputs (num_steps, batch_size, num_hiddens) and state (num_layers, batch_size, num_hiddens).
+
+        Args:
+            X: Indices (batch_size, num_steps).
+            *args: Valid lengths, which are not used.
+        """
+        embs = self.embedding(X.t().type(torch.int64))  # (num_steps, batch_size, embed_size)
+        return self.rnn(embs)
+
+
+class Seq2Seq(EncoderDecoder):
+    """An encoder and a decoder that are trained to translate (edition 1.0, section 10.7.4).
+
+    Args:
+        encoder: An ``Encoder``.
+        decoder: A ``Decoder``.
+        tgt_pad: The index of padding among the labels, which has no loss.
+        lr: Learning rate.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, tgt_pad: int, lr: float) -> None:
+        super().__init__(encoder, decoder)
+        self.save_hyperparameters()
+
+    def validation_step(self, batch: Sequence[Tensor]) -> None:
+        """Plot the loss of a minibatch."""
+        Y_hat = self(*batch[:-1])
+        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+
+    def configure_optimizers(self) -> Any:
+        """Return what updates the parameters: Adam at the learning rate ``self.lr``."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+    def loss(self, Y_hat: Tensor, Y: Tensor, averaged: bool = True) -> Tensor:
+        """Return the cross-entropy of outputs and labels in nats; padding has none (edition 1.0, section 10.7.5).
+
+        Args:
+            Y_hat: Outputs (batch_size, num_steps, vocab_size).
+            Y: Labels (batch_size, num_steps).
+            averaged: Whether to return the mean of the words that are no padding.
+        """
+        l = super().loss(Y_hat, Y, averaged=False)
+        mask = (Y.reshape(-1) != self.tgt_pad).type(torch.float32)
+        return (l * mask).sum() / mask.sum() if averaged else l * mask
