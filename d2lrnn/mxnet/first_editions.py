@@ -24,7 +24,7 @@ from d2lrnn.errors import InputError
 
 from . import concise
 from .device import try_gpu
-from .training import _warn_of_dropout, parameters, sgd
+from .training import warn_of_dropout, parameters, sgd
 from .types import Device, Loss, Minibatches, Updater
 
 __all__ = [
@@ -211,7 +211,7 @@ def train_ch8(
     """Train a model from the weights that it has, as the later function of this name does."""
     check_semantics()
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
-    _warn_of_dropout(net, device)
+    warn_of_dropout(net, device)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
         trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})

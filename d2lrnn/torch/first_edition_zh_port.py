@@ -16,7 +16,7 @@ from d2lrnn.editions.characters import characters
 from d2lrnn.editions.first_edition_zh import ChineseEdition
 from d2lrnn.editions.first_editions import radius
 
-from .training import _run_epoch, _snapshot, detach, parameters
+from .training import _run_epoch, snapshot, detach, parameters
 from .types import Device, State, Tensor
 
 
@@ -131,7 +131,7 @@ class ChinesePort(ChineseEdition):
         check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
         model.to(device)
         loss, updater = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=lr)
-        monitor = Monitor(num_epochs, _snapshot(parameters(net)), vocab_size=vocab_size, quiet=True, callback=report)
+        monitor = Monitor(num_epochs, snapshot(parameters(net)), vocab_size=vocab_size, quiet=True, callback=report)
         with monitor:
             for number in monitor.epochs:
                 epoch = _run_epoch(net, minibatches, loss, updater, device, False, theta)
