@@ -24,7 +24,7 @@ from d2lrnn.errors import InputError
 
 from . import concise
 from .device import try_gpu
-from .training import warn_of_dropout, parameters, sgd
+from .training import parameters, sgd, warn_of_dropout
 from .types import Device, Loss, Minibatches, Updater
 
 __all__ = [

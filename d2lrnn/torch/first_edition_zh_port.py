@@ -16,7 +16,7 @@ from d2lrnn.editions.characters import characters
 from d2lrnn.editions.first_edition_zh import ChineseEdition
 from d2lrnn.editions.first_editions import radius
 
-from .training import _run_epoch, snapshot, detach, parameters
+from .training import _run_epoch, detach, parameters, snapshot
 from .types import Device, State, Tensor
 
 
