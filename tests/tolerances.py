@@ -14,6 +14,10 @@ LOSS = 6e-6  # measured 1.7e-6 (MXNet), of 3.5 nats
 # The states of the network with ReLU have no bound, and its gradients are eight times as large as the largest others
 NORM = dict.fromkeys(KINDS, 2e-6) | {"rnn-relu": 4e-5}  # measured 7.4e-7 and 8.2e-6 (MXNet)
 GRADIENT = dict.fromkeys(KINDS, 5e-7) | {"rnn-relu": 8e-6}  # measured 1.7e-7 and 1.9e-6 (MXNet)
+TRANSLATION = 1e-5  # relative, of a perplexity and of a gradient's norm
+# Relative, after two steps of Adam, which the frameworks write in two forms: what keeps it from dividing by zero is
+# added before or after it is made up that the moments began at zero
+TRANSLATION_AFTER_STEPS = 1e-2
 
 # Over many steps the errors of the first ones grow, the faster the less a gate holds them back.
 WEIGHTS_AFTER_AN_EPOCH = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -189,6 +189,30 @@ def plot(
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
         axes.plot(x, y, fmts[i % len(fmts)])
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+
+
+def show_list_len_pair_hist(
+    legend: Sequence[str], xlabel: str, ylabel: str, xlist: Sequence[Sized], ylist: Sequence[Sized]
+) -> None:
+    """Draw how long the lists of two lists of lists are, as a histogram of bars in pairs (book section 9.5.2).
+
+    Args:
+        legend: A name for each of the two.
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis.
+        xlist: Lists, such as the words of each source sentence.
+        ylist: Lists, such as the words of each target sentence. Their bars are hatched.
+    """
+    from matplotlib import pyplot as plt
+
+    set_figsize()
+    bars: Any
+    _, _, bars = plt.hist([[len(words) for words in lists] for lists in (xlist, ylist)])
+    plt.xlabel(xlabel)
+    plt.ylabel(ylabel)
+    for bar in bars[1]:
+        bar.set_hatch("/")
+    plt.legend(legend)
 
 
 class Animator:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lrnn.data.sampling import Seed
-from d2lrnn.data.text import Preparation, Vocab, normal_form, with_accents_on
+from d2lrnn.data.text import UNKNOWN, Preparation, Vocab, normal_form, with_accents_on
+from d2lrnn.data.translation import BOS, EOS, RESERVED
 from d2lrnn.errors import D2LRNNWarning, InputError
 from d2lrnn.system.arguments import require_at_most, require_positive
 from d2lrnn.system.wording import also
@@ -74,6 +75,25 @@ def token_chooser(temperature: float | None = None, top_k: int | None = None, se
         return int(rng.choice(candidates, p=probabilities / probabilities.sum()))
 
     return choose
+
+
+def translate(next_index: Callable[[int], int], tgt_vocab: Vocab, num_steps: int) -> str:
+    """Return the words that a decoder writes, from ``<bos>`` until it writes ``<eos>``.
+
+    Args:
+        next_index: A function of a token's index that returns that of the next token.
+        tgt_vocab: The target's vocabulary.
+        num_steps: The most words.
+
+    Raises:
+        InputError: If the vocabulary lacks ``<bos>`` or ``<eos>``.
+    """
+    if len({tgt_vocab[token] for token in (UNKNOWN, BOS, EOS)}) < 3:
+        raise InputError(f"tgt_vocab must have {BOS} and {EOS}: make it with reserved_tokens={list(RESERVED)}")
+    written, index = list[int](), tgt_vocab[BOS]
+    while len(written) < num_steps and (index := next_index(index)) != tgt_vocab[EOS]:
+        written.append(index)
+    return " ".join(tgt_vocab.to_tokens(written))
 
 
 UNKNOWN_POLICIES = ("unk", "skip", "error")

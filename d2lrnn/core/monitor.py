@@ -246,6 +246,13 @@ class Monitor:
                 print(visible(predict(prefix)))
         return self.history
 
+    def report_loss(self, device: object) -> History:
+        """Print the last line of a translation model in the book's form, and return the history."""
+        if not self.quiet:
+            loss = format_perplexity(math.log(self.history.perplexity[-1]), 3)
+            print(f"loss {loss}, {self.history.speed:.1f} tokens/sec on {device}")
+        return self.history
+
 
 def format_progress(perplexity: float, tokens_per_second: float) -> str:
     """Return how far training has come, as a progress bar tells it."""

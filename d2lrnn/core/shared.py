@@ -7,6 +7,7 @@ from d2lrnn.core.book_tools import (
     plot,
     set_axes,
     set_figsize,
+    show_list_len_pair_hist,
     use_svg_display,
 )
 from d2lrnn.data import (
@@ -46,6 +47,7 @@ __all__ = [
     "read_time_machine",
     "set_axes",
     "set_figsize",
+    "show_list_len_pair_hist",
     "tokenize",
     "tokenize_nmt",
     "truncate_pad",

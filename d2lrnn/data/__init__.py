@@ -26,6 +26,7 @@ from d2lrnn.data.translation import (
     load_arrays_nmt,
     preprocess_nmt,
     read_data_nmt,
+    read_source,
     tokenize_nmt,
     truncate_pad,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "part_of_text",
     "preprocess_nmt",
     "read_data_nmt",
+    "read_source",
     "read_text",
     "read_time_machine",
     "seq_data_iter_random",

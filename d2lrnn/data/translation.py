@@ -239,6 +239,31 @@ def load_arrays_nmt(
     return arrays, src_vocab, tgt_vocab
 
 
+def read_source(src_sentence: str, src_vocab: Any, num_steps: int) -> tuple[list[int], int]:
+    """Read a sentence that is to be translated, as the sentences of the training were read.
+
+    Args:
+        src_sentence: The sentence, such as ``'Go.'``. Where the end is cut off, a warning says so.
+        src_vocab: The source's vocabulary.
+        num_steps: Words of a sentence, its ``<eos>`` among them.
+
+    Returns:
+        num_steps indices, and how many of them are no padding.
+
+    Raises:
+        InputError: If ``num_steps`` is not positive, or the vocabulary lacks a token that ends or fills up sentences.
+    """
+    words = preprocess_nmt(src_sentence).split()
+    if len(words) >= num_steps >= 1:
+        warnings.warn(
+            f"the sentence has {len(words)} words, and with its {EOS} {num_steps} are read: the end is cut off",
+            D2LRNNWarning,
+            stacklevel=3,
+        )
+    indices, valid_len = build_array_nmt([words], src_vocab, num_steps)
+    return [int(index) for index in indices[0]], int(valid_len[0])
+
+
 def bleu(pred_seq: str, label_seq: str, k: int) -> float:
     """Score a translation by the word sequences that it shares with the expected one (book section 9.7.6).
 

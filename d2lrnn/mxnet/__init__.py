@@ -28,6 +28,15 @@ from .device import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .fast import rnn_fast
 from .prediction import predict_ch8
 from .scratch import RNNModelScratch, get_params, init_rnn_state, rnn
+from .seq2seq import (
+    AttentionDecoder,
+    MaskedSoftmaxCELoss,
+    Seq2SeqDecoder,
+    Seq2SeqEncoder,
+    predict_seq2seq,
+    sequence_mask,
+    train_seq2seq,
+)
 from .threads import num_threads, set_num_threads
 from .training import (
     evaluate_loss,
@@ -49,11 +58,15 @@ from .translation import (
 __getattr__ = lazy_modules(__name__)
 
 __all__ = [
+    "AttentionDecoder",
     "Decoder",
     "Encoder",
     "EncoderDecoder",
+    "MaskedSoftmaxCELoss",
     "RNNModel",
     "RNNModelScratch",
+    "Seq2SeqDecoder",
+    "Seq2SeqEncoder",
     "SeqDataLoader",
     "build_array_nmt",
     "cpu",
@@ -71,16 +84,19 @@ __all__ = [
     "num_threads",
     "plt",
     "predict_ch8",
+    "predict_seq2seq",
     "recurrent_layer",
     "rnn",
     "rnn_fast",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
+    "sequence_mask",
     "set_num_threads",
     "sgd",
     "size",
     "train_ch8",
     "train_epoch_ch8",
+    "train_seq2seq",
     "try_all_gpus",
     "try_gpu",
 ]

@@ -16,7 +16,6 @@ from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning
 
-from .concise import RNNModel
 from .prediction import Net, predict_ch8
 from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
@@ -101,24 +100,26 @@ def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> flo
     return perplexity(float(total) / count)
 
 
-def _prepare(net: RNNModel, device: Device) -> None:
+def prepare(net: gluon.Block, device: Device, **how: init.Initializer) -> None:
     """Initialise what has no weights yet, and leave the rest as it is."""
     for param in net.collect_params().values():
         try:
             contexts = param.list_ctx()
         except RuntimeError:  # MXNet's way to say that it is not initialised
-            param.initialize(init=init.Normal(0.01), ctx=device)
+            param.initialize(ctx=device, **how)
         else:
             if contexts != [device]:
                 param.reset_ctx(device)
 
 
-def _scalars() -> Scalars:
+def scalars() -> Scalars:
+    """Return what collects a scalar of each minibatch."""
     # MXNet queues operations without end, and keeps what they need: those of all but the last minibatches must be done
     return Scalars(np.stack, lambda tensor: tensor.asnumpy(), wait=lambda tensor: tensor.wait_to_read())
 
 
-def _snapshot(params: Params) -> Snapshot:
+def snapshot(params: Params) -> Snapshot:
+    """Return what keeps the values of parameters, for a training that diverges."""
     return Snapshot(
         params,
         copy=lambda param: param.copy(),
@@ -150,7 +151,7 @@ def _run_epoch(
     net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
 ) -> Epoch:
     state, timer = None, Timer()
-    losses, norms, sizes = _scalars(), _scalars(), []
+    losses, norms, sizes = scalars(), scalars(), []
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Begin from zeros in the first minibatch, and wherever the minibatch does not continue the one before
@@ -254,7 +255,7 @@ def train_ch8(
     warn_of_dropout(net, device)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if isinstance(net, gluon.Block):
-        _prepare(net, device)
+        prepare(net, device, init=init.Normal(0.01))
         # Gluon settles shapes at the first input. One of our own: the loader's would move its random generator on.
         net(np.zeros((1, 1), dtype="int32", ctx=device), net.begin_state(batch_size=1, ctx=device))
         trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
@@ -263,7 +264,7 @@ def train_ch8(
         updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731 (the book's form)
     params = parameters(net)
     monitor = Monitor(
-        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+        num_epochs, snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
     )
     with monitor:
         for number in monitor.epochs:

@@ -129,6 +129,7 @@ class Recurrent(Module):
     Attributes:
         params: The parameters by the names of :mod:`d2lrnn.weights.canonical`, ``layers.0.W_xh`` and so on, in float64.
         grads: Their gradients, by the same names, once :meth:`backward` has been called.
+        d_first_state: The gradient of the state that came in, in its form, once :meth:`backward` has been called.
     """
 
     num_states = 1
@@ -150,6 +151,7 @@ class Recurrent(Module):
         self.params = {name: value.astype(np.float64) for name, value in weights.items() if name.startswith("layers.")}
         self.grads: dict[str, Tensor] = {}
         self._saved: list[Saved] | None = None
+        self.d_first_state: State | None = None
 
     def _step(self, a: Tensor, state: Row, W_hh: Tensor, b_hh: Tensor | float) -> tuple[Row, Kept]:
         raise NotImplementedError
@@ -215,14 +217,16 @@ class Recurrent(Module):
             saved.append(kept)
         return np.stack(outputs), state, (X, saved)
 
-    def backward(self, dY: Tensor) -> Tensor:
+    def backward(self, dY: Tensor, d_state: State | None = None) -> Tensor:
         """Find the gradients of the parameters, from that of the outputs of the last call.
 
-        The state that came in is a constant: gradients do not flow into the minibatch before (truncated
-        backpropagation through time, book section 8.7.1).
+        A language model takes the state that came in for a constant: gradients do not flow into the minibatch before
+        (truncated backpropagation through time, book section 8.7.1). Its gradient is kept as ``d_first_state`` for
+        models in which it came from somewhere, as a decoder's does from the encoder.
 
         Args:
             dY: The gradient of the outputs, of the same shape.
+            d_state: The gradient of the state that was returned, in its form; None for zeros.
 
         Returns:
             The gradient of the inputs.
@@ -230,21 +234,31 @@ class Recurrent(Module):
         if self._saved is None:
             raise InputError("the layer has not been called, so there is nothing to go back through")
         remaining, grads = list(self._saved), dict[str, Tensor]()
+        last = d_state if isinstance(d_state, tuple) else (d_state,)
+        firsts = list[Row]()
         for layer in reversed(self._directions()):
             parts = np.split(dY, len(layer), axis=2)
             d_inputs = []
             for (prefix, order), part in reversed(list(zip(layer, parts, strict=True))):
-                d_inputs.append(self._backward(prefix, part[order], remaining.pop(), grads)[order])
+                saved = remaining.pop()
+                row = None if d_state is None else tuple(state[len(remaining)] for state in last if state is not None)
+                d_input, first = self._backward(prefix, part[order], row, saved, grads)
+                d_inputs.append(d_input[order])
+                firsts.append(first)
             dY = sum(d_inputs[1:], start=d_inputs[0])
         self.grads = {name: grads[name] for name in self.params}
+        d_first = tuple(np.stack(rows[::-1]) for rows in zip(*firsts, strict=True))
+        self.d_first_state = d_first if len(d_first) > 1 else d_first[0]
         return dY
 
-    def _backward(self, prefix: str, dH: Tensor, saved: Saved, grads: dict[str, Tensor]) -> Tensor:
-        """Add the gradients of one layer in one direction to ``grads`` and return that of its inputs."""
+    def _backward(
+        self, prefix: str, dH: Tensor, d_last: Row | None, saved: Saved, grads: dict[str, Tensor]
+    ) -> tuple[Tensor, Row]:
+        """Add the gradients of one layer in one direction to ``grads``; return those of its inputs and first state."""
         X, steps = saved
         W_xh, W_hh = self.params[prefix + "W_xh"], self.params[prefix + "W_hh"]
         dW_hh, db_hh = np.zeros_like(W_hh), np.zeros_like(W_hh[0])
-        d_state = tuple(np.zeros_like(dH[0]) for _ in range(self.num_states))
+        d_state = d_last or tuple(np.zeros_like(dH[0]) for _ in range(self.num_states))
         dAs = []
         for dh, kept in zip(dH[::-1], steps[::-1], strict=True):
             da, dW, dr, d_state = self._step_backward((d_state[0] + dh, *d_state[1:]), kept, W_hh)
@@ -257,7 +271,7 @@ class Recurrent(Module):
         grads[prefix + "b_h"] = dA.sum(axis=(0, 1))
         if prefix + "b_hh" in self.params:
             grads[prefix + "b_hh"] = db_hh
-        return dA @ W_xh.T
+        return dA @ W_xh.T, d_state
 
 
 # Of each activation, its derivative as a function of its value
@@ -433,3 +447,59 @@ class Dense(Module):
             raise InputError("the layer has not been called, so there is nothing to go back through")
         self.grads = {"output.W_hq": self._X.T @ dY, "output.b_q": dY.sum(axis=0)}
         return dY @ self.params["output.W_hq"].T
+
+
+class Embedding(Module):
+    """A vector for each index (book section 9.7.1).
+
+    Args:
+        vocab_size: Size of the vocabulary.
+        embed_size: Size of a vector.
+        seed: Of the first vectors, standard normal as PyTorch's.
+
+    Attributes:
+        params: The vectors, ``embedding.W`` of shape (vocab_size, embed_size), in float64.
+        grads: Their gradient, by the same name, once :meth:`backward` has been called.
+    """
+
+    def __init__(self, vocab_size: int, embed_size: int, *, seed: Seed = None) -> None:
+        self.params = {"embedding.W": np.random.default_rng(seed).normal(size=(vocab_size, embed_size))}
+        self.grads: dict[str, Tensor] = {}
+        self._X: Tensor | None = None
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the vectors (..., embed_size) of indices of any shape."""
+        self._X = np.asarray(X)
+        return self.params["embedding.W"][self._X]
+
+    def backward(self, dY: Tensor) -> None:
+        """Find the gradient of the vectors from that of what the last call returned."""
+        if self._X is None:
+            raise InputError("the layer has not been called, so there is nothing to go back through")
+        self.grads = {"embedding.W": np.zeros_like(self.params["embedding.W"])}
+        np.add.at(self.grads["embedding.W"], self._X, dY)
+
+
+class Adam:
+    """The optimizer Adam (book section 11.10), with PyTorch's and Keras's usual settings.
+
+    Args:
+        params: Tensors, which :meth:`step` changes in place.
+        lr: Learning rate.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float) -> None:
+        self._params, self._lr, self._steps = list(params), lr, 0
+        self._means = [(np.zeros_like(param), np.zeros_like(param)) for param in self._params]
+
+    def step(self, grads: Sequence[Tensor | None]) -> None:
+        """Take a step by the gradients of the parameters; one without (None) stays as it is."""
+        self._steps += 1
+        for param, grad, (first, second) in zip(self._params, grads, self._means, strict=True):
+            if grad is None:
+                continue
+            first += 0.1 * (grad - first)
+            second += 0.001 * (grad**2 - second)
+            # Both began at zero, which is made up for
+            mean, square = first / (1 - 0.9**self._steps), second / (1 - 0.999**self._steps)
+            param -= self._lr * mean / (np.sqrt(square) + 1e-8)

@@ -90,7 +90,8 @@ def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> flo
     return perplexity(float(total) / count)
 
 
-def _snapshot(params: Params) -> Snapshot:
+def snapshot(params: Params) -> Snapshot:
+    """Return what keeps the values of parameters, for a training that diverges."""
     return Snapshot(
         params,
         copy=np.copy,
@@ -202,7 +203,7 @@ def train_ch8(
     params = parameters(net)
     updater = lambda batch_size: sgd(params, net.grads, lr, batch_size)  # noqa: E731 (the book's form)
     monitor = Monitor(
-        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+        num_epochs, snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
     )
     with monitor, np.errstate(over="ignore", invalid="ignore"):  # what diverges is told once, and in words
         for number in monitor.epochs:

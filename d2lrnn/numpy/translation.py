@@ -11,7 +11,7 @@ from d2lrnn.system.arguments import require_positive
 
 from . import nn
 from .data import load_array
-from .types import Tensor
+from .types import Params, Tensor
 
 
 def build_array_nmt(lines: Sequence[list[str]], vocab: Vocab, num_steps: int) -> tuple[Tensor, Tensor]:
@@ -42,10 +42,20 @@ def load_data_nmt(
 
 
 class Encoder(nn.Module):
-    """The base of encoders (book section 9.6.1). Your own defines :meth:`forward`."""
+    """The base of encoders (book section 9.6.1). Your own defines :meth:`forward`.
+
+    To be trained it also has ``params``, a list of tensors, ``grads``, and a ``backward`` that finds these.
+    """
+
+    params: Params
+    grads: list[Tensor | None]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+
+    def backward(self, d_state: Any) -> None:
+        """Find ``grads`` from the gradient of what the decoder takes."""
+        raise NotImplementedError(f"define backward(self, d_state) in {type(self).__name__}")
 
     def forward(self, X: Tensor, *args: Any) -> Any:
         """Return what the decoder's ``init_state`` takes, for a source X and, say, its valid lengths."""
@@ -53,10 +63,20 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`forward`."""
+    """The base of decoders (book section 9.6.2). Your own defines :meth:`init_state` and :meth:`forward`.
+
+    To be trained it also has ``params``, a list of tensors, ``grads``, and a ``backward`` that finds these.
+    """
+
+    params: Params
+    grads: list[Tensor | None]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+
+    def backward(self, d_outputs: Tensor) -> Any:
+        """Find ``grads`` from the gradient of the outputs, and return that of what the encoder gave."""
+        raise NotImplementedError(f"define backward(self, d_outputs) in {type(self).__name__}")
 
     def init_state(self, enc_outputs: Any, *args: Any) -> Any:
         """Return the first state, from what the encoder returned and, say, the source's valid lengths."""
@@ -88,3 +108,21 @@ class EncoderDecoder(nn.Module):
         enc_outputs = self.encoder(enc_X, *args)
         dec_state = self.decoder.init_state(enc_outputs, *args)
         return self.decoder(dec_X, dec_state)
+
+    @property
+    def params(self) -> Params:
+        """The parameters of both, as a list of tensors."""
+        return [*self.encoder.params, *self.decoder.params]
+
+    @property
+    def grads(self) -> list[Tensor | None]:
+        """Their gradients, once :meth:`backward` has been called, as a list of tensors."""
+        return [*self.encoder.grads, *self.decoder.grads]
+
+    def backward(self, d_outputs: Tensor) -> None:
+        """Find the gradients of the parameters, from that of the outputs of the last call.
+
+        The decoder's ``backward`` returns the gradient of what its ``init_state`` took of the encoder, whose
+        ``backward`` takes it.
+        """
+        self.encoder.backward(self.decoder.backward(d_outputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 import weakref
@@ -91,7 +92,13 @@ def _is_kerass_own(layer: Any, name: str) -> bool:
     if name in _SPECS:
         return True
     kerass = type(layer).__module__.split(".")[0] in ("keras", "tf_keras")
-    return name.startswith("_") and (kerass or name in vars(tf.keras.layers.Layer()))
+    return name.startswith("_") and (kerass or name in _of_every_layer())
+
+
+@functools.cache
+def _of_every_layer() -> frozenset[str]:
+    """Return the names of the attributes that every layer of Keras has."""
+    return frozenset(vars(tf.keras.layers.Layer()))
 
 
 def _flat(value: Any) -> list[Any]:

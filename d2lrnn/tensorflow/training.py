@@ -58,11 +58,11 @@ def grad_clipping(grads: Grads, theta: float) -> Grads:
         The list of clipped gradients. Where the other backends return the norm, TensorFlow's form has the list;
         the norm is ``tf.linalg.global_norm(grads)``.
     """
-    clipped, _ = _clip(grads, theta)
+    clipped, _ = clip(grads, theta)
     return clipped
 
 
-def _clip(grads: Grads, theta: float | Tensor) -> tuple[list[Tensor | None], Tensor]:
+def clip(grads: Grads, theta: float | Tensor) -> tuple[list[Tensor | None], Tensor]:
     """Return clipped gradients, and the norm before clipping, a scalar tensor."""
     grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
     if all(grad is None for grad in grads):
@@ -120,7 +120,7 @@ def _training_step(
             y_hat, state = call(net, X, state, training=True)
             l = tf.reduce_mean(loss(y, y_hat))
         params = parameters(net)
-        grads, norm = _clip(tape.gradient(l, params), theta)
+        grads, norm = clip(tape.gradient(l, params), theta)
         if hasattr(updater, "apply_gradients"):
             updater.apply_gradients(
                 [(grad, param) for grad, param in zip(grads, params, strict=True) if grad is not None]
@@ -146,11 +146,13 @@ def _loss_and_updater(net: Net, lr: float) -> tuple[Any, Any]:
     return loss, updater
 
 
-def _scalars() -> Scalars:
+def scalars() -> Scalars:
+    """Return what collects a scalar of each minibatch."""
     return Scalars(tf.stack, lambda tensor: tensor.numpy())
 
 
-def _snapshot(params: Params) -> Snapshot:
+def snapshot(params: Params) -> Snapshot:
+    """Return what keeps the values of parameters, for a training that diverges."""
     return Snapshot(
         params,
         copy=tf.identity,
@@ -169,7 +171,7 @@ def _run_epoch(
     jit_compile: bool,
 ) -> Epoch:
     state, timer = None, Timer()
-    losses, norms, sizes = _scalars(), _scalars(), []
+    losses, norms, sizes = scalars(), scalars(), []
     step = _training_step(net, loss, updater, jit_compile)
     theta = tf.constant(theta, tf.float32)  # a number would be a part of the graph
     for X, Y in train_iter:
@@ -277,7 +279,7 @@ def train_ch8(
     with _scope(strategy, params):
         loss, updater = _loss_and_updater(net, float(lr))
         monitor = Monitor(
-            num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+            num_epochs, snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
         )
         with monitor:
             for number in monitor.epochs:

@@ -103,11 +103,13 @@ def evaluate_perplexity(net: Net, data_iter: Minibatches, device: Device) -> flo
     return perplexity(float(total) / count)
 
 
-def _scalars() -> Scalars:
+def scalars() -> Scalars:
+    """Return what collects a scalar of each minibatch."""
     return Scalars(torch.stack, lambda tensor: tensor.cpu().numpy())
 
 
-def _snapshot(params: Params) -> Snapshot:
+def snapshot(params: Params) -> Snapshot:
+    """Return what keeps the values of parameters, for a training that diverges."""
     return Snapshot(
         params,
         copy=lambda param: param.detach().clone(),
@@ -117,7 +119,7 @@ def _snapshot(params: Params) -> Snapshot:
 
 
 @contextlib.contextmanager
-def _small_numbers_as_zeros() -> Iterator[None]:
+def small_numbers_as_zeros() -> Iterator[None]:
     """Take numbers too small for float32's normal range (below 1.2e-38) for zeros while this lasts.
 
     Gradients get there once hidden states saturate, and a processor multiplies such numbers many times slower.
@@ -130,12 +132,12 @@ def _small_numbers_as_zeros() -> Iterator[None]:
         torch.set_flush_denormal(already)
 
 
-@_small_numbers_as_zeros()
+@small_numbers_as_zeros()
 def _run_epoch(
     net: Net, train_iter: Minibatches, loss: Loss, updater: Updater, device: Device, use_random_iter: bool, theta: float
 ) -> Epoch:
     state, timer = None, Timer()
-    losses, norms, sizes = _scalars(), _scalars(), []
+    losses, norms, sizes = scalars(), scalars(), []
     with mode(net, training=True):
         for X, Y in train_iter:
             if state is None or use_random_iter:
@@ -250,7 +252,7 @@ def train_ch8(
     for param in params:
         param.grad = None  # what a cell before this one left behind would be added to the first step
     monitor = Monitor(
-        num_epochs, _snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
+        num_epochs, snapshot(params), vocab_size=len(vocab), history=history, quiet=quiet, callback=callback
     )
     with monitor:
         for number in monitor.epochs:

@@ -59,6 +59,17 @@ def test_plot_draws_the_lines(X, Y, expected):
     assert lines() == expected
 
 
+def test_the_lengths_of_pairs_are_drawn_side_by_side():
+    book_tools.show_list_len_pair_hist(["source", "target"], "words", "count", ["a", "ab", "ab"], [[1, 2, 3]] * 4)
+    axes = plt.gca()
+    counts = [[bar.get_height() for bar in bars if bar.get_height()] for bars in axes.containers]
+    assert counts == [[1, 2], [4]]
+    assert {bar.get_hatch() for bar in axes.containers[0]} == {None}
+    assert {bar.get_hatch() for bar in axes.containers[1]} == {"/"}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("words", "count")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["source", "target"]
+
+
 def test_plot_sets_the_axes():
     book_tools.plot([1, 10, 100], xlabel="x", ylabel="n(x)", legend=["a"], xlim=[1, 3], yscale="log", figsize=(5, 2))
     axes = plt.gca()
