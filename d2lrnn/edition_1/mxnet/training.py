@@ -66,9 +66,8 @@ class Module(base.Module, nn.Block):
             return scratch
         if scratch:
             raise InputError(
-                f"the model has {len(params.keys())} parameters of Gluon's layers and {len(scratch)} others, and "
-                "MXNet's trainer takes Gluon's: use RNNLM over a layer of Gluon's, and RNNLMScratch over one from "
-                "scratch"
+                f"the model has {len(params.keys())} parameters of Gluon's layers, {len(scratch)} others, and MXNet's "
+                "trainer takes Gluon's: use RNNLM over a layer of Gluon's, and RNNLMScratch over one from scratch"
             )
         return params
 

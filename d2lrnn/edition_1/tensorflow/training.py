@@ -34,8 +34,8 @@ class Module(base.Module, tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Make no weights: the layers inside make theirs when they are first called."""
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what ``forward`` does."""
+    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Return what ``forward`` does. Keras tells the layers inside whether this is training."""
         return self.forward(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
