@@ -410,6 +410,22 @@ def test_the_ports_prediction_is_that_of_the_edition(backend):
 
 
 @pytest.mark.only("torch")
+def test_each_text_that_the_port_prints_begins_anew(backend, capsys):
+    """Not from the state in which the text before it, or the training, has ended."""
+    zh, torch = load_edition(backend, "zh"), backend.framework
+    torch.manual_seed(0)
+    model = zh.RNNModel(torch.nn.RNN(SIZE, HIDDENS), SIZE)
+    with torch.no_grad():
+        model.rnn.weight_hh_l0.mul_(8)  # so that the state counts
+    zh.train_and_predict_rnn_pytorch(
+        model, HIDDENS, SIZE, torch.device("cpu"), CORPUS, IDX_TO_CHAR, CHAR_TO_IDX,
+        2, 5, 1e-2, 1, 4, 1, 20, ["走", "分开", "走", "我", "走"])  # fmt: skip
+    printed = capsys.readouterr().out.splitlines()[-5:]
+    args = (model, SIZE, torch.device("cpu"), IDX_TO_CHAR, CHAR_TO_IDX)
+    assert printed == [" - " + zh.predict_rnn_pytorch(prefix, 20, *args) for prefix in ("走", "分开", "走", "我", "走")]
+
+
+@pytest.mark.only("torch")
 @pytest.mark.parametrize(
     ("change", "match"),
     [
