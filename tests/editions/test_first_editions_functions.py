@@ -321,6 +321,23 @@ def test_with_numpys_semantics_on_an_edition_says_what_to_do(backend, edition):
 
 
 @pytest.mark.only("mxnet")
+@pytest.mark.parametrize("kind", ["scratch", "concise"])
+def test_with_numpys_semantics_off_the_later_chapter_says_what_to_do(backend, kind):
+    load_edition(backend, "zh")
+    d2l = backend.d2l
+    train_iter, vocab = d2l.load_data("verses", 4, 5, max_tokens=200)
+    net = backend.scratch(len(vocab), 4) if kind == "scratch" else backend.concise("rnn", len(vocab), 4)
+    error = r"NumPy's semantics are off.*call mxnet\.npx\.set_np\(\)"
+    with pytest.raises(InputError, match=error):
+        backend.train(net, train_iter, vocab, 1, 1)
+    with pytest.raises(InputError, match=error):
+        d2l.train_epoch_ch8(net, train_iter, None, None, backend.cpu, False)
+    if kind == "concise":
+        with pytest.raises(InputError, match=error):
+            backend.predict("分", 1, net, vocab)
+
+
+@pytest.mark.only("mxnet")
 def test_the_weights_of_an_editions_model_go_anywhere(backend, edition):
     model = edition.RNNModel(backend.d2l.recurrent_layer("rnn", SIZE, 4), SIZE)
     ctx = backend.d2l.cpu()
