@@ -20,17 +20,24 @@ from .training import _run_epoch, detach, parameters, snapshot
 from .types import Device, State, Tensor
 
 
-class _Stateful(nn.Module):
-    """A model as the port runs it: its first state is None, and the last state of an epoch goes on in the next one."""
+class _Port(nn.Module):
+    """A model as the port runs it: its first state is None.
 
-    def __init__(self, model: nn.Module, vocab_size: int) -> None:
+    Args:
+        model: The model.
+        vocab_size: Size of the vocabulary.
+        carries: Begin where the model was left, as the port does it in the next epoch of a training.
+    """
+
+    def __init__(self, model: nn.Module, vocab_size: int, *, carries: bool = False) -> None:
         super().__init__()
-        self.model, self.vocab_size = model, vocab_size
+        self.model, self.vocab_size, self.carries = model, vocab_size, carries
         self.state: State | None = None
 
     def forward(self, X: Tensor, state: State | None) -> tuple[Tensor, State]:
-        output, self.state = self.model(X, state)
-        return output, self.state
+        output, state = self.model(X, state)
+        self.state = state if self.carries else None
+        return output, state
 
     def begin_state(self, batch_size: int, device: Device) -> State | None:
         return None if self.state is None else detach(self.state)
@@ -71,7 +78,7 @@ class ChinesePort(ChineseEdition):
             InputError: As ``predict_rnn_gluon``.
         """
         vocab = characters(idx_to_char, char_to_idx, vocab_size, self.preparation)
-        return self._predict(prefix, num_chars, _Stateful(model, vocab_size), vocab, device)
+        return self._predict(prefix, num_chars, _Port(model, vocab_size), vocab, device)
 
     def train_and_predict_rnn_pytorch(
         self,
@@ -123,10 +130,10 @@ class ChinesePort(ChineseEdition):
             DivergenceError: As ``train_ch8``.
         """
         vocab, report = self._begin(
-            _Stateful(model, vocab_size), vocab_size, device, idx_to_char, char_to_idx, num_epochs, pred_period,
+            _Port(model, vocab_size), vocab_size, device, idx_to_char, char_to_idx, num_epochs, pred_period,
             pred_len, prefixes,
         )  # fmt: skip
-        theta, net = radius(clipping_theta), _Stateful(model, vocab_size)
+        theta, net = radius(clipping_theta), _Port(model, vocab_size, carries=True)
         minibatches = self._epochs(corpus_indices, batch_size, num_steps, device, np.random.default_rng())
         check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
         model.to(device)

@@ -321,6 +321,23 @@ def test_with_numpys_semantics_on_an_edition_says_what_to_do(backend, edition):
 
 
 @pytest.mark.only("mxnet")
+@pytest.mark.parametrize("kind", ["scratch", "concise"])
+def test_with_numpys_semantics_off_the_later_chapter_says_what_to_do(backend, kind):
+    load_edition(backend, "zh")
+    d2l = backend.d2l
+    train_iter, vocab = d2l.load_data("verses", 4, 5, max_tokens=200)
+    net = backend.scratch(len(vocab), 4) if kind == "scratch" else backend.concise("rnn", len(vocab), 4)
+    error = r"NumPy's semantics are off.*call mxnet\.npx\.set_np\(\)"
+    with pytest.raises(InputError, match=error):
+        backend.train(net, train_iter, vocab, 1, 1)
+    with pytest.raises(InputError, match=error):
+        d2l.train_epoch_ch8(net, train_iter, None, None, backend.cpu, False)
+    if kind == "concise":
+        with pytest.raises(InputError, match=error):
+            backend.predict("分", 1, net, vocab)
+
+
+@pytest.mark.only("mxnet")
 def test_the_weights_of_an_editions_model_go_anywhere(backend, edition):
     model = edition.RNNModel(backend.d2l.recurrent_layer("rnn", SIZE, 4), SIZE)
     ctx = backend.d2l.cpu()
@@ -407,6 +424,22 @@ def test_the_ports_prediction_is_that_of_the_edition(backend):
     assert zh.predict_rnn_pytorch("分开", 10, *args) == zh.predict_rnn_gluon("分开", 10, *args)
     with pytest.raises(InputError, match="lacks: '离'"):
         zh.predict_rnn_pytorch("离", 10, *args)
+
+
+@pytest.mark.only("torch")
+def test_each_text_that_the_port_prints_begins_anew(backend, capsys):
+    """Not from the state in which the text before it, or the training, has ended."""
+    zh, torch = load_edition(backend, "zh"), backend.framework
+    torch.manual_seed(0)
+    model = zh.RNNModel(torch.nn.RNN(SIZE, HIDDENS), SIZE)
+    with torch.no_grad():
+        model.rnn.weight_hh_l0.mul_(8)  # so that the state counts
+    zh.train_and_predict_rnn_pytorch(
+        model, HIDDENS, SIZE, torch.device("cpu"), CORPUS, IDX_TO_CHAR, CHAR_TO_IDX,
+        2, 5, 1e-2, 1, 4, 1, 20, ["走", "分开", "走", "我", "走"])  # fmt: skip
+    printed = capsys.readouterr().out.splitlines()[-5:]
+    args = (model, SIZE, torch.device("cpu"), IDX_TO_CHAR, CHAR_TO_IDX)
+    assert printed == [" - " + zh.predict_rnn_pytorch(prefix, 20, *args) for prefix in ("走", "分开", "走", "我", "走")]
 
 
 @pytest.mark.only("torch")
