@@ -7,6 +7,7 @@ import importlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -261,7 +262,18 @@ class Backend:
 
 
 def load_backend(name: str) -> Backend:
-    return Backend(name, importlib.import_module(f"d2lrnn.{name}"), backends.load(name))
+    loaded = Backend(name, importlib.import_module(f"d2lrnn.{name}"), backends.load(name))
+    if name == "mxnet":
+        loaded.framework.npx.set_np()  # as the first import did; a test before may have imported a first edition since
+    return loaded
+
+
+def load_edition(backend: Backend, name: str) -> ModuleType:
+    """Return a first edition's module of a backend, as if this were its first import."""
+    edition = importlib.import_module(f"d2lrnn.{backend.name}.first_edition_{name}")
+    if backend.name == "mxnet":
+        backend.framework.npx.reset_np()
+    return edition
 
 
 @pytest.fixture
@@ -270,6 +282,14 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 NO_SERVER = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def numpys_semantics():
+    """Whether MXNet has NumPy's semantics, which is for the whole process, no test says to those after it."""
+    yield
+    if "d2lrnn.mxnet.first_editions" in sys.modules:
+        sys.modules["mxnet"].npx.set_np()
 
 
 @pytest.fixture(autouse=True)

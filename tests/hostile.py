@@ -591,7 +591,7 @@ NUMBERS = (
       for backend in BACKENDS),
     *(Hostile(f"a radius of 1e-320 in {backend}", _train(backend, "--theta", "1e-320"), "theta must be", backend)
       for backend in BACKENDS),
-    *(Hostile(f"2^63 characters in {backend}", _predict(backend, "--num-preds", str(2**63)), "num_preds must be",
+    *(Hostile(f"2^63 characters in {backend}", _predict(backend, "--num-preds", str(2**63)), "--num-preds must be",
               backend) for backend in BACKENDS),
     Hostile("a seed of 4,000 digits", _train("numpy", "--seed", "9" * 4000), "seed"),
     Hostile("a number of 100,000 digits", _train("numpy", "--num-hiddens", "9" * 10**5), "num-hiddens"),

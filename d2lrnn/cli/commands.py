@@ -209,7 +209,7 @@ def run_compare(args: argparse.Namespace) -> int:
     given = {option: Path(file).resolve() for option in ("png", "html", "document") if (file := getattr(args, option))}
     if len(set(given.values())) < len(given):
         raise InputError(f"--{', --'.join(given)} must name different files, and two of them name the same one")
-    with terminated_like_interrupted(), display.follow(settings.epochs) as on_event:
+    with terminated_like_interrupted(), display.follow(settings.epochs, args.json) as on_event:
         document = compare.compare(names, settings, on_event)
     done = [row for row in document["backends"] if row["problem"] is None]
     draw = [lambda: compare.draw(document, args.png)] if done else []

@@ -105,8 +105,8 @@ def new_table(*headings: str) -> Table:
 
 
 @contextlib.contextmanager
-def follow(epochs: int) -> Iterator[process.Progress]:
-    """Show, on the error stream, how far the comparison has come: a bar in a terminal, else nothing."""
+def follow(epochs: int, as_json: bool) -> Iterator[process.Progress]:
+    """Show how far the comparison has come: a bar on the error stream if it is a terminal, else lines of output."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = make_console(stderr=True)
@@ -126,8 +126,22 @@ def follow(epochs: int) -> Iterator[process.Progress]:
                 progress.update(tasks[name], completed=event["epoch"], description=description)
             if name != "reference" and "reference" in tasks:
                 progress.remove_task(tasks.pop("reference"))
+            lines = not console.is_terminal and not as_json
+            if lines and name != "reference" and event["event"] in ("start", "end"):
+                # Where nobody reads it any more, what is compared is kept all the same
+                with contextlib.suppress(OSError, ValueError):
+                    print(f"{name}: {_told(event)}", flush=True)
 
         yield on_event
+
+
+def _told(event: dict[str, Any]) -> str:
+    """Return in a few words that a backend begins, or what it came to."""
+    if event["event"] == "start":
+        return "begins"
+    if event["problem"] is not None:
+        return one_line(event["problem"])
+    return f"{format_progress(event['perplexity'], event['tokens_per_second'])}, {format_seconds(event['seconds'])}"
 
 
 def print_comparison(document: dict[str, Any]) -> None:

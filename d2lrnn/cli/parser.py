@@ -76,6 +76,8 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument (?:-\w, )?(--[\w-]+)(?:/\S+)?: expected .*argument", message):
             after = [word for name, word in zip(self._given, self._given[1:], strict=False) if name == found[1]]
             message += "".join(self._hyphen_advice(word) for word in after[:1])
+        if message.endswith("required: DIR") and "--prefix" in self._given:
+            message += f" (it comes before --prefix, which takes all words behind it: {self.prog} DIR --prefix TEXT)"
         super().error(f"{one_line(message, LONGEST)} (see '{self.prog} --help')")
 
     def print_usage(self, file: Any = None) -> None:

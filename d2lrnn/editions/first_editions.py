@@ -1,13 +1,14 @@
-"""What the book's two first editions have in common, without a framework: minibatches, clipping, training, its lines.
+"""What the book's first editions have in common, without a framework: minibatches, clipping, training, its lines.
 
-Before the chapter had its ``ch8`` functions there were two Gluon lessons with the same names and other arguments:
-the Chinese edition's on song lyrics (its sections 6.3 and 6.5), and the English one's on The Time Machine (the
-lesson on the concise implementation, while that edition was a draft).
+Before the chapter had its ``ch8`` functions there were Gluon lessons with the same names and other arguments: the
+Chinese edition's on song lyrics (its sections 6.3 to 6.8), the English one's on The Time Machine, and those of the
+draft that came after the English one.
 
-Each edition stands once, as a class whose methods are its functions: :mod:`d2lrnn.editions.first_edition_zh` and
-:mod:`d2lrnn.editions.first_edition_en`. ``d2lrnn.<backend>.first_edition_zh`` and ``first_edition_en`` have the methods
-of such an object, which computes with ``d2lrnn.<backend>.first_editions`` (:class:`FirstEditionBackend`). They are
-methods, and not functions of ``functools.partial``, so that their source, signature and text are what a reader sees.
+Each edition stands once, as a class whose methods are its functions: :mod:`d2lrnn.editions.first_edition_zh`,
+:mod:`d2lrnn.editions.first_edition_en` and :mod:`d2lrnn.editions.first_edition_en_draft`. The modules of the same names
+in ``d2lrnn.<backend>`` have the methods of such an object, which computes with ``d2lrnn.<backend>.first_editions``
+(:class:`FirstEditionBackend`). They are methods, and not functions of ``functools.partial``, so that their source,
+signature and text are what a reader sees.
 """
 
 from __future__ import annotations
@@ -98,23 +99,71 @@ def iter_consecutive(
     return minibatches()
 
 
-class Consecutive:
-    """What ``train_ch8`` iterates over: consecutive minibatches, anew in each epoch.
+class Epochs:
+    """What ``train_ch8`` iterates over: the minibatches of an epoch, made anew for each.
 
     Args:
         data_iter: Makes the minibatches of an epoch, ``(X, Y)`` tensors.
+        use_random_iter: Whether they are subsequences in random order, and not each the continuation of the last.
     """
 
-    use_random_iter = False
-
-    def __init__(self, data_iter: Callable[[], Iterable[Any]]) -> None:
-        self._data_iter = data_iter
+    def __init__(self, data_iter: Callable[[], Iterable[Any]], use_random_iter: bool = False) -> None:
+        self._data_iter, self.use_random_iter = data_iter, use_random_iter
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._data_iter())
 
 
-# Weights and lines
+# Models, weights and lines
+
+
+class ScratchModel:
+    """The functions that a reader wrote down for an edition, as one model that the chapter's training takes.
+
+    Args:
+        rnn: A function of a list of one-hot vectors, (batch_size, vocab_size) for each step, a state and the
+            parameters. It returns the list of the steps' outputs, of the same shapes, and the new state. One tensor of
+            all outputs, as the chapter's later functions return it, will do too.
+        params: The parameters.
+        init_rnn_state: A function of batch_size, num_hiddens and ctx, which returns the first state.
+        num_hiddens: Hidden units.
+        vocab_size: Size of the vocabulary.
+        ctx: Where the parameters are.
+
+    Attributes:
+        params: The parameters, a list.
+        trainable_variables: The same list, by the name that TensorFlow's training asks for.
+    """
+
+    def __init__(
+        self,
+        rnn: Callable[..., Any],
+        params: Iterable[Any],
+        init_rnn_state: Callable[..., Any],
+        num_hiddens: int,
+        vocab_size: int,
+        ctx: Any,
+    ) -> None:
+        self.forward_fn, self.init_state = rnn, init_rnn_state
+        self.params = self.trainable_variables = list(params)
+        self.num_hiddens, self.vocab_size, self.ctx = num_hiddens, vocab_size, ctx
+
+    def to_onehot(self, X: Any, size: int) -> list[Any]:
+        """Return the one-hot vectors of each step of a minibatch: the backend's ``to_onehot``."""
+        raise NotImplementedError
+
+    def concatenate(self, outputs: Sequence[Any]) -> Any:
+        """Return the outputs of all steps as one tensor, one step below the other."""
+        raise NotImplementedError
+
+    def __call__(self, X: Any, state: Any) -> tuple[Any, Any]:
+        """Return logits (num_steps * batch_size, vocab_size) and the new state, for X (batch_size, num_steps)."""
+        outputs, state = self.forward_fn(self.to_onehot(X, self.vocab_size), state, self.params)
+        return (self.concatenate(outputs) if isinstance(outputs, (list, tuple)) else outputs), state
+
+    def begin_state(self, batch_size: int, *args: Any, **kwargs: Any) -> Any:
+        """Return the first state for a minibatch. The device that backends hand over is the model's own."""
+        return self.init_state(batch_size, self.num_hiddens, self.ctx)
 
 
 def first_weights(shape: Sequence[int], rng: np.random.Generator) -> Array:
@@ -178,6 +227,10 @@ class FirstEditionBackend(Protocol):
     A model, a tensor and a device are the framework's own. An edition's word for a device is ``ctx``, MXNet's context.
     """
 
+    @property
+    def ScratchModel(self) -> type[ScratchModel]:
+        """What makes a model of a reader's functions."""
+
     def tensor(self, indices: Array, ctx: Any) -> Any:
         """Return indices as a tensor on a device; for None on that of the framework's own choice."""
 
@@ -198,6 +251,7 @@ class FirstEditionBackend(Protocol):
         lr: Any,
         num_epochs: int,
         device: Any,
+        use_random_iter: bool,
         *,
         theta: Any,
         quiet: bool,
@@ -207,7 +261,7 @@ class FirstEditionBackend(Protocol):
 
 
 class FirstEdition:
-    """What the two editions have in common.
+    """What the editions have in common.
 
     Args:
         backend: What computes.
@@ -259,10 +313,52 @@ class FirstEdition:
         """
         return self.backend.clip_gradients(SimpleNamespace(params=params), radius(theta))
 
+    def _epochs(
+        self,
+        corpus_indices: Any,
+        batch_size: int,
+        num_steps: int,
+        ctx: Any,
+        rng: np.random.Generator,
+        is_random_iter: bool = False,
+    ) -> Epochs:
+        """Return the minibatches to train on, drawn anew from rng for each epoch where anything is random."""
+        arrays = iter_random if is_random_iter else iter_consecutive
+
+        def data_iter() -> Minibatches:
+            return self._tensors(arrays(corpus_indices, batch_size, num_steps, shift=self.shift, seed=rng), ctx)
+
+        return Epochs(data_iter, is_random_iter)
+
     def _train(
         self,
         model: Any,
-        data_iter: Callable[[], Minibatches],
+        minibatches: Epochs,
+        vocab: Vocab,
+        ctx: Any,
+        num_epochs: int,
+        lr: Any,
+        clipping_theta: Any,
+        report: Report,
+    ) -> History:
+        """Train a model from the weights that it has, and print what an edition prints."""
+        return self.backend.train_ch8(
+            model,
+            minibatches,
+            vocab,
+            lr,
+            num_epochs,
+            ctx,
+            minibatches.use_random_iter,
+            theta=radius(clipping_theta),
+            quiet=True,
+            callback=report,
+        )
+
+    def _train_anew(
+        self,
+        model: Any,
+        minibatches: Epochs,
         vocab: Vocab,
         ctx: Any,
         num_epochs: int,
@@ -271,10 +367,40 @@ class FirstEdition:
         report: Report,
         rng: np.random.Generator,
     ) -> History:
-        """Train a model from new weights, drawn from rng, on what data_iter returns for each epoch."""
-        minibatches, theta = Consecutive(data_iter), radius(clipping_theta)
+        """Train a model from new weights, drawn from rng, which it gets once everything has been checked."""
+        theta = radius(clipping_theta)
         check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
         self.backend.initialize(model, ctx, rng)
-        return self.backend.train_ch8(
-            model, minibatches, vocab, lr, num_epochs, ctx, theta=theta, quiet=True, callback=report
-        )
+        return self._train(model, minibatches, vocab, ctx, num_epochs, lr, clipping_theta, report)
+
+
+class ShiftedEdition(FirstEdition):
+    """What the English edition and its draft have in common: minibatches start at a random offset.
+
+    Args:
+        backend: What computes.
+    """
+
+    shift = True
+
+    def data_iter_consecutive(
+        self, corpus_indices: Any, batch_size: int, num_steps: int, ctx: Any = None, *, seed: Seed = None
+    ) -> Minibatches:
+        """Cut the corpus, from a random offset on, into batch_size rows and yield them num_steps columns at a time.
+
+        Args:
+            corpus_indices: One sequence of indices.
+            batch_size: Rows.
+            num_steps: Columns in a minibatch.
+            ctx: Where to put the tensors; by default the framework's own choice.
+            seed: A number, a ``numpy.random.Generator``, or None for another offset each time.
+
+        Returns:
+            An iterator over tensors ``(X, Y)`` of whole numbers, shape (batch_size, num_steps) each; ``Y`` is ``X``
+            moved by one character. The offset is one of 0..num_steps-1.
+
+        Raises:
+            InputError: If the corpus is too short for one minibatch, or a size is not positive.
+        """
+        minibatches = iter_consecutive(corpus_indices, batch_size, num_steps, shift=self.shift, seed=seed)
+        return self._tensors(minibatches, ctx)

@@ -128,8 +128,8 @@ def set_weights(net: Any, weights: Tensors) -> None:
     canonical.check_weights(weights, {name: value.shape for name, value in get_weights(net).items()})
     kind, params = kind_of(net), _parameters(net)
     for name, value in maps.MXNET.to_framework(kind, weights).items():
-        array = _data(params[name])
-        array[:] = np.array(value, dtype="float32", ctx=array.ctx)
+        # An array of NumPy's fits both: the first editions' models have arrays of mxnet.nd
+        _data(params[name])[:] = numpy.asarray(value, dtype="float32")
 
 
 @implements(interface.Backend)

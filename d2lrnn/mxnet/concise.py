@@ -9,6 +9,7 @@ from mxnet import npx
 from mxnet.gluon import nn
 from mxnet.gluon import rnn as rnn_layers
 
+from d2lrnn.errors import InputError
 from d2lrnn.weights.kinds import check_layer
 
 from .types import State, Tensor
@@ -43,6 +44,19 @@ def recurrent_layer(
     return layer(num_hiddens, num_layers, bidirectional=bidirectional, input_size=vocab_size, **options)
 
 
+def check_semantics() -> None:
+    """Check that NumPy's semantics are on, as the import of :mod:`d2lrnn.mxnet` turns them for its thread.
+
+    Raises:
+        InputError: If they are off: Gluon's layers then take and return other arrays than this chapter has.
+    """
+    if not npx.is_np_array():
+        raise InputError(
+            "NumPy's semantics are off, and the arrays of this chapter are those of mxnet.np: call mxnet.npx.set_np() "
+            "(another thread needs it too, and importing a first edition turns them off), and make the model anew"
+        )
+
+
 class RNNModel(nn.Block):
     """A language model: one-hot vectors, recurrent layers, and a dense output layer.
 
@@ -59,6 +73,7 @@ class RNNModel(nn.Block):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (num_steps * batch_size, vocab_size) and the new state for indices (batch_size, num_steps)."""
+        check_semantics()
         X = npx.one_hot(inputs.T, self.vocab_size)  # (num_steps, batch_size, vocab_size)
         Y, state = self.rnn(X, state)  # (num_steps, batch_size, num_directions * num_hiddens)
         # The dense layer takes every step of every sequence as an example

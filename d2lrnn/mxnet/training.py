@@ -16,6 +16,7 @@ from d2lrnn.core.scalars import Scalars
 from d2lrnn.data import Vocab
 from d2lrnn.errors import D2LRNNWarning
 
+from .concise import check_semantics
 from .prediction import Net, predict_ch8
 from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
@@ -203,6 +204,7 @@ def train_epoch_ch8(
     Raises:
         InputError: If the iterator samples randomly and use_random_iter is False.
     """
+    check_semantics()
     check_training(train_iter, use_random_iter, theta=theta)
     warn_of_dropout(net, device)
     epoch = _run_epoch(net, train_iter, loss, updater, device, use_random_iter, theta)
@@ -251,6 +253,7 @@ def train_ch8(
         DivergenceError: If the loss or a weight becomes NaN or infinite, or the loss stays far worse than that of
             guessing (:data:`d2lrnn.core.monitor.ABSURD`); the net then has the weights from before it did.
     """
+    check_semantics()
     check_training(train_iter, use_random_iter, lr=lr, num_epochs=num_epochs, theta=theta, net=net, vocab=vocab)
     warn_of_dropout(net, device)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()

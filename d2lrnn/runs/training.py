@@ -258,12 +258,13 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        _mark_if_new(folder, "interrupted")
         raise TrainingInterrupted(
             f"interrupted; {folder.epoch} of {folder.settings.epochs} epochs are saved: go on with "
             f"{call('resume', str(folder.path))}"
         ) from None
     except DivergenceError as error:
-        how = "go on from them" if folder.state is not None else "they are the first ones, so begin again"
+        how = "go on from them" if folder.state is not None else "no epoch has gone well, so begin again"
         raise DivergenceError(
             f"{error}: {how} with {call('resume', str(folder.path), lr=_smaller_lr(folder.settings))}",
             error.epoch,
@@ -271,11 +272,15 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
             error.history,
         ) from None
     except Exception as error:
-        # Before the first epoch, when nobody else records it; an older state of a run says more than this
-        if folder.status == "unfinished" and folder.state is None:
-            with contextlib.suppress(StorageError, InputError):
-                folder.mark("failed", in_words(error))
+        _mark_if_new(folder, "failed", in_words(error))
         raise
+
+
+def _mark_if_new(folder: RunFolder, status: str, error: str | None = None) -> None:
+    """Record how a training ended before its first epoch, when nobody else does; an older state says more than this."""
+    if folder.status == "unfinished" and folder.state is None:
+        with contextlib.suppress(StorageError, InputError):
+            folder.mark(status, error)
 
 
 def _warn_of_differences(folder: RunFolder) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from d2lrnn.errors import InputError, shortened
+from d2lrnn.system.wording import by
 
 POSITIVE = "a positive finite number"
 
@@ -28,7 +26,7 @@ def require_positive(**sizes: object) -> None:
     for name, value in sizes.items():
         # NumPy's integers have __index__ too; floats have not, not even whole ones
         if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-            raise InputError(f"{name} must be {whole_number(1)}, not {given(value)}")
+            raise InputError(f"{by(name)} must be {whole_number(1)}, not {given(value)}")
 
 
 # The smallest number that float32 holds with all its digits: of smaller ones MXNet's conversion makes an error of its
@@ -53,11 +51,13 @@ def require_rates(*, lr: object = 1.0, theta: object = 1.0, dtype: str = "float3
         except OverflowError:  # of a whole number
             number = math.inf
         if not (math.isfinite(number) and number > 0):
-            raise InputError(f"{name} must be {POSITIVE}, not {given(value)}")
+            raise InputError(f"{by(name)} must be {POSITIVE}, not {given(value)}")
         if number < SMALLEST_RATE:
-            raise InputError(f"{name} must be at least {SMALLEST_RATE:.1e}, not {value!r}: float32 has no smaller one")
+            raise InputError(
+                f"{by(name)} must be at least {SMALLEST_RATE:.1e}, not {value!r}: float32 has no smaller one"
+            )
         if name == "lr" and number > LARGEST_LR and dtype != "float64":
-            raise InputError(f"{name} must be at most {LARGEST_LR:.1e}, not {value!r}: {dtype} has no larger one")
+            raise InputError(f"{by(name)} must be at most {LARGEST_LR:.1e}, not {value!r}: {dtype} has no larger one")
 
 
 def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:
@@ -68,7 +68,7 @@ def require_at_most(limits: Mapping[str, int], **sizes: int | None) -> None:
     """
     for name, value in sizes.items():
         if value is not None and value > limits[name]:
-            raise InputError(f"{name} must be at most {limits[name]:,}, not {given(value)}")
+            raise InputError(f"{by(name)} must be at most {limits[name]:,}, not {given(value)}")
 
 
 def given(value: object) -> str:

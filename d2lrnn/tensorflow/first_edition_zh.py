@@ -3,7 +3,7 @@
 from d2lrnn.editions.first_edition_zh import ChineseEdition, load_data_jay_lyrics
 
 from . import first_editions
-from .first_editions import RNNModel, grad_clipping, try_gpu
+from .first_editions import RNNModel, grad_clipping, sgd, to_onehot, try_gpu
 
 __all__ = [
     "RNNModel",
@@ -11,7 +11,11 @@ __all__ = [
     "data_iter_random",
     "grad_clipping",
     "load_data_jay_lyrics",
+    "predict_rnn",
     "predict_rnn_gluon",
+    "sgd",
+    "to_onehot",
+    "train_and_predict_rnn",
     "train_and_predict_rnn_gluon",
     "try_gpu",
 ]
@@ -19,5 +23,7 @@ __all__ = [
 _edition = ChineseEdition(first_editions)
 data_iter_consecutive = _edition.data_iter_consecutive
 data_iter_random = _edition.data_iter_random
+predict_rnn = _edition.predict_rnn
 predict_rnn_gluon = _edition.predict_rnn_gluon
+train_and_predict_rnn = _edition.train_and_predict_rnn
 train_and_predict_rnn_gluon = _edition.train_and_predict_rnn_gluon

@@ -8,21 +8,26 @@ import tensorflow as tf
 
 from d2lrnn.core.history import History
 from d2lrnn.data.text import Vocab
+from d2lrnn.editions import first_editions
 from d2lrnn.editions.first_editions import Array, first_weights, radius
 
 from . import prediction, training
 from .concise import RNNModel
 from .device import book_name, try_gpu
 from .training import grad_clipping as clip_gradients
-from .training import parameters
+from .training import parameters, sgd
+from .types import Tensor
 
 __all__ = [
     "RNNModel",
+    "ScratchModel",
     "clip_gradients",
     "grad_clipping",
     "initialize",
     "predict_ch8",
+    "sgd",
     "tensor",
+    "to_onehot",
     "train_ch8",
     "try_gpu",
 ]
@@ -43,7 +48,20 @@ def place(ctx: Any) -> Any:
         return tf.device(tf.constant(0).device)
 
 
-def tensor(indices: Array, ctx: Any) -> tf.Tensor:
+def to_onehot(X: Tensor, size: int) -> list[Tensor]:
+    """Return the one-hot vectors of each step of a minibatch (the first editions' section on networks from scratch).
+
+    Args:
+        X: Indices, shape (batch_size, num_steps), whole numbers of any type.
+        size: Size of the vocabulary.
+
+    Returns:
+        A list of num_steps tensors, shape (batch_size, size) each.
+    """
+    return tf.unstack(tf.one_hot(tf.cast(tf.transpose(X), tf.int32), size))
+
+
+def tensor(indices: Array, ctx: Any) -> Tensor:
     """Return indices as a tensor on a device."""
     with place(ctx):
         return tf.constant(indices, dtype=tf.int32)  # the type that the book's tab has
@@ -83,9 +101,28 @@ def predict_ch8(prefix: str, num_preds: int, net: Any, vocab: Vocab, device: Any
 
 
 def train_ch8(
-    net: Any, train_iter: Any, vocab: Vocab, lr: Any, num_epochs: int, device: Any, **options: Any
+    net: Any,
+    train_iter: Any,
+    vocab: Vocab,
+    lr: Any,
+    num_epochs: int,
+    device: Any,
+    use_random_iter: bool,
+    **options: Any,
 ) -> History:
     """Train a model on a device, where the tab's own function takes a strategy."""
     with place(device):
         strategy = tf.distribute.OneDeviceStrategy(tf.constant(0.0).device)
-    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, strategy, **options)
+    return training.train_ch8(net, train_iter, vocab, lr, num_epochs, strategy, use_random_iter, **options)
+
+
+class ScratchModel(first_editions.ScratchModel):
+    """A reader's functions as one model."""
+
+    def to_onehot(self, X: Tensor, size: int) -> list[Tensor]:
+        """Return the one-hot vectors of each step of a minibatch."""
+        return to_onehot(X, size)
+
+    def concatenate(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return the outputs of all steps as one tensor, one step below the other."""
+        return tf.concat(outputs, axis=0)

@@ -45,14 +45,14 @@ def choose_kind(kind: str | None, found: Iterable[str], also: Iterable[str] = ()
     if kind is None:
         if len(found) > 1:
             listed = " or ".join(map(repr, found))
-            raise InputError(f"the weights may be those of {listed}: say which by kind={wording.also('kind')}")
+            raise InputError(f"the weights may be those of {listed}: say which with {wording.by('kind', ...)}")
         return found[0]
     canonical.check_kind(kind)
     if kind not in (*found, *also):
         what = (
-            f"leave kind={wording.also('kind')} out"
+            f"leave {wording.by('kind')} out"
             if len(found) == 1
-            else f"say which of these by kind={wording.also('kind')}"
+            else f"say which of these with {wording.by('kind', ...)}"
         )
         raise InputError(f"the weights are those of {' or '.join(map(repr, found))}, not of {kind!r}: {what}")
     return kind

@@ -131,26 +131,39 @@ BEYOND = {"tensorflow": {"train": {"jit_compile": False}}}
 
 EXCHANGE = {"decode": "(content, kind=None)", "encode": "(kind, weights)"}
 
-# The two first editions' lessons: what they share, then each one's own
-BOTH_EDITIONS = {
+# The first editions: what they share, then each one's own
+ALL_EDITIONS = {
     "RNNModel": BOOK["RNNModel"],
     "data_iter_random": "(corpus_indices, batch_size, num_steps, ctx=None, *, seed=None)",
     "grad_clipping": "(params, theta, ctx)",
     "try_gpu": BOOK["try_gpu"],
 }
+WITH_TABLES = ALL_EDITIONS | {
+    "predict_rnn": "(prefix, num_chars, rnn, params, init_rnn_state, num_hiddens, vocab_size, ctx, idx_to_char, "
+    "char_to_idx)",
+    "predict_rnn_gluon": "(prefix, num_chars, model, vocab_size, ctx, idx_to_char, char_to_idx)",
+    "sgd": BOOK["sgd"],
+    "to_onehot": "(X, size)",
+    "train_and_predict_rnn": "(rnn, get_params, init_rnn_state, num_hiddens, vocab_size, ctx, corpus_indices, "
+    "idx_to_char, char_to_idx, is_random_iter, num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, "
+    "pred_len, prefixes, *, seed=None)",
+    "train_and_predict_rnn_gluon": "(model, num_hiddens, vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx, "
+    "num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, pred_len, prefixes, *, seed=None)",
+}
 FIRST_EDITIONS = {
-    "first_edition_zh": BOTH_EDITIONS
+    "first_edition_zh": WITH_TABLES
     | {
         "data_iter_consecutive": "(corpus_indices, batch_size, num_steps, ctx=None)",
         "load_data_jay_lyrics": "(source=None)",
-        "predict_rnn_gluon": "(prefix, num_chars, model, vocab_size, ctx, idx_to_char, char_to_idx)",
-        "train_and_predict_rnn_gluon": "(model, num_hiddens, vocab_size, ctx, corpus_indices, idx_to_char, "
-        "char_to_idx, num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, pred_len, prefixes, *, "
-        "seed=None)",
     },
-    "first_edition_en": BOTH_EDITIONS
+    "first_edition_en": WITH_TABLES
     | {
-        "data_iter_consecutive": BOTH_EDITIONS["data_iter_random"],
+        "data_iter_consecutive": ALL_EDITIONS["data_iter_random"],
+        "load_data_time_machine": "()",
+    },
+    "first_edition_en_draft": ALL_EDITIONS
+    | {
+        "data_iter_consecutive": ALL_EDITIONS["data_iter_random"],
         "grad_clipping_gluon": "(model, theta, ctx)",
         "load_data_time_machine": "(num_examples=10000)",
         "predict_rnn_gluon": "(prefix, num_chars, model, vocab, ctx)",
@@ -160,9 +173,24 @@ FIRST_EDITIONS = {
 }
 # The gradients of TensorFlow and of NumPy belong to no parameter, so they are handed over
 FIRST_EDITION_EXCEPTIONS = {
-    "tensorflow": {"grad_clipping": "(grads, theta, ctx)", "grad_clipping_gluon": "(grads, theta, ctx)"},
-    "numpy": {"grad_clipping": "(grads, theta, ctx)"},
+    "tensorflow": {
+        "grad_clipping": "(grads, theta, ctx)",
+        "grad_clipping_gluon": "(grads, theta, ctx)",
+        "sgd": EXCEPTIONS["tensorflow"]["sgd"],
+    },
+    "numpy": {"grad_clipping": "(grads, theta, ctx)", "sgd": EXCEPTIONS["numpy"]["sgd"]},
 }
+# What the Chinese edition's port to PyTorch calls by names of its own
+ONLY_IN_THE_PORT = {
+    "predict_rnn_pytorch": "(prefix, num_chars, model, vocab_size, device, idx_to_char, char_to_idx)",
+    "train_and_predict_rnn_pytorch": "(model, num_hiddens, vocab_size, device, corpus_indices, idx_to_char, "
+    "char_to_idx, num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, pred_len, prefixes)",
+}
+
+
+def own_names(backend, module):
+    """Return the names and signatures that a first edition has in one backend alone."""
+    return ONLY_IN_THE_PORT if (backend.name, module) == ("torch", "first_edition_zh") else {}
 
 
 def lookup(module, path):
@@ -271,7 +299,15 @@ def test_signature_of_a_first_edition(backend, module, name):
 @pytest.mark.parametrize("module", FIRST_EDITIONS)
 def test_the_table_of_a_first_edition_is_complete(backend, module):
     names = importlib.import_module(f"d2lrnn.{backend.name}.{module}").__all__
-    assert sorted(names) == sorted(FIRST_EDITIONS[module])
+    assert sorted(names) == sorted(FIRST_EDITIONS[module] | own_names(backend, module))
+
+
+@pytest.mark.only("torch")
+@pytest.mark.parametrize("name", ONLY_IN_THE_PORT)
+def test_signature_of_the_port(backend, name):
+    function = getattr(importlib.import_module("d2lrnn.torch.first_edition_zh"), name)
+    assert signature(function) == ONLY_IN_THE_PORT[name]
+    assert inspect.getdoc(function).strip()
 
 
 def test_the_signature_check_can_fail():

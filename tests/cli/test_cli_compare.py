@@ -47,6 +47,14 @@ def test_compare_one_backend(run, backend, tmp_path):
     assert (tmp_path / document["html"]).read_text().startswith("<!doctype html>")
 
 
+def test_who_reads_a_pipe_is_told_how_far_a_comparison_has_come(run):
+    code, out, err = run("compare", *STORY, "--backends", "numpy", "--epochs", 2)
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()[:2]
+    assert first == "numpy: begins"
+    assert re.fullmatch(r"numpy: perplexity \d+\.\d\d, [\d,]+ tokens/s, \d+\.\d s", second)
+
+
 @pytest.mark.parity
 def test_compare_all_three(run):
     code, out, err = run("compare", *STORY, "--epochs", 2, "--seed", 1)

@@ -288,7 +288,7 @@ def test_training_whose_loss_is_finite_and_absurd_has_diverged(run, backend, mod
     assert all(line.startswith("epoch ") for line in out.splitlines())
     (line,) = err.splitlines()
     assert re.search(r"the loss rose to \S{,8} nats a token, where guessing has 3.3, at epoch \d, step \d+: ", line)
-    assert "smaller learning rate: they are the first ones, so begin again with 'd2lrnn resume run --lr 1'" in line
+    assert "smaller learning rate: no epoch has gone well, so begin again with 'd2lrnn resume run --lr 1'" in line
     code, out, _ = run("show", "run")
     assert code == 0
     assert "diverged" in out

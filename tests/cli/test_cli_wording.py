@@ -71,7 +71,11 @@ SAID = {
     "the best of a run": (["convert", "one", "--out", "three", "--backend", "numpy", "--best"],
                           "too: leave --best out"),
     "no vocabulary": (["convert", "one.npz", "--out", "three", "--backend", "numpy"], "that has it with --vocab"),
-    "a model of a file": (["convert", "one.npz", "--out", "b.npz", "--model", "gru"], "(--model)"),
+    "a model of a file": (["convert", "one.npz", "--out", "b.npz", "--model", "gru"],
+                          "not of 'gru': leave --model out"),
+    "too many characters": (["predict", "one", "--num-preds", "2000000"], "--num-preds must be at most"),
+    "a folder behind prefixes": (["predict", "--prefix", "time", "one"], "before --prefix, which takes all words "
+                                 "behind it: d2lrnn predict DIR --prefix TEXT)"),
     "the report": (["compare", *STORY, "--html", "no/a.html"], "name another file with --html"),
 }  # fmt: skip
 
@@ -127,9 +131,9 @@ def test_a_kind_is_called_a_model_on_the_command_line():
                {"weight_ih_l0": (2, 3), "weight_hh_l0": (2, 2), "bias_ih_l0": 2, "bias_hh_l0": 2}.items()}  # fmt: skip
     tensors |= {"linear.weight": np.zeros((3, 2), np.float32), "linear.bias": np.zeros(3, np.float32)}
     with wording.speaking(Options()):
-        with pytest.raises(InputError, match=r"may be those of .*: say which by kind= \(--model\)$"):
+        with pytest.raises(InputError, match=r"may be those of .*: say which with --model VALUE$"):
             recognition.from_tensors(tensors)
-        with pytest.raises(InputError, match=r"not of 'gru': say which of these by kind= \(--model\)$"):
+        with pytest.raises(InputError, match=r"not of 'gru': say which of these with --model VALUE$"):
             recognition.from_tensors(tensors, "gru")
 
 

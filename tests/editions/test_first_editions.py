@@ -1,7 +1,7 @@
-"""The two first editions' lessons: their texts, minibatches, clipping, predictions, training and printed lines."""
+"""The first editions' lessons: their texts, minibatches, clipping, predictions, training and printed lines."""
 
 import contextlib
-import importlib
+import hashlib
 import inspect
 import io
 import math
@@ -11,14 +11,16 @@ import zipfile
 import numpy as np
 import pytest
 import reproduce_worker
+from conftest import load_edition
 
 from d2lrnn.core.history import Epoch
-from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, load_data, read_text
-from d2lrnn.editions import first_edition_en, first_edition_zh, first_editions
+from d2lrnn.data import CORPORA, DATA_HUB, DATA_URL, downloads, load_data, read_text
+from d2lrnn.data.text import Preparation
+from d2lrnn.editions import characters, first_edition_en, first_edition_en_draft, first_edition_zh, first_editions
 from d2lrnn.errors import D2LRNNWarning, InputError, InputFileError
 from d2lrnn.weights import canonical
 
-EDITIONS = ("zh", "en")
+EDITIONS = ("zh", "en", "en_draft")
 SONG = "我想\r\n分开\n"
 MAC = "__MACOSX/._song_txt"  # what macOS packs beside each file
 LYRICS = DATA_HUB["jaychou_lyrics"]
@@ -34,17 +36,49 @@ def offline(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(params=EDITIONS)
 def edition(request, backend):
-    return importlib.import_module(f"d2lrnn.{backend.name}.first_edition_{request.param}")
+    return load_edition(backend, request.param)
+
+
+@pytest.fixture(params=EDITIONS[:2])
+def with_tables(request, backend):
+    """An edition whose vocabulary is two tables."""
+    return load_edition(backend, request.param)
+
+
+@pytest.fixture(params=EDITIONS[1:])
+def english(request, backend):
+    """An edition of The Time Machine."""
+    return load_edition(backend, request.param)
 
 
 @pytest.fixture
 def zh(backend):
-    return importlib.import_module(f"d2lrnn.{backend.name}.first_edition_zh")
+    return load_edition(backend, "zh")
 
 
 @pytest.fixture
 def en(backend):
-    return importlib.import_module(f"d2lrnn.{backend.name}.first_edition_en")
+    return load_edition(backend, "en")
+
+
+@pytest.fixture
+def draft(backend):
+    return load_edition(backend, "en_draft")
+
+
+def tensor(backend, array):
+    """Return an array as what the editions' functions take: in MXNet an array without NumPy's semantics."""
+    if backend.name == "mxnet":
+        return backend.framework.nd.array(array, dtype=np.asarray(array).dtype)
+    return backend.tensor(array)
+
+
+def concise(backend, edition, kind, vocab_size, num_hiddens):
+    """Return an edition's model over the framework's layer, ready to use."""
+    model = edition.RNNModel(backend.d2l.recurrent_layer(kind, vocab_size, num_hiddens), vocab_size)
+    if backend.name == "mxnet":
+        model.initialize()
+    return model
 
 
 def zipped(**files):
@@ -128,6 +162,32 @@ def test_an_archive_with_a_password_is_an_error(tmp_path):
         read_text(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("version", ["the server's", "another"])
+def test_the_lyrics_may_be_any_of_the_books_files(monkeypatch, tmp_path, version):
+    content = zipped(jaychou_lyrics_txt=SONG, **{MAC: "notes"})
+    (tmp_path / "jaychou_lyrics.txt.zip").write_bytes(content)
+    sha1 = hashlib.sha1(content).hexdigest()
+    if version == "another":
+        monkeypatch.setitem(downloads._OTHER_VERSIONS, "jaychou_lyrics", ("1" * 40, sha1))
+    else:
+        monkeypatch.setitem(DATA_HUB, "jaychou_lyrics", (DATA_HUB["jaychou_lyrics"][0], sha1))
+    monkeypatch.setenv(downloads.DATA_ENV, str(tmp_path))
+    corpus, _, idx_to_char, _ = first_edition_zh.load_data_jay_lyrics()
+    assert "".join(idx_to_char[idx] for idx in corpus) == "我想  分开 "
+    assert read_text("lyrics").name == "lyrics"
+
+
+def test_the_lyrics_are_no_other_file(monkeypatch, tmp_path):
+    (tmp_path / "jaychou_lyrics.txt.zip").write_bytes(zipped(jaychou_lyrics_txt=SONG))
+    monkeypatch.setenv(downloads.DATA_ENV, str(tmp_path))
+    with pytest.warns(D2LRNNWarning, match="bundled verses stand in: .*is not the expected file"):
+        assert len(first_edition_zh.load_data_jay_lyrics()[0]) > 4000
+
+
+def test_the_lyrics_of_the_first_editions_repositories_are_known():
+    assert downloads._OTHER_VERSIONS["jaychou_lyrics"] == ("9529987e701a4f37048ab778270a5dde9a762a0b",)
+
+
 def test_the_verses_stand_in_for_lyrics_that_cannot_be_had():
     with pytest.warns(D2LRNNWarning, match="the bundled verses stands? in: cannot download .*cannot be reached"):
         corpus, char_to_idx, idx_to_char, vocab_size = first_edition_zh.load_data_jay_lyrics()
@@ -141,8 +201,26 @@ def test_the_verses_stand_in_for_lyrics_that_cannot_be_had():
 # The Time Machine with its punctuation
 
 
-def test_the_time_machine_keeps_its_punctuation():
-    corpus, vocab = first_edition_en.load_data_time_machine()
+def test_the_english_edition_reads_ten_thousand_characters_and_keeps_white_space():
+    corpus, char_to_idx, idx_to_char, vocab_size = first_edition_en.load_data_time_machine()
+    text = "".join(idx_to_char[idx] for idx in corpus)
+    assert text == read_text("time-machine").content.lower().replace("\n", " ")[:10_000]
+    assert isinstance(corpus, list)
+    assert char_to_idx == {char: idx for idx, char in enumerate(idx_to_char)}
+    assert set(idx_to_char) == set(text) >= {",", ".", " "}
+    assert vocab_size == len(idx_to_char)
+
+
+def test_every_kind_of_line_break_is_one_space_in_the_english_edition(monkeypatch, tmp_path):
+    (tmp_path / "lines.txt").write_bytes(b"The\r\nTime\n\nMachine\rI")
+    text = read_text(tmp_path / "lines.txt")
+    monkeypatch.setattr(first_edition_en, "read_text", lambda source: text)
+    corpus, _, idx_to_char, _ = first_edition_en.load_data_time_machine()
+    assert "".join(idx_to_char[idx] for idx in corpus) == "the time  machine i"
+
+
+def test_the_draft_keeps_punctuation_and_single_spaces():
+    corpus, vocab = first_edition_en_draft.load_data_time_machine()
     text = "".join(vocab.to_tokens(corpus))
     assert text == " ".join(read_text("time-machine").content.lower().split())[:10_000]
     assert isinstance(corpus, list)
@@ -164,13 +242,16 @@ def test_every_line_is_a_step_forward_for_who_watches(loss, expected):
 
 
 def test_the_real_time_machine_begins_as_in_the_edition(real_time_machine):
-    corpus, vocab = first_edition_en.load_data_time_machine(53)
+    corpus, vocab = first_edition_en_draft.load_data_time_machine(53)
     assert "".join(vocab.to_tokens(corpus)) == "the time machine, by h. g. wells [1898] i the time tr"
+    corpus, _, idx_to_char, vocab_size = first_edition_en.load_data_time_machine()
+    assert "".join(idx_to_char[idx] for idx in corpus[:36]) == "the time machine, by h. g. wells [18"
+    assert (len(corpus), vocab_size) == (10_000, 43)
 
 
 def test_a_number_of_characters_is_positive():
     with pytest.raises(InputError, match="num_examples must be a whole number of at least 1, not 0"):
-        first_edition_en.load_data_time_machine(0)
+        first_edition_en_draft.load_data_time_machine(0)
 
 
 # Minibatches
@@ -202,10 +283,10 @@ def test_random_minibatches_of_the_chinese_edition(backend, zh):
     assert len(orders) > 1
 
 
-def test_consecutive_minibatches_of_the_english_edition(backend, en):
+def test_consecutive_minibatches_of_the_english_editions(backend, english):
     seen = set()
     for seed in range(40):
-        minibatches = arrays(backend, en.data_iter_consecutive(range(30), 2, 6, seed=seed))
+        minibatches = arrays(backend, english.data_iter_consecutive(range(30), 2, 6, seed=seed))
         offset = minibatches[0][0][0][0]
         second = offset + (30 - offset) // 2
         assert minibatches[0] == ([row(offset), row(second)], [row(offset + 1), row(second + 1)])
@@ -214,10 +295,10 @@ def test_consecutive_minibatches_of_the_english_edition(backend, en):
     assert seen == set(range(6))
 
 
-def test_random_minibatches_of_the_english_edition(backend, en):
+def test_random_minibatches_of_the_english_editions(backend, english):
     seen = set()
     for seed in range(40):
-        minibatches = arrays(backend, en.data_iter_random(range(30), 2, 6, seed=seed))
+        minibatches = arrays(backend, english.data_iter_random(range(30), 2, 6, seed=seed))
         rows = sorted(pair for X, Y in minibatches for pair in zip(X, Y, strict=True))
         assert len(rows) == 4
         seen.add(offset := rows[0][0][0])
@@ -227,8 +308,10 @@ def test_random_minibatches_of_the_english_edition(backend, en):
 
 def test_minibatches_are_the_frameworks_whole_numbers(backend, edition):
     for data_iter in (edition.data_iter_random, edition.data_iter_consecutive):
-        X, _ = next(data_iter(backend.tensor(np.arange(30)), 2, 6))
+        X, _ = next(data_iter(tensor(backend, np.arange(30)), 2, 6))
         assert type(X).__module__.split(".")[0] == backend.name
+        if backend.name == "mxnet":
+            assert type(X) is backend.framework.nd.NDArray
         assert backend.numpy(X).dtype.kind == "i"
 
 
@@ -243,7 +326,7 @@ SHORTEST = [
 
 @pytest.mark.parametrize(("which", "name", "needed"), SHORTEST)
 def test_a_corpus_too_short_for_a_minibatch_is_an_error_at_once(backend, which, name, needed):
-    data_iter = getattr(importlib.import_module(f"d2lrnn.{backend.name}.first_edition_{which}"), name)
+    data_iter = getattr(load_edition(backend, which), name)
     for _ in range(20):
         assert len(list(data_iter(range(needed), 2, 6))) == 1
     with pytest.raises(InputError, match=f"{needed - 1} characters is too short.*need at least {needed}"):
@@ -265,22 +348,22 @@ def test_a_corpus_is_one_sequence_and_a_size_positive(data_iter, shift):
 def gradients_of_3_and_4(backend):
     """Return what grad_clipping takes, and a function that returns the gradients afterwards."""
     if backend.name == "tensorflow":
-        return [backend.tensor(np.float32(3)), None, backend.tensor(np.float32(4))], lambda clipped: clipped
+        return [tensor(backend, np.float32(3)), None, tensor(backend, np.float32(4))], lambda clipped: clipped
     if backend.name == "numpy":
         grads = [np.float64([3]), None, np.float64([4])]
         return grads, lambda norm: grads
-    params = [backend.tensor(np.ones(1, np.float32)) for _ in range(2)]
+    params = [tensor(backend, np.ones(1, np.float32)) for _ in range(2)]
     if backend.name == "torch":
         params = [param.requires_grad_() for param in params]
         (3 * params[0] + 4 * params[1]).backward()
-        spare = backend.tensor(np.ones(1, np.float32))
+        spare = tensor(backend, np.ones(1, np.float32))
     else:
         for param in params:
             param.attach_grad()
         with backend.framework.autograd.record():
             loss = 3 * params[0] + 4 * params[1]
         loss.backward()
-        spare = backend.tensor(np.ones(1, np.float32))
+        spare = tensor(backend, np.ones(1, np.float32))
     return [params[0], spare, params[1]], lambda norm: [param.grad for param in params]
 
 
@@ -301,9 +384,9 @@ def test_gradients_of_3_and_4_have_a_norm_of_5(backend, edition, theta, expected
         np.testing.assert_allclose(backend.numpy(result), 5, rtol=1e-6)
 
 
-def test_a_models_gradients_are_clipped_to_the_radius(backend, en):
-    net = backend.concise("rnn", 5, 4)
-    X, state = backend.tensor(np.zeros((2, 3), np.int32)), backend.begin_state(net, 2)
+def test_a_models_gradients_are_clipped_to_the_radius(backend, draft):
+    net = concise(backend, draft, "rnn", 5, 4)
+    X, state = tensor(backend, np.zeros((2, 3), np.int32)), backend.begin_state(net, 2)
     if backend.name == "torch":
         net(X, state)[0].sum().backward()
         given, read = net, lambda: [param.grad for param in net.parameters()]
@@ -322,7 +405,7 @@ def test_a_models_gradients_are_clipped_to_the_radius(backend, en):
         given, read = tape.gradient(total, net.trainable_variables), None
     norm = lambda grads: sum(float((backend.numpy(grad) ** 2).sum()) for grad in grads) ** 0.5  # noqa: E731
     assert norm(read() if read else given) > 1
-    clipped = en.grad_clipping_gluon(given, 0.25, backend.d2l.cpu())
+    clipped = draft.grad_clipping_gluon(given, 0.25, backend.d2l.cpu())
     np.testing.assert_allclose(norm(read() if read else clipped), 0.25, rtol=1e-5)
 
 
@@ -334,7 +417,8 @@ SENTENCE = "分开 不分开 我们 "
 def small(backend, edition, num_hiddens=12, sentences=20):
     """Return a small model, and how to train it and to let it continue a prefix."""
     ctx, text = backend.d2l.cpu(), SENTENCE * sentences
-    if edition.__name__.endswith("zh"):
+    tables = not edition.__name__.endswith("draft")
+    if tables:
         idx_to_char = list(dict.fromkeys(text))
         char_to_idx = {char: idx for idx, char in enumerate(idx_to_char)}
         corpus, size = [char_to_idx[char] for char in text], len(idx_to_char)
@@ -344,7 +428,7 @@ def small(backend, edition, num_hiddens=12, sentences=20):
     model = edition.RNNModel(backend.d2l.recurrent_layer("rnn", size, num_hiddens), size)
 
     def train(num_epochs, lr=2.0, theta=1.0, prefixes=("分开", "不分开"), pred_period=10, pred_len=9, **options):
-        if edition.__name__.endswith("zh"):
+        if tables:
             return edition.train_and_predict_rnn_gluon(
                 model, num_hiddens, size, ctx, corpus, idx_to_char, char_to_idx,
                 num_epochs, 5, lr, theta, 4, pred_period, pred_len, prefixes, **options)  # fmt: skip
@@ -352,15 +436,15 @@ def small(backend, edition, num_hiddens=12, sentences=20):
             model, num_hiddens, corpus, vocab, ctx, num_epochs, 5, lr, theta, 4, prefixes, **options)  # fmt: skip
 
     def predict(prefix, num_chars):
-        if edition.__name__.endswith("zh"):
+        if tables:
             return edition.predict_rnn_gluon(prefix, num_chars, model, size, ctx, idx_to_char, char_to_idx)
         return edition.predict_rnn_gluon(prefix, num_chars, model, vocab, ctx)
 
     return model, train, predict
 
 
-def test_the_chinese_edition_prints_every_pred_period_epochs_a_line_and_the_texts(backend, zh, capsys):
-    _, train, _ = small(backend, zh)
+def test_an_edition_prints_every_pred_period_epochs_a_line_and_the_texts(backend, with_tables, capsys):
+    _, train, _ = small(backend, with_tables)
     history = train(25, seed=1)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
@@ -374,8 +458,8 @@ def test_the_chinese_edition_prints_every_pred_period_epochs_a_line_and_the_text
     assert history.perplexity[-1] < history.perplexity[0] / 2
 
 
-def test_the_english_edition_prints_every_50_epochs_a_line_and_every_100_the_texts(backend, en, capsys):
-    _, train, _ = small(backend, en, sentences=8)
+def test_the_draft_prints_every_50_epochs_a_line_and_every_100_the_texts(backend, draft, capsys):
+    _, train, _ = small(backend, draft, sentences=8)
     history = train(100, lr=0.5, seed=1)
     first, second, *texts = capsys.readouterr().out.splitlines()
     for number, line in ((50, first), (100, second)):
@@ -385,13 +469,10 @@ def test_the_english_edition_prints_every_50_epochs_a_line_and_every_100_the_tex
     assert history.perplexity[-1] < history.perplexity[0] / 2
 
 
-@pytest.mark.parametrize(("which", "seconds"), [("zh", "0.10"), ("en", "5.00")])
-def test_the_chinese_edition_prints_the_time_of_an_epoch_and_the_english_one_of_50(
-    backend, which, seconds, monkeypatch, capsys
-):
+@pytest.mark.parametrize(("which", "seconds"), [("zh", "0.10"), ("en", "0.10"), ("en_draft", "5.00")])
+def test_an_edition_prints_the_time_of_an_epoch_and_the_draft_that_of_50(backend, which, seconds, monkeypatch, capsys):
     monkeypatch.setattr(f"d2lrnn.{backend.name}.training.Timer.stop", lambda timer: 0.1)
-    edition = importlib.import_module(f"d2lrnn.{backend.name}.first_edition_{which}")
-    small(backend, edition, 2, sentences=4)[1](50, pred_period=50, prefixes=(), seed=1)
+    small(backend, load_edition(backend, which), 2, sentences=4)[1](50, pred_period=50, prefixes=(), seed=1)
     (line,) = capsys.readouterr().out.splitlines()
     assert LINE.fullmatch(line).group(1, 3) == ("50", seconds)
 
@@ -467,19 +548,22 @@ def test_an_argument_that_cannot_be_used_is_an_error_before_the_weights_are_lost
         pytest.param({"prefixes": ["分开", "离开"]}, "prefix '离开' has .* lacks: '离'", id="prefix"),
     ],
 )
-def test_what_the_chinese_edition_is_to_print_is_checked_before_the_training(backend, zh, options, match, capsys):
-    _, train, _ = small(backend, zh)
+def test_what_an_edition_is_to_print_is_checked_before_the_training(backend, with_tables, options, match, capsys):
+    _, train, _ = small(backend, with_tables)
     with pytest.raises(InputError, match=match):
         train(20, **options)
     assert capsys.readouterr().out == ""
 
 
-def test_a_character_that_the_text_lacks(backend, zh, en):
-    _, train, predict = small(backend, zh)
+def test_a_character_that_the_text_lacks(backend, with_tables):
+    _, train, predict = small(backend, with_tables)
     train(1)
     with pytest.raises(InputError, match="prefix '离别开' has characters that the text lacks: '离别'; choose"):
         predict("离别开", 3)
-    _, train, predict = small(backend, en)
+
+
+def test_a_character_that_the_text_of_the_draft_lacks(backend, draft):
+    _, train, predict = small(backend, draft)
     train(1)
     assert predict("离开", 0) == "<unk>开"
 
@@ -491,55 +575,28 @@ def test_a_prefix_is_read_as_the_chinese_editions_text(backend, zh):
 
 
 def test_a_prefix_is_read_as_the_english_editions_text(backend, en):
-    _, vocab = en.load_data_time_machine()
-    model = en.RNNModel(backend.d2l.recurrent_layer("rnn", len(vocab), 4), len(vocab))
-    if backend.name == "mxnet":
-        model.initialize()
-    assert en.predict_rnn_gluon("The  Time\nTraveller, ", 0, model, vocab, backend.d2l.cpu()) == "the time traveller, "
+    _, char_to_idx, idx_to_char, vocab_size = en.load_data_time_machine()
+    model = concise(backend, en, "rnn", vocab_size, 4)
+    args = (model, vocab_size, backend.d2l.cpu(), idx_to_char, char_to_idx)
+    assert en.predict_rnn_gluon("The  Time\nTraveller, ", 0, *args) == "the  time traveller, "
 
 
-def test_a_vocabulary_whose_parts_do_not_belong_together_is_an_error(backend, zh):
-    model = backend.concise("rnn", 2, 3)
+def test_a_prefix_is_read_as_the_drafts_text(backend, draft):
+    _, vocab = draft.load_data_time_machine()
+    model = concise(backend, draft, "rnn", len(vocab), 4)
+    read = draft.predict_rnn_gluon("The  Time\nTraveller, ", 0, model, vocab, backend.d2l.cpu())
+    assert read == "the time traveller, "
+
+
+def test_a_vocabulary_whose_parts_do_not_belong_together_is_an_error(backend, with_tables):
+    model = concise(backend, with_tables, "rnn", 2, 3)
     with pytest.raises(InputError, match="vocab_size is 3, but idx_to_char has 2 .* char_to_idx has 1"):
-        zh.predict_rnn_gluon("分", 3, model, 3, backend.d2l.cpu(), ["分", "开"], {"分": 0})
+        with_tables.predict_rnn_gluon("分", 3, model, 3, backend.d2l.cpu(), ["分", "开"], {"分": 0})
 
 
 def test_a_vocabulary_without_a_space_continues_an_empty_prefix_too():
-    vocab = first_edition_zh.characters("分开", {"分": 0, "开": 1}, 2)
-    assert first_edition_zh.predict("", vocab, lambda prefix: prefix + "开开") == "开开"
-
-
-@pytest.mark.only("mxnet")
-def test_the_editions_own_cells_run_with_the_devices_and_layers_of_gluon(backend, zh, en, capsys):
-    from mxnet.gluon import nn, rnn
-
-    class Model(nn.Block):  # as a reader may have written it down, for a layer of two
-        def __init__(self, rnn_layer, vocab_size, **kwargs):
-            super().__init__(**kwargs)
-            self.inner = zh.RNNModel(rnn_layer, vocab_size)
-
-        def forward(self, inputs, state):
-            return self.inner(inputs, state)
-
-        def begin_state(self, *args, **kwargs):
-            return self.inner.begin_state(*args, **kwargs)
-
-    corpus_indices, char_to_idx, idx_to_char, vocab_size = zh.load_data_jay_lyrics("verses")
-    ctx = zh.try_gpu()
-    model = Model(rnn.LSTM(4, num_layers=2), vocab_size)
-    model.initialize(force_reinit=True, ctx=ctx)
-    assert len(zh.predict_rnn_gluon("分开", 10, model, vocab_size, ctx, idx_to_char, char_to_idx)) == 12
-    zh.train_and_predict_rnn_gluon(
-        model, 4, vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx,
-        1, 35, 1e2, 1e-2, 32, 1, 5, ["分开"])  # fmt: skip
-    corpus_indices, vocab = en.load_data_time_machine()
-    model = en.RNNModel(rnn.RNN(4), len(vocab))
-    model.initialize(force_reinit=True, ctx=ctx)
-    assert en.predict_rnn_gluon("traveller", 10, model, vocab, ctx).startswith("traveller")
-    en.train_and_predict_rnn_gluon(model, 4, corpus_indices, vocab, ctx, 1, 35, 1, 1, 32, ["traveller"])
-    line, text = capsys.readouterr().out.splitlines()
-    assert LINE.fullmatch(line)
-    assert re.fullmatch(" - 分开.{5}", text)
+    vocab = characters.characters("分开", {"分": 0, "开": 1}, 2, Preparation(clean="none"))
+    assert characters.predict("", vocab, lambda prefix: prefix + "开开") == "开开"
 
 
 @pytest.mark.only("tensorflow")

@@ -103,7 +103,7 @@ def test_what_a_file_can_tell_need_not_be_said(backend, tmp_path, kind):
     path = tmp_path / f"model{ENDING[backend.name]}"
     exchange.write_file(path, kind, draw(kind))
     assert exchange.read_file(path)[0] == kind
-    with pytest.raises(InputError, match=rf"the weights are those of '{kind}', not of 'rnn': leave kind= out"):
+    with pytest.raises(InputError, match=rf"the weights are those of '{kind}', not of 'rnn': leave kind out"):
         exchange.read_file(path, "rnn")
 
 
@@ -112,7 +112,7 @@ def test_what_a_file_can_tell_need_not_be_said(backend, tmp_path, kind):
 def test_the_activation_must_be_said_where_no_file_tells_it(backend, tmp_path, layers, kinds):
     path = tmp_path / f"model{ENDING[backend.name]}"
     exchange.write_file(path, "rnn-relu", draw("rnn-relu", layers))
-    with pytest.raises(InputError, match=rf"may be those of {kinds}: say which by kind="):
+    with pytest.raises(InputError, match=rf"may be those of {kinds}: say which with kind="):
         exchange.read_file(path)
     assert exchange.read_file(path, "rnn-relu")[0] == "rnn-relu"
     with pytest.raises(InputError, match="not of 'gru'"):
@@ -168,7 +168,7 @@ def test_a_canonical_file_that_does_not_say_its_kind(tmp_path):
         found, result = exchange.read_file(path, said)
         assert found == kind
         assert_same(result, draw(kind))
-    with pytest.raises(InputError, match="may be those of 'rnn-scratch' or 'rnn' or 'rnn-relu': say which by kind="):
+    with pytest.raises(InputError, match="may be those of 'rnn-scratch' or 'rnn' or 'rnn-relu': say which with kind="):
         exchange.read_file(path)
 
 
