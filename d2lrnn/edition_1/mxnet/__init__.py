@@ -1,5 +1,11 @@
 """Edition 1.0 in MXNet. ``from d2lrnn.edition_1 import mxnet as d2l``; its cells on recurrent networks run."""
 
+from d2lrnn.core.backends import require
+
+require("mxnet")
+
+from mxnet import npx
+
 from d2lrnn.core.book_tools import lazy_modules
 from d2lrnn.edition_1 import shared
 from d2lrnn.edition_1.shared import *
@@ -10,6 +16,9 @@ from .recurrent import GRU, RNN, RNNLM, RNNLMScratch, RNNScratch, TimeMachine
 from .training import SGD, Classifier, DataModule, LinearRegression, Module, Trainer
 from .translation import EncoderDecoder, MTFraEng, Seq2Seq, Seq2SeqEncoder
 from .weights import get_weights, kind_of, rnn_model, set_weights
+
+# As d2lrnn.mxnet, but that may have been imported before a first edition, whose import turns NumPy's semantics off
+npx.set_np()
 
 __getattr__ = lazy_modules(__name__)
 
