@@ -16,6 +16,8 @@ from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.system.arguments import given, require_positive
 from d2lrnn.system.interrupts import DroppedInterrupts
 
+_CURVES = 50  # how often the curve of a whole training is drawn anew
+
 
 class Module(HyperParameters):
     """What the models of all frameworks have (edition 1.0, section 3.2.2).
@@ -259,10 +261,12 @@ class Trainer(HyperParameters):
         self.prepare_model(model)
         self.optim = model.configure_optimizers()
         self.epoch = self.train_batch_idx = self.val_batch_idx = 0
-        with DroppedInterrupts() as interrupts:
+        with DroppedInterrupts() as interrupts, model.board.held():
             for epoch in range(self.max_epochs):
                 self.epoch = epoch
                 self.fit_epoch()
+                if (epoch + 1) % max(1, self.max_epochs // _CURVES) == 0 or epoch + 1 == self.max_epochs:
+                    model.board.show()
                 interrupts.check()
 
     def fit_epoch(self) -> None:
