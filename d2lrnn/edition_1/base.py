@@ -64,8 +64,8 @@ class Module(HyperParameters):
         else:
             x = trainer.epoch + 1
             every_n = trainer.num_val_batches / self.plot_valid_per_epoch
-        # (Where an epoch has fewer minibatches than points, each is a point of its own)
-        self.board.draw(x, value, ("train_" if train else "val_") + key, every_n=max(1, int(every_n)))
+        # (0 where an epoch has fewer minibatches than points: each is a point of its own)
+        self.board.draw(x, value, ("train_" if train else "val_") + key, every_n=int(every_n))
 
     def training_step(self, batch: Sequence[Any]) -> Any:
         """Return the loss of a minibatch, whose last tensor is the labels, and plot it."""

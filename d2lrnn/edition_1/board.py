@@ -88,7 +88,7 @@ class ProgressBoard(HyperParameters):
             x: Its abscissa, a number or a tensor of any framework that holds one.
             y: Its ordinate, likewise.
             label: The line's.
-            every_n: Put so many points together to one, their mean.
+            every_n: Put so many points together to one, their mean; 0 is as 1.
         """
         line, points = self.data.setdefault(label, []), self.raw_points.setdefault(label, [])
         points.append(Point(float(as_array(x)), float(as_array(y))))
