@@ -661,7 +661,7 @@ def test_show_puts_runs_beside_each_other(backend, trained, capfd, tmp_path, mon
     assert cli.main(["show", str(path), "other", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert [(row["epoch"], row["epochs"], row["status"]) for row in document["runs"]] == [
-        (3, 3, "complete"), (0, 6, "unfinished"),
+        (3, 3, "complete"), (0, 6, "interrupted"),
     ]  # fmt: skip
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert cli.main(["show", str(path), "other", "--png", "curves.svg"]) == 0
