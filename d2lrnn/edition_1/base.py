@@ -16,6 +16,8 @@ from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.system.arguments import given, require_positive
 from d2lrnn.system.interrupts import DroppedInterrupts
 
+_CURVES = 50  # how often the curve of a whole training is drawn anew
+
 
 class Module(HyperParameters):
     """What the models of all frameworks have (edition 1.0, section 3.2.2).
@@ -62,8 +64,8 @@ class Module(HyperParameters):
         else:
             x = trainer.epoch + 1
             every_n = trainer.num_val_batches / self.plot_valid_per_epoch
-        # (Where an epoch has fewer minibatches than points, each is a point of its own)
-        self.board.draw(x, value, ("train_" if train else "val_") + key, every_n=max(1, int(every_n)))
+        # (0 where an epoch has fewer minibatches than points: each is a point of its own)
+        self.board.draw(x, value, ("train_" if train else "val_") + key, every_n=int(every_n))
 
     def training_step(self, batch: Sequence[Any]) -> Any:
         """Return the loss of a minibatch, whose last tensor is the labels, and plot it."""
@@ -259,10 +261,12 @@ class Trainer(HyperParameters):
         self.prepare_model(model)
         self.optim = model.configure_optimizers()
         self.epoch = self.train_batch_idx = self.val_batch_idx = 0
-        with DroppedInterrupts() as interrupts:
+        with DroppedInterrupts() as interrupts, model.board.held():
             for epoch in range(self.max_epochs):
                 self.epoch = epoch
                 self.fit_epoch()
+                if (epoch + 1) % max(1, self.max_epochs // _CURVES) == 0 or epoch + 1 == self.max_epochs:
+                    model.board.show()
                 interrupts.check()
 
     def fit_epoch(self) -> None:

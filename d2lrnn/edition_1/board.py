@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from d2lrnn.core.book_tools import in_notebook, set_axes, use_svg_display
@@ -78,6 +79,7 @@ class ProgressBoard(HyperParameters):
         self.data: dict[str, list[Point]] = {}
         self.raw_points: dict[str, list[Point]] = {}
         self._handle: Any = None
+        self._held = False
 
     def draw(self, x: Any, y: Any, label: str, every_n: int = 1) -> None:
         """Add a point to a line, and draw.
@@ -86,7 +88,7 @@ class ProgressBoard(HyperParameters):
             x: Its abscissa, a number or a tensor of any framework that holds one.
             y: Its ordinate, likewise.
             label: The line's.
-            every_n: Put so many points together to one, their mean.
+            every_n: Put so many points together to one, their mean; 0 is as 1.
         """
         line, points = self.data.setdefault(label, []), self.raw_points.setdefault(label, [])
         points.append(Point(float(as_array(x)), float(as_array(y))))
@@ -94,8 +96,8 @@ class ProgressBoard(HyperParameters):
             return
         line.append(_mean(points))
         points.clear()
-        if self.display and in_notebook():
-            self._show()
+        if not self._held:
+            self.show()
 
     def figure(self) -> Any:
         """Return matplotlib's figure with the lines as they are now."""
@@ -116,7 +118,19 @@ class ProgressBoard(HyperParameters):
         set_axes(self.axes, self.xlabel or "x", self.ylabel, *limits, self.xscale, self.yscale, list(self.data))
         return self.fig
 
-    def _show(self) -> None:
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave it to the caller, while this lasts, when to :meth:`show` the figure, and show it in a new place."""
+        self._handle, self._held = None, True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def show(self) -> None:
+        """Show the figure as it is now, where there is a notebook, and drawing is asked for."""
+        if not (self.display and self.data and in_notebook()):
+            return
         from IPython.display import display
 
         figure = self.figure()

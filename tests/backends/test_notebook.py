@@ -42,3 +42,28 @@ def test_training_in_a_notebook(backend, tmp_path):
     assert printed.startswith("perplexity ")
     assert [line[:9] for line in printed.splitlines()[1:]] == ["time trav", "traveller"]
     assert noise == ""
+
+
+EDITION_1 = """
+from d2lrnn.edition_1 import {name} as d2l
+data = d2l.TimeMachine(batch_size=50, num_steps=5, num_train=100, num_val=50)
+model = d2l.RNNLMScratch(d2l.RNNScratch(len(data.vocab), 4), len(data.vocab), lr=1)
+trainer = d2l.Trainer(max_epochs=3, gradient_clip_val=1)
+trainer.fit(model, data)
+"""
+
+
+@pytest.mark.only("torch", "mxnet", "tensorflow")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_training_of_edition_1_shows_one_figure_in_each_cell(backend, tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell(cell) for cell in (EDITION_1.format(name=backend.name), "trainer.fit(model, data)")
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    for cell in notebook.cells:
+        shown = [output for output in cell.outputs if output.output_type == "display_data"]
+        assert ["image/svg+xml" in output.data for output in shown] == [True]
+        assert not [output for output in cell.outputs if output.get("name") == "stdout"]
