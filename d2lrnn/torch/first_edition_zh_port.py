@@ -133,7 +133,8 @@ class ChinesePort(ChineseEdition):
             _Port(model, vocab_size), vocab_size, device, idx_to_char, char_to_idx, num_epochs, pred_period,
             pred_len, prefixes,
         )  # fmt: skip
-        theta, net = radius(clipping_theta), _Port(model, vocab_size, carries=True)
+        theta = radius(clipping_theta)
+        net: Any = _Port(model, vocab_size, carries=True)
         minibatches = self._epochs(corpus_indices, batch_size, num_steps, device, np.random.default_rng())
         check_training(minibatches, False, lr=lr, num_epochs=num_epochs, theta=theta, net=model, vocab=vocab)
         model.to(device)

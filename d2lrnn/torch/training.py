@@ -20,7 +20,7 @@ from .prediction import Net, mode, predict_ch8
 from .types import Device, Loss, Minibatches, Params, Tensor, Updater
 
 
-def parameters(net: Net) -> Params:
+def parameters(net: Net | nn.Module) -> Params:
     """Return the trained parameters of a model of either kind, as a list of tensors."""
     if isinstance(net, nn.Module):
         return [param for param in net.parameters() if param.requires_grad]
@@ -47,7 +47,7 @@ def sgd(params: Params, lr: float, batch_size: int) -> None:
                 param.grad.zero_()
 
 
-def grad_clipping(net: Net, theta: float) -> Tensor:
+def grad_clipping(net: Net | nn.Module, theta: float) -> Tensor:
     """Clip the gradients, in place, so that their norm as one vector is at most theta (book section 8.5.5).
 
     Args:
