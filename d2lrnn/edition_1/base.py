@@ -29,6 +29,8 @@ class Module(HyperParameters):
 
     board: ProgressBoard
     trainer: Any
+    net: Any
+    lr: float
     plot_train_per_epoch: int
     plot_valid_per_epoch: int
 
@@ -99,6 +101,9 @@ class Classifier(Module):
 
 class LanguageModel(Module):
     """What the language models have in all frameworks (edition 1.0, section 9.5)."""
+
+    rnn: Any
+    vocab_size: int
 
     def training_step(self, batch: Sequence[Any]) -> Any:
         """Return the loss of a minibatch in nats, and plot its perplexity."""

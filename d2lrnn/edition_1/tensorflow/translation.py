@@ -147,6 +147,8 @@ class Seq2Seq(EncoderDecoder):
         lr: Learning rate.
     """
 
+    tgt_pad: int
+
     def __init__(self, encoder: Encoder, decoder: Decoder, tgt_pad: int, lr: float) -> None:
         super().__init__(encoder, decoder)
         self.save_hyperparameters()

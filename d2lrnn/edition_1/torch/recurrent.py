@@ -61,6 +61,8 @@ class RNNScratch(Module):
         sigma: Standard deviation of the first weights.
     """
 
+    num_hiddens: int
+
     def __init__(self, num_inputs: int, num_hiddens: int, sigma: float = 0.01) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -110,7 +112,7 @@ class RNNLMScratch(base.LanguageModel, Classifier):
         """Return one-hot vectors (num_steps, batch_size, vocab_size) of indices (batch_size, num_steps)."""
         return F.one_hot(X.T.long(), self.vocab_size).type(torch.float32)
 
-    def output_layer(self, rnn_outputs: Iterable[Tensor]) -> Tensor:
+    def output_layer(self, rnn_outputs: Any) -> Tensor:
         """Return logits (batch_size, num_steps, vocab_size) of what the recurrent layer returned for each step."""
         outputs = [torch.matmul(H, self.W_hq) + self.b_q for H in rnn_outputs]
         return torch.stack(outputs, 1)
@@ -148,6 +150,9 @@ class RNN(Module):
         num_hiddens: Hidden units.
     """
 
+    num_hiddens: int
+    rnn: Any  # a layer of the framework's
+
     def __init__(self, num_inputs: int, num_hiddens: int) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -170,7 +175,7 @@ class RNNLM(RNNLMScratch):
         """Make the output layer."""
         self.linear = Linear(self.vocab_size)
 
-    def output_layer(self, hiddens: Tensor) -> Tensor:
+    def output_layer(self, hiddens: Any) -> Tensor:
         """Return logits (batch_size, num_steps, vocab_size) of outputs (num_steps, batch_size, num_hiddens)."""
         return self.linear(hiddens).swapaxes(0, 1)
 

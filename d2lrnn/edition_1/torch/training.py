@@ -133,7 +133,7 @@ class Trainer(base.Trainer):
             model: The model; parameters without a gradient are skipped.
         """
         grads = [param.grad for param in model.parameters() if param.grad is not None]
-        norm = torch.sqrt(sum(torch.sum(grad**2) for grad in grads))
+        norm = torch.sqrt(sum((torch.sum(grad**2) for grad in grads), torch.zeros(())))
         if norm > grad_clip_val:
             for grad in grads:
                 grad *= grad_clip_val / norm
