@@ -30,7 +30,7 @@ class Module(HyperParameters):
     board: ProgressBoard
     trainer: Any
     net: Any
-    lr: Any
+    lr: float
     plot_train_per_epoch: int
     plot_valid_per_epoch: int
 

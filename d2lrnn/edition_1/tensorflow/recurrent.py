@@ -150,7 +150,8 @@ class RNN(Module):
         num_hiddens: Hidden units.
     """
 
-    rnn: Any
+    num_hiddens: int
+    rnn: Any  # a layer of the framework's
 
     def __init__(self, num_hiddens: int) -> None:
         super().__init__()

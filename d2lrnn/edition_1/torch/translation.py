@@ -185,5 +185,5 @@ class Seq2Seq(EncoderDecoder):
             averaged: Whether to return the mean of the words that are no padding.
         """
         l = super().loss(Y_hat, Y, averaged=False)
-        mask = (Y.reshape(-1) != self.tgt_pad).type(torch.float32)
+        mask = Y.reshape(-1).ne(self.tgt_pad).type(torch.float32)
         return (l * mask).sum() / mask.sum() if averaged else l * mask
