@@ -71,7 +71,7 @@ class EncoderDecoder(Classifier):
         decoder: A ``Decoder``.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: Any, decoder: Any) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -163,7 +163,7 @@ class Seq2Seq(EncoderDecoder):
 
     tgt_pad: int
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, tgt_pad: int, lr: float) -> None:
+    def __init__(self, encoder: Any, decoder: Any, tgt_pad: int, lr: float) -> None:
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
 
