@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,12 @@ class Classifier(Module):
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
 
+def perplexity(loss: Any) -> float:
+    """Return the perplexity of a loss in nats, a scalar tensor: infinite where no number is large enough."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(np.float64(as_array(loss))))
+
+
 class LanguageModel(Module):
     """What the language models have in all frameworks (edition 1.0, section 9.5)."""
 
@@ -108,13 +115,13 @@ class LanguageModel(Module):
     def training_step(self, batch: Sequence[Any]) -> Any:
         """Return the loss of a minibatch in nats, and plot its perplexity."""
         l = self.loss(self(*batch[:-1]), batch[-1])  # type: ignore[operator]
-        self.plot("ppl", np.exp(as_array(l)), train=True)
+        self.plot("ppl", perplexity(l), train=True)
         return l
 
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot the perplexity of a minibatch."""
         l = self.loss(self(*batch[:-1]), batch[-1])  # type: ignore[operator]
-        self.plot("ppl", np.exp(as_array(l)), train=False)
+        self.plot("ppl", perplexity(l), train=False)
 
     def step(self, index: int, state: Any, device: Any = None) -> tuple[Array, Any]:
         """Return the logits of the next token, an array of shape (vocab_size,), and the new state.
@@ -267,16 +274,39 @@ class Trainer(HyperParameters):
         self.optim = model.configure_optimizers()
         self.epoch = self.train_batch_idx = self.val_batch_idx = 0
         with DroppedInterrupts() as interrupts, model.board.held():
-            for epoch in range(self.max_epochs):
-                self.epoch = epoch
-                self.fit_epoch()
-                if (epoch + 1) % max(1, self.max_epochs // _CURVES) == 0 or epoch + 1 == self.max_epochs:
-                    model.board.show()
-                interrupts.check()
+            try:
+                for epoch in range(self.max_epochs):
+                    self.epoch = epoch
+                    self.fit_epoch()
+                    if (epoch + 1) % max(1, self.max_epochs // _CURVES) == 0 or epoch + 1 == self.max_epochs:
+                        model.board.show()
+                    interrupts.check()
+            finally:  # after Ctrl-C in the middle of an epoch, too
+                self.set_mode(training=False)
 
     def fit_epoch(self) -> None:
         """Train for an epoch, and evaluate the model on the data that is held out."""
+        self.set_mode(training=True)
+        for batch in self.train_dataloader:
+            loss = self.train_batch(self.prepare_batch(batch))
+            self.train_batch_idx += 1
+        self.check_loss(loss)
+        self.set_mode(training=False)
+        with self.evaluating():
+            for batch in self.val_dataloader if self.val_dataloader is not None else ():
+                self.model.validation_step(self.prepare_batch(batch))
+                self.val_batch_idx += 1
+
+    def train_batch(self, batch: Sequence[Any]) -> Any:
+        """Take a step of the optimizer on a minibatch, and return its loss."""
         raise NotImplementedError
+
+    def set_mode(self, *, training: bool) -> None:
+        """Let what acts in training only, such as dropout, act in the model or not."""
+
+    def evaluating(self) -> AbstractContextManager[Any]:
+        """Return what the held-out data is read in, where no gradients are needed."""
+        return nullcontext()
 
     def check_loss(self, loss: Any) -> None:
         """Check the loss of an epoch's last minibatch.

@@ -120,7 +120,9 @@ class ProgressBoard(HyperParameters):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Leave it to the caller, while this lasts, when to :meth:`show` the figure, and show it in a new place."""
+        """Begin new lines, and leave it to the caller, while this lasts, when to :meth:`show` them, in a new place."""
+        self.data.clear()
+        self.raw_points.clear()
         self._handle, self._held = None, True
         try:
             yield

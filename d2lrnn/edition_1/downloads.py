@@ -15,6 +15,7 @@ from d2lrnn.system.bounded import digest
 from d2lrnn.system.storage import explained, make_folder, write_atomically
 
 _ADVICE = "name another folder"
+_ASKED_FOR: set[str] = set()  # what is in DATA_HUB because somebody gave its SHA-1, who may correct it
 
 
 def download(url: str, folder: str = "../data", sha1_hash: str | None = None) -> str:
@@ -57,15 +58,16 @@ def download(url: str, folder: str = "../data", sha1_hash: str | None = None) ->
 
 def _registered(url: str, sha1_hash: str | None) -> str:
     """Return the key in ``DATA_HUB`` of an address, which is added if it is not there."""
-    if url in DATA_HUB:
-        return url
     for name, (known, sha1) in DATA_HUB.items():
-        if known == url and sha1_hash in (None, sha1):
+        if url in (name, known) and sha1_hash in (None, sha1):
             return name
+    if url in DATA_HUB and url not in _ASKED_FOR:
+        raise InputError(f"{url!r} has the SHA-1 {DATA_HUB[url][1]}, not {sha1_hash}: leave sha1_hash out")
     if not url.startswith(("http://", "https://")):
         raise InputError(f"unknown download {url!r}: give an address, or one of {', '.join(DATA_HUB)}")
     if sha1_hash is None:
         raise InputError(f"nothing says what {url!r} must hold: give its SHA-1 as sha1_hash")
+    _ASKED_FOR.add(url)
     DATA_HUB[url] = (url, sha1_hash)
     return url
 
@@ -98,6 +100,8 @@ def extract(filename: str, folder: str | None = None) -> None:
     if not filename.endswith(".zip"):
         raise InputError(f"{filename!r} is not a zip archive: unpack it yourself, into {str(into)!r}")
     try:
+        if not Path(filename).is_file():
+            raise InputError(f"there is no file {filename!r}: download it first, with d2l.download")
         with explained(f"cannot unpack {filename!r}", _ADVICE), zipfile.ZipFile(filename) as archive:
             for name in archive.namelist():
                 if ".." in name.split("/") or name.startswith("/") or "\\" in name or ":" in name:

@@ -172,11 +172,13 @@ class SentencePairs:
             last one.
         """
         require_positive(num_steps=self.num_steps)
-        src, tgt = self._tokenize(self._preprocess(raw_text), self.num_train + self.num_val)
+        # Sentences for vocabularies that there are already are somebody's own, and all of them are meant
+        most = self.num_train + self.num_val if src_vocab is None else None
+        src, tgt = self._tokenize(self._preprocess(raw_text), most)
 
         def rows(sentences: list[list[str]], vocab: Any, first: list[str]) -> tuple[Indices, Any]:
             padded = [[*first, *data.truncate_pad(line, self.num_steps, PAD)] for line in sentences]
-            vocab = Vocab(padded, min_freq=2) if vocab is None else vocab
+            vocab = Vocab(padded, min_freq=2, reserved_tokens=[*first, PAD, EOS]) if vocab is None else vocab
             return np.array([vocab[line] for line in padded], dtype=np.int32), vocab
 
         source, src_vocab = rows(src, src_vocab, [])  # (pairs, num_steps)
@@ -204,32 +206,6 @@ class SentencePairs:
         if len(src_sentences) != len(tgt_sentences):
             raise InputError(f"{len(src_sentences)} source and {len(tgt_sentences)} target sentences are no pairs")
         return "\n".join(f"{src}\t{tgt}" for src, tgt in zip(src_sentences, tgt_sentences, strict=True))
-
-
-def show_list_len_pair_hist(
-    legend: Sequence[str], xlabel: str, ylabel: str, xlist: Sequence[Sequence[Any]], ylist: Sequence[Sequence[Any]]
-) -> None:
-    """Plot how long the lists of two lists are, as a histogram (edition 1.0, section 10.5.2).
-
-    Args:
-        legend: A name for each of the two.
-        xlabel: Label of the horizontal axis.
-        ylabel: Label of the vertical axis.
-        xlist: A list of lists.
-        ylist: Another one.
-    """
-    from matplotlib import pyplot as plt
-
-    from d2lrnn.core.book_tools import set_figsize
-
-    set_figsize()
-    _, _, patches = plt.hist([[len(line) for line in xlist], [len(line) for line in ylist]])
-    plt.xlabel(xlabel)
-    plt.ylabel(ylabel)
-    second: Any = patches[1]  # type: ignore[index]
-    for patch in second.patches:
-        patch.set_hatch("/")
-    plt.legend(legend)
 
 
 def check_len(a: Any, n: int) -> None:

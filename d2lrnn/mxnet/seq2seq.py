@@ -16,6 +16,7 @@ from d2lrnn.core.monitor import Callback, Monitor
 from d2lrnn.data import Vocab, read_source
 from d2lrnn.data.translation import BOS
 
+from .concise import check_semantics
 from .training import grad_clipping, parameters, prepare, scalars, snapshot, warn_of_dropout
 from .translation import Decoder, Encoder, EncoderDecoder
 from .types import Device, Tensor
@@ -187,6 +188,7 @@ def train_seq2seq(
         InputError: If a number cannot be used.
         DivergenceError: As ``train_ch8``; the net then has the weights from before it did.
     """
+    check_semantics()
     check_training(data_iter, False, lr=lr, num_epochs=num_epochs, theta=theta)
     warn_of_dropout(net, device)
     prepare(net, device, default_init=init.Xavier())
@@ -199,7 +201,9 @@ def train_seq2seq(
     )
     with monitor:
         for number in monitor.epochs:
-            monitor.add(number, _run_epoch(net, data_iter, loss, trainer, tgt_vocab[BOS], device, theta))
+            epoch = _run_epoch(net, data_iter, loss, trainer, tgt_vocab[BOS], device, theta)
+            monitor.check(epoch)
+            monitor.add(number, epoch)
     return monitor.report_loss(device)
 
 
@@ -229,6 +233,7 @@ def predict_seq2seq(
     Raises:
         InputError: If ``num_steps`` is not positive, or a vocabulary lacks a reserved token.
     """
+    check_semantics()
     indices, length = read_source(src_sentence, src_vocab, num_steps)
     attention_weights = list[Any]()
     with autograd.pause(train_mode=False):

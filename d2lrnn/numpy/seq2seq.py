@@ -242,7 +242,9 @@ def train_seq2seq(
     )
     with monitor, np.errstate(over="ignore", invalid="ignore"):  # what diverges is told once, and in words
         for number in monitor.epochs:
-            monitor.add(number, _run_epoch(net, data_iter, loss, optimizer, tgt_vocab[BOS], theta))
+            epoch = _run_epoch(net, data_iter, loss, optimizer, tgt_vocab[BOS], theta)
+            monitor.check(epoch)
+            monitor.add(number, epoch)
     return monitor.report_loss(device)
 
 

@@ -229,7 +229,9 @@ def train_seq2seq(
         )
         with monitor:
             for number in monitor.epochs:
-                monitor.add(number, _run_epoch(net, data_iter, optimizer, tgt_vocab[BOS], theta))
+                epoch = _run_epoch(net, data_iter, optimizer, tgt_vocab[BOS], theta)
+                monitor.check(epoch)
+                monitor.add(number, epoch)
     return monitor.report_loss(getattr(device, "_device_name", device))
 
 

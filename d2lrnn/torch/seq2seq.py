@@ -198,7 +198,9 @@ def train_seq2seq(
     )
     with monitor:
         for number in monitor.epochs:
-            monitor.add(number, _run_epoch(net, data_iter, loss, optimizer, tgt_vocab[BOS], device, theta))
+            epoch = _run_epoch(net, data_iter, loss, optimizer, tgt_vocab[BOS], device, theta)
+            monitor.check(epoch)
+            monitor.add(number, epoch)
     return monitor.report_loss(device)
 
 

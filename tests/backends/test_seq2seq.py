@@ -327,14 +327,12 @@ def test_a_history_goes_on_and_a_callback_ends_it(backend):
     assert len(history) == 4
 
 
-def test_a_training_that_diverges_gives_the_weights_back(backend):
+def test_a_training_that_diverges_gives_finite_weights_back(backend):
     net = ready(backend)
-    before = flat_arrays(backend, net)
     with pytest.raises(DivergenceError):
         train(backend, net, 1e30, 30)
     for own in flat_arrays(backend, net):
         assert np.isfinite(own).all()
-    assert len(before)
 
 
 class Freed:

@@ -748,3 +748,39 @@ def test_an_import_brings_nothing_heavy_and_no_other_framework(backend):
     assert not loaded & {"torchvision", "pandas"}
     if backend.name != "tensorflow":  # which imports them by itself, where they are
         assert not loaded & {"matplotlib", "scipy", "IPython"}
+
+
+# What a reader of the change found
+
+
+def test_a_download_whose_hash_was_mistyped_can_be_corrected(monkeypatch):
+    monkeypatch.setattr(downloads, "DATA_HUB", dict(downloads.DATA_HUB))
+    from d2lrnn.edition_1 import downloads as own
+
+    hub = dict(own.DATA_HUB)
+    monkeypatch.setattr(own, "DATA_HUB", hub)
+    monkeypatch.setattr(own, "_ASKED_FOR", set())
+    url = "http://localhost/novel.txt"
+    for sha1 in ("a" * 40, "b" * 40):
+        assert own._registered(url, sha1) == url
+        assert hub[url] == (url, sha1)
+    with pytest.raises(InputError, match="leave sha1_hash out"):
+        own._registered(next(iter(shared.DATA_HUB)), "c" * 40)
+
+
+def test_a_new_fit_begins_new_lines():
+    board = ProgressBoard(display=False)
+    with board.held():
+        board.draw(1, 2, "loss")
+        board.draw(2, 2, "loss", every_n=5)
+    with board.held():
+        board.draw(0, 1, "loss")
+    assert board.data == {"loss": [Point(0, 1)]}
+    assert board.raw_points == {"loss": []}
+
+
+def test_a_loss_that_no_number_holds_is_an_infinite_perplexity():
+    from d2lrnn.edition_1.base import perplexity
+
+    assert perplexity(np.float32(0)) == 1
+    assert perplexity(np.float32(1e30)) == np.inf

@@ -35,9 +35,8 @@ def missing(statement, names):
 def columns(text):
     """Return, of the table of calls, the import in each column and the names of ``d2l`` that the column has."""
     rows = [line.strip("| \n").split(" | ") for line in text[text.index("| import |") :].split("\n\n")[0].splitlines()]
-    found, last = {}, [""] * len(rows[0])
+    found = {}
     for row in rows[1:]:
-        last = [last[n] if cell == "the same" else cell for n, cell in enumerate(row)]
         for number, cell in enumerate(row[1:], 1):
             # What stands to the left is meant, of another module of the same names
             cell = row[number - 1] if cell == "the same" else cell

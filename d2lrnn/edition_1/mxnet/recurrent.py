@@ -12,6 +12,7 @@ from mxnet.gluon import rnn as rnn_layers
 from d2lrnn.data.sampling import Array
 from d2lrnn.edition_1 import base
 from d2lrnn.edition_1.texts import TimeMachineText
+from d2lrnn.mxnet.concise import check_semantics
 from d2lrnn.mxnet.types import Device, State, Tensor
 
 from .training import Classifier, DataModule, Module
@@ -137,6 +138,7 @@ class RNNLMScratch(base.LanguageModel, Classifier):
             state: What the recurrent network returned last; None for its first state.
             device: Not used: a model knows where it is.
         """
+        check_semantics()
         with autograd.pause(train_mode=False):  # without dropout, wherever this is called
             embs = self.one_hot(np.array([[index]], dtype="int32", ctx=self.device))
             rnn_outputs, state = self.rnn(embs, state)

@@ -15,6 +15,7 @@ from d2lrnn.edition_1.board import ProgressBoard
 from d2lrnn.edition_1.canonical_form import members
 from d2lrnn.errors import InputError
 from d2lrnn.mxnet import cpu, try_all_gpus
+from d2lrnn.mxnet.concise import check_semantics
 from d2lrnn.mxnet.training import warn_of_dropout
 from d2lrnn.mxnet.types import Device, Params, Tensor
 
@@ -180,6 +181,7 @@ class Trainer(base.Trainer):
 
     def prepare_model(self, model: Any) -> None:
         """Take a model, and put it on the device that is used."""
+        check_semantics()
         super().prepare_model(model)
         if self.gpus:
             model.gluon_params().reset_ctx(self.gpus[0])
@@ -189,22 +191,15 @@ class Trainer(base.Trainer):
                 param.attach_grad()
         warn_of_dropout(model, model.device or cpu())
 
-    def fit_epoch(self) -> None:
-        """Train for an epoch, and evaluate the model on the data that is held out."""
-        for batch in self.train_dataloader:
-            with autograd.record():
-                loss = self.model.training_step(self.prepare_batch(batch))
-            loss.backward()
-            if self.gradient_clip_val > 0:
-                self.clip_gradients(self.gradient_clip_val, self.model)
-            self.optim.step(1)
-            self.train_batch_idx += 1
-        self.check_loss(loss)
-        if self.val_dataloader is None:
-            return
-        for batch in self.val_dataloader:
-            self.model.validation_step(self.prepare_batch(batch))
-            self.val_batch_idx += 1
+    def train_batch(self, batch: Sequence[Any]) -> Any:
+        """Take a step of the optimizer on a minibatch, and return its loss."""
+        with autograd.record():
+            loss = self.model.training_step(batch)
+        loss.backward()
+        if self.gradient_clip_val > 0:
+            self.clip_gradients(self.gradient_clip_val, self.model)
+        self.optim.step(1)
+        return loss
 
     def clip_gradients(self, grad_clip_val: float, model: Any) -> None:
         """Clip the gradients of a model, in place, so that their norm as one vector is at most grad_clip_val.

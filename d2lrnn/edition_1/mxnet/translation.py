@@ -9,7 +9,8 @@ from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
 
 from d2lrnn.edition_1.texts import SentencePairs
-from d2lrnn.mxnet import Decoder, Encoder
+from d2lrnn.mxnet import Encoder
+from d2lrnn.mxnet.concise import check_semantics
 from d2lrnn.mxnet.types import Device, Tensor
 
 from .recurrent import GRU
@@ -99,7 +100,8 @@ class EncoderDecoder(Classifier):
         Returns:
             Indices (batch_size, num_steps), and the attention weights.
         """
-        src, tgt, src_valid_len, _ = (a.as_in_ctx(device) for a in batch)
+        check_semantics()
+        src, tgt, src_valid_len, _ = (a if device is None else a.as_in_ctx(device) for a in batch)
         with autograd.pause(train_mode=False):
             enc_all_outputs = self.encoder(src, src_valid_len)
             dec_state = self.decoder.init_state(enc_all_outputs, src_valid_len)

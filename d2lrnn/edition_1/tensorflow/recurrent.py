@@ -187,13 +187,15 @@ class GRU(RNN):
     Args:
         num_hiddens: Hidden units.
         num_layers: Layers, each reading the one below.
-        dropout: Share of the inputs of each layer that is dropped in training.
+        dropout: Share of the outputs between two layers that is dropped in training.
     """
 
     def __init__(self, num_hiddens: int, num_layers: int, dropout: float = 0) -> None:
         Module.__init__(self)
         self.save_hyperparameters()
-        self.rnn = [recurrent(tf.keras.layers.GRU, num_hiddens, dropout=dropout) for _ in range(num_layers)]
+        # Keras drops inputs: those of the first layer are the vectors
+        dropouts = [dropout if number else 0 for number in range(num_layers)]
+        self.rnn = [recurrent(tf.keras.layers.GRU, num_hiddens, dropout=dropout) for dropout in dropouts]
 
     def forward(self, X: Tensor, state: Any = None) -> tuple[Tensor, list[Tensor]]:
         """Return outputs (num_steps, batch_size, num_hiddens) and state for inputs (num_steps, batch_size, num_inputs).

@@ -87,27 +87,22 @@ class Trainer(base.Trainer):
         """Return the GPUs that are there."""
         return [gpu(i) for i in range(num_gpus())]
 
-    def fit_epoch(self) -> None:
-        """Train for an epoch, and evaluate the model on the data that is held out."""
-        self.model.training = True
-        for batch in self.train_dataloader:
-            with tf.GradientTape() as tape:
-                loss = self.model.training_step(self.prepare_batch(batch))
-            params = self.model.trainable_variables
-            grads = tape.gradient(loss, params)
-            params = [param for param, grad in zip(params, grads, strict=True) if grad is not None]
-            grads = [grad for grad in grads if grad is not None]
-            if self.gradient_clip_val > 0:
-                grads = self.clip_gradients(self.gradient_clip_val, grads)
-            self.optim.apply_gradients(zip(grads, params, strict=True))
-            self.train_batch_idx += 1
-        self.check_loss(loss)
-        self.model.training = False
-        if self.val_dataloader is None:
-            return
-        for batch in self.val_dataloader:
-            self.model.validation_step(self.prepare_batch(batch))
-            self.val_batch_idx += 1
+    def train_batch(self, batch: Sequence[Any]) -> Any:
+        """Take a step of the optimizer on a minibatch, and return its loss."""
+        with tf.GradientTape() as tape:
+            loss = self.model.training_step(batch)
+        params = self.model.trainable_variables
+        grads = tape.gradient(loss, params)
+        params = [param for param, grad in zip(params, grads, strict=True) if grad is not None]
+        grads = [grad for grad in grads if grad is not None]
+        if self.gradient_clip_val > 0:
+            grads = self.clip_gradients(self.gradient_clip_val, grads)
+        self.optim.apply_gradients(zip(grads, params, strict=True))
+        return loss
+
+    def set_mode(self, *, training: bool) -> None:
+        """Let what acts in training only, such as dropout, act in the model or not."""
+        self.model.training = training
 
     def clip_gradients(self, grad_clip_val: float, grads: Grads) -> Grads:
         """Clip gradients so that their norm as one vector is at most grad_clip_val.

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from d2lrnn.edition_1.texts import SentencePairs
-from d2lrnn.tensorflow import Decoder, Encoder
+from d2lrnn.tensorflow import Encoder
 from d2lrnn.tensorflow.types import Device, Tensor
 
 from .recurrent import GRU
@@ -118,7 +118,7 @@ class Seq2SeqEncoder(Encoder):
         embed_size: Numbers that stand for a word.
         num_hiddens: Hidden units.
         num_layers: Layers.
-        dropout: Share of the inputs of each layer that is dropped in training.
+        dropout: Share of the outputs between two layers that is dropped in training.
     """
 
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int, dropout: float = 0) -> None:

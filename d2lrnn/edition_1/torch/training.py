@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -104,26 +105,24 @@ class Trainer(base.Trainer):
         if self.gpus:
             model.to(self.gpus[0])
 
-    def fit_epoch(self) -> None:
-        """Train for an epoch, and evaluate the model on the data that is held out."""
-        self.model.train()
-        for batch in self.train_dataloader:
-            loss = self.model.training_step(self.prepare_batch(batch))
-            self.optim.zero_grad()
-            loss.backward()
-            with torch.no_grad():
-                if self.gradient_clip_val > 0:
-                    self.clip_gradients(self.gradient_clip_val, self.model)
-                self.optim.step()
-            self.train_batch_idx += 1
-        self.check_loss(loss)
-        self.model.eval()
-        if self.val_dataloader is None:
-            return
-        for batch in self.val_dataloader:
-            with torch.no_grad():
-                self.model.validation_step(self.prepare_batch(batch))
-            self.val_batch_idx += 1
+    def train_batch(self, batch: Sequence[Any]) -> Any:
+        """Take a step of the optimizer on a minibatch, and return its loss."""
+        loss = self.model.training_step(batch)
+        self.optim.zero_grad()
+        loss.backward()
+        with torch.no_grad():  # a reader's own optimizer may be a plain function of the parameters
+            if self.gradient_clip_val > 0:
+                self.clip_gradients(self.gradient_clip_val, self.model)
+            self.optim.step()
+        return loss.detach()
+
+    def set_mode(self, *, training: bool) -> None:
+        """Let what acts in training only, such as dropout, act in the model or not."""
+        self.model.train(training)
+
+    def evaluating(self) -> AbstractContextManager[Any]:
+        """Return what the held-out data is read in, where no gradients are needed."""
+        return torch.no_grad()
 
     def clip_gradients(self, grad_clip_val: float, model: Any) -> None:
         """Clip the gradients of a model, in place, so that their norm as one vector is at most grad_clip_val.

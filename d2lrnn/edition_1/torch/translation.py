@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from d2lrnn.edition_1.texts import SentencePairs
-from d2lrnn.torch import Decoder, Encoder
+from d2lrnn.torch import Encoder
+from d2lrnn.torch.prediction import mode
 from d2lrnn.torch.types import Device, Tensor
 
 from .recurrent import GRU
@@ -100,7 +101,7 @@ class EncoderDecoder(Classifier):
             Indices (batch_size, num_steps), and the attention weights.
         """
         src, tgt, src_valid_len, _ = (a.to(device) for a in batch)
-        with torch.no_grad():
+        with torch.no_grad(), mode(self, training=False):
             enc_all_outputs = self.encoder(src, src_valid_len)
             dec_state = self.decoder.init_state(enc_all_outputs, src_valid_len)
             outputs, attention_weights = [tgt[:, :1]], []
