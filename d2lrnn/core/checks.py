@@ -23,14 +23,18 @@ def check_steps(num_steps: int | None) -> None:
         raise InputError("a sequence without steps has no logits: inputs must have at least one")
 
 
-def check_losses(losses: Sized) -> None:
+def check_losses(losses: Sized, name: str = "train_iter") -> None:
     """Check that an epoch had a minibatch.
+
+    Args:
+        losses: A loss for each minibatch that it had.
+        name: The argument that they came from.
 
     Raises:
         InputError: If it had none.
     """
     if not len(losses):
-        raise InputError("train_iter has no minibatches (left): give a loader, which starts anew in each epoch")
+        raise InputError(f"{name} has no minibatches (left): give a loader, which starts anew in each epoch")
 
 
 def check_training(

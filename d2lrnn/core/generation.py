@@ -77,6 +77,16 @@ def token_chooser(temperature: float | None = None, top_k: int | None = None, se
     return choose
 
 
+def check_target(tgt_vocab: Vocab) -> None:
+    """Check that a target's vocabulary has the words that a translation begins and ends with.
+
+    Raises:
+        InputError: If it lacks ``<bos>`` or ``<eos>``.
+    """
+    if len({tgt_vocab[token] for token in (UNKNOWN, BOS, EOS)}) < 3:
+        raise InputError(f"tgt_vocab must have {BOS} and {EOS}: make it with reserved_tokens={list(RESERVED)}")
+
+
 def translate(next_index: Callable[[int], int], tgt_vocab: Vocab, num_steps: int) -> str:
     """Return the words that a decoder writes, from ``<bos>`` until it writes ``<eos>``.
 
@@ -88,8 +98,7 @@ def translate(next_index: Callable[[int], int], tgt_vocab: Vocab, num_steps: int
     Raises:
         InputError: If the vocabulary lacks ``<bos>`` or ``<eos>``.
     """
-    if len({tgt_vocab[token] for token in (UNKNOWN, BOS, EOS)}) < 3:
-        raise InputError(f"tgt_vocab must have {BOS} and {EOS}: make it with reserved_tokens={list(RESERVED)}")
+    check_target(tgt_vocab)
     written, index = list[int](), tgt_vocab[BOS]
     while len(written) < num_steps and (index := next_index(index)) != tgt_vocab[EOS]:
         written.append(index)

@@ -10,7 +10,7 @@ from mxnet.gluon import nn, rnn
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.generation import translate
+from d2lrnn.core.generation import check_target, translate
 from d2lrnn.core.history import Epoch, History
 from d2lrnn.core.monitor import Callback, Monitor
 from d2lrnn.data import Vocab, read_source
@@ -144,7 +144,7 @@ def _run_epoch(
         trainer.step(1)
         losses.append(l.detach() * (Y.shape[1] / num_tokens))  # nats per token
         sizes.append(num_tokens)
-    check_losses(losses)
+    check_losses(losses, "data_iter")
     # No minibatch waits for the device; this does
     npx.waitall()
     loss_values, norm_values = losses.numpy(), norms.numpy()
@@ -185,17 +185,18 @@ def train_seq2seq(
         target's words, and the loss that is printed is in nats per word. (The book divides once more by num_steps.)
 
     Raises:
-        InputError: If a number cannot be used.
+        InputError: If a number cannot be used, ``tgt_vocab`` lacks a reserved token, or there is no minibatch.
         DivergenceError: As ``train_ch8``; the net then has the weights from before it did.
     """
     check_semantics()
     check_training(data_iter, False, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_target(tgt_vocab)
     warn_of_dropout(net, device)
     prepare(net, device, default_init=init.Xavier())
     # Gluon settles shapes at the first input. One of our own: the loader's would move its random generator on.
     net(np.zeros((1, 1), ctx=device), np.zeros((1, 1), ctx=device), np.ones(1, ctx=device))
     params = parameters(net)
-    loss, trainer = MaskedSoftmaxCELoss(), gluon.Trainer(net.collect_params(), "adam", {"learning_rate": lr})
+    loss, trainer = MaskedSoftmaxCELoss(), gluon.Trainer(net.collect_params(), "adam", {"learning_rate": float(lr)})
     monitor = Monitor(
         num_epochs, snapshot(params), vocab_size=len(tgt_vocab), history=history, quiet=quiet, callback=callback
     )

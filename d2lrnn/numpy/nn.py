@@ -468,12 +468,19 @@ class Embedding(Module):
         self._X: Tensor | None = None
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the vectors (..., embed_size) of indices of any shape."""
+        """Return the vectors, shape (..., embed_size), of indices of any shape (...)."""
         self._X = np.asarray(X)
         return self.params["embedding.W"][self._X]
 
     def backward(self, dY: Tensor) -> None:
-        """Find the gradient of the vectors from that of what the last call returned."""
+        """Find the gradient of the vectors, a sum over all places of an index.
+
+        Args:
+            dY: The gradient of what the last call returned, of the same shape (..., embed_size).
+
+        Raises:
+            InputError: If the layer has not been called.
+        """
         if self._X is None:
             raise InputError("the layer has not been called, so there is nothing to go back through")
         self.grads = {"embedding.W": np.zeros_like(self.params["embedding.W"])}
@@ -481,25 +488,39 @@ class Embedding(Module):
 
 
 class Adam:
-    """The optimizer Adam (book section 11.10), with PyTorch's and Keras's usual settings.
+    """The optimizer Adam (book section 11.10), with PyTorch's and MXNet's usual settings.
 
     Args:
-        params: Tensors, which :meth:`step` changes in place.
+        params: Tensors of any shapes, which :meth:`step` changes in place.
         lr: Learning rate.
+
+    Attributes:
+        beta1: What the running mean of the gradients keeps of itself in a step.
+        beta2: What the running mean of their squares keeps of itself.
+        eps: Added to the root of that mean, so that nothing is divided by zero. (Keras has 1e-7.)
     """
+
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
 
     def __init__(self, params: Sequence[Tensor], lr: float) -> None:
         self._params, self._lr, self._steps = list(params), lr, 0
         self._means = [(np.zeros_like(param), np.zeros_like(param)) for param in self._params]
 
     def step(self, grads: Sequence[Tensor | None]) -> None:
-        """Take a step by the gradients of the parameters; one without (None) stays as it is."""
+        """Take a step.
+
+        Args:
+            grads: The gradient of each parameter, of its shape; a parameter without one (None) stays as it is.
+
+        Raises:
+            ValueError: If there are not as many gradients as parameters.
+        """
         self._steps += 1
         for param, grad, (first, second) in zip(self._params, grads, self._means, strict=True):
             if grad is None:
                 continue
-            first += 0.1 * (grad - first)
-            second += 0.001 * (grad**2 - second)
+            first += (1 - self.beta1) * (grad - first)
+            second += (1 - self.beta2) * (grad**2 - second)
             # Both began at zero, which is made up for
-            mean, square = first / (1 - 0.9**self._steps), second / (1 - 0.999**self._steps)
-            param -= self._lr * mean / (np.sqrt(square) + 1e-8)
+            mean, square = first / (1 - self.beta1**self._steps), second / (1 - self.beta2**self._steps)
+            param -= self._lr * mean / (np.sqrt(square) + self.eps)

@@ -9,7 +9,7 @@ import numpy as np
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.generation import translate
+from d2lrnn.core.generation import check_target, translate
 from d2lrnn.core.history import Epoch, History
 from d2lrnn.core.monitor import Callback, Monitor
 from d2lrnn.data import Vocab, read_source
@@ -194,7 +194,7 @@ def _run_epoch(
         optimizer.step(grads)
         losses.append(l * (Y.shape[1] / num_tokens))  # nats per token
         sizes.append(num_tokens)
-    check_losses(losses)
+    check_losses(losses, "data_iter")
     return Epoch(np.array(losses), sizes, timer.stop(), np.array(norms))
 
 
@@ -231,12 +231,13 @@ def train_seq2seq(
         target's words, and the loss that is printed is in nats per word. (The book divides once more by num_steps.)
 
     Raises:
-        InputError: If a number cannot be used.
+        InputError: If a number cannot be used, ``tgt_vocab`` lacks a reserved token, or there is no minibatch.
         DivergenceError: As ``train_ch8``; the net then has the weights from before it did.
     """
     check_training(data_iter, False, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_target(tgt_vocab)
     params = net.params
-    loss, optimizer = MaskedSoftmaxCELoss(), nn.Adam(params, lr)
+    loss, optimizer = MaskedSoftmaxCELoss(), nn.Adam(params, float(lr))
     monitor = Monitor(
         num_epochs, snapshot(params), vocab_size=len(tgt_vocab), history=history, quiet=quiet, callback=callback
     )

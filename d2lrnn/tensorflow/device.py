@@ -46,9 +46,19 @@ def get_device(name: str = "auto") -> Strategy:
     return tf.distribute.OneDeviceStrategy("/CPU:0" if full == "cpu" else f"/GPU:{full.removeprefix('gpu:')}")
 
 
+def _short(name: str) -> str:
+    return "/" + name.rsplit("/device:", 1)[-1].lstrip("/")
+
+
 def book_name(strategy: Strategy) -> str:
     """Return the name of a strategy's first device as the book prints it, such as /CPU:0."""
-    return "/" + strategy.extended.worker_devices[0].rsplit("/device:", 1)[-1].lstrip("/")
+    return _short(strategy.extended.worker_devices[0])
+
+
+def name_in_book(device: Device) -> str:
+    """Return the name of a device, a context manager, as the book prints it: that of where a tensor comes to lie."""
+    with device:
+        return _short(tf.zeros(()).device)
 
 
 @implements(Backend)

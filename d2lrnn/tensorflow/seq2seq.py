@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from d2lrnn.core.book_tools import Timer
 from d2lrnn.core.checks import check_losses, check_training
-from d2lrnn.core.generation import translate
+from d2lrnn.core.generation import check_target, translate
 from d2lrnn.core.history import Epoch, History
 from d2lrnn.core.monitor import Callback, Monitor
 from d2lrnn.data import Vocab, read_source
 from d2lrnn.data.translation import BOS
 
+from .device import name_in_book
 from .graphs import compiled
 from .training import clip, parameters, scalars, snapshot
 from .translation import Decoder, Encoder, EncoderDecoder
@@ -175,7 +176,7 @@ def _run_epoch(net: EncoderDecoder, data_iter: Iterable[Any], optimizer: Any, bo
         norms.append(norm)
         losses.append(l * (Y.shape[1] / num_tokens))  # nats per token
         sizes.append(num_tokens)
-    check_losses(losses)
+    check_losses(losses, "data_iter")
     # No minibatch waits for the device; this does
     loss_values, norm_values = losses.numpy(), norms.numpy()
     return Epoch(loss_values, sizes, timer.stop(), norm_values)
@@ -214,10 +215,11 @@ def train_seq2seq(
         target's words, and the loss that is printed is in nats per word. (The book divides once more by num_steps.)
 
     Raises:
-        InputError: If a number cannot be used.
+        InputError: If a number cannot be used, ``tgt_vocab`` lacks a reserved token, or there is no minibatch.
         DivergenceError: As ``train_ch8``; the net then has the weights from before it did.
     """
     check_training(data_iter, False, lr=lr, num_epochs=num_epochs, theta=theta)
+    check_target(tgt_vocab)
     with device:
         # Keras makes weights at the first input. One of our own: the loader's would move its random generator on.
         one = tf.zeros((1, 1), tf.int32)
@@ -232,7 +234,7 @@ def train_seq2seq(
                 epoch = _run_epoch(net, data_iter, optimizer, tgt_vocab[BOS], theta)
                 monitor.check(epoch)
                 monitor.add(number, epoch)
-    return monitor.report_loss(getattr(device, "_device_name", device))
+    return monitor.report_loss(name_in_book(device))
 
 
 def predict_seq2seq(

@@ -1,6 +1,8 @@
 """From sentence to sentence: each backend against NumPy in float64, and NumPy's gradients by finite differences."""
 
+import contextlib
 import operator
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -96,7 +98,7 @@ def gru_arrays(backend, layers):
 
 
 def flat_arrays(backend, net):
-    """Return a model's parameters in the order of NumPy's ``net.params``."""
+    """Return copies of a model's parameters in the order of NumPy's ``net.params``."""
     if backend.name == "numpy":
         return [param.copy() for param in net.params]
 
@@ -111,7 +113,8 @@ def flat_arrays(backend, net):
         found += own(part.embedding, "weight")
         found += [array for layer in gru_arrays(backend, part.rnn) for array in layer]
     weight, bias = own(net.decoder.dense, "weight", "bias")
-    return [*found, weight if backend.name == "tensorflow" else weight.T, bias]
+    found += [weight if backend.name == "tensorflow" else weight.T, bias]
+    return [array.copy() for array in found]  # PyTorch's arrays share their memory with its tensors
 
 
 def twin(backend, net):
@@ -248,6 +251,34 @@ def test_the_gradient_of_a_first_state_by_finite_differences(backend, layer):
             assert grad.flat[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=3e-8)
 
 
+@pytest.mark.only("numpy")
+def test_numpys_adam_is_the_papers(backend):
+    """Its means written as sums over all steps, and a parameter without a gradient."""
+    from d2lrnn.numpy import nn
+
+    rng = np.random.default_rng(0)
+    grads = rng.normal(size=(3, 4))
+    param, other = np.ones(4), np.ones(2)
+    optimizer, expected = nn.Adam([param, other], 0.1), np.ones(4)
+    for t, grad in enumerate(grads, 1):
+        optimizer.step([grad, None])
+        mean, square = (
+            np.average(grads[:t] ** power, axis=0, weights=beta ** np.arange(t)[::-1])
+            for power, beta in ((1, 0.9), (2, 0.999))
+        )
+        expected -= 0.1 * mean / (np.sqrt(square) + 1e-8)
+        np.testing.assert_allclose(param, expected, rtol=1e-12)
+    np.testing.assert_array_equal(other, 1)
+
+
+@pytest.mark.only("numpy")
+def test_no_way_back_through_a_layer_that_was_not_called(backend):
+    from d2lrnn.numpy import nn
+
+    with pytest.raises(InputError, match="has not been called"):
+        nn.Embedding(3, 2).backward(np.ones((1, 2)))
+
+
 # Training
 
 
@@ -327,12 +358,59 @@ def test_a_history_goes_on_and_a_callback_ends_it(backend):
     assert len(history) == 4
 
 
-def test_a_training_that_diverges_gives_finite_weights_back(backend):
-    net = ready(backend)
-    with pytest.raises(DivergenceError):
-        train(backend, net, 1e30, 30)
-    for own in flat_arrays(backend, net):
+class Recorded:
+    """The minibatch, once in each epoch; keeps the weights that each began with."""
+
+    def __init__(self, backend, net):
+        self.backend, self.net, self.before = backend, net, []
+
+    def __iter__(self):
+        self.before.append(flat_arrays(self.backend, self.net))
+        yield minibatch(self.backend)
+
+
+def assert_given_back(backend, net, before):
+    for own, kept in zip(flat_arrays(backend, net), before, strict=True):
         assert np.isfinite(own).all()
+        np.testing.assert_array_equal(own, kept)
+
+
+def test_a_training_that_diverges_gives_the_weights_back(backend):
+    net = ready(backend)
+    data_iter = Recorded(backend, net)
+    with pytest.raises(DivergenceError) as caught:
+        train(backend, net, 1e30, 30, data_iter=data_iter)
+    assert_given_back(backend, net, data_iter.before[caught.value.epoch - 1])
+
+
+def spoil(backend, net):
+    """Let a weight be NaN."""
+    dense = net.decoder.dense
+    if backend.name == "numpy":
+        dense.params["output.b_q"][:] = np.nan
+    elif backend.name == "torch":
+        dense.bias.data.fill_(np.nan)
+    elif backend.name == "mxnet":
+        dense.bias.data()[:] = np.nan
+    else:
+        dense.bias.assign(np.full(dense.bias.shape, np.nan))
+
+
+def test_a_weight_that_becomes_nan_is_noticed_in_its_epoch(backend):
+    """The loss of the epoch is finite: it is the last step's that spoils the weights."""
+
+    class Spoiling(Recorded):
+        def __iter__(self):
+            yield from super().__iter__()
+            if len(self.before) == 2:
+                spoil(self.backend, self.net)
+
+    net = ready(backend)
+    data_iter = Spoiling(backend, net)
+    with pytest.raises(DivergenceError, match="a weight became NaN or infinite at epoch 2") as caught:
+        train(backend, net, 0.01, 2, data_iter=data_iter)
+    assert len(caught.value.history) == 1
+    assert_given_back(backend, net, data_iter.before[1])
 
 
 class Freed:
@@ -356,12 +434,41 @@ def test_a_ctrl_c_that_python_drops_is_not_lost(backend):
         ((0.01, 0), {}, "num_epochs must be"),
         ((-1, 1), {}, "lr must be"),
         ((0.01, 1), {"theta": 0}, "theta must be"),
-        ((0.01, 1), {"data_iter": []}, "has no minibatches"),
+        ((0.01, 1), {"data_iter": []}, "data_iter has no minibatches"),
     ],
 )
 def test_what_cannot_be_trained_is_an_error_that_says_so(backend, arguments, options, message):
     with pytest.raises(InputError, match=message):
         train(backend, ready(backend), *arguments, **options)
+
+
+def test_a_learning_rate_of_any_kind_of_number(backend):
+    assert len(train(backend, ready(backend), Fraction(1, 100), 1)) == 1
+
+
+@pytest.mark.only("mxnet")
+def test_without_numpys_semantics_mxnet_says_so(backend):
+    """As the import of a first edition leaves it."""
+    net = ready(backend)
+    backend.framework.npx.reset_np()
+    try:
+        with pytest.raises(InputError, match="NumPy's semantics are off"):
+            train(backend, net, 0.01, 1, data_iter=[()])
+        with pytest.raises(InputError, match="NumPy's semantics are off"):
+            translate(backend, net, "go .")
+    finally:
+        backend.framework.npx.set_np()
+
+
+@pytest.mark.only("tensorflow")
+def test_the_device_is_named_as_the_book_prints_it(backend, capsys):
+    device = backend.d2l.cpu()
+    backend.d2l.train_seq2seq(ready(backend), [minibatch(backend)], 0.01, 1, vocabs()[1], device)
+    assert capsys.readouterr().out.endswith(" tokens/sec on /CPU:0\n")
+    # What a context manager of another kind chooses counts, too
+    other = contextlib.nullcontext()
+    backend.d2l.train_seq2seq(ready(backend), [minibatch(backend)], 0.01, 1, vocabs()[1], other)
+    assert " tokens/sec on /" in capsys.readouterr().out
 
 
 @pytest.mark.only("torch", "tensorflow")
@@ -471,6 +578,9 @@ def test_a_vocabulary_without_reserved_tokens_is_an_error_that_says_so(backend):
     net, plain = ready(backend), Vocab(TARGET)
     with pytest.raises(InputError, match="tgt_vocab must have <bos> and <eos>"):
         backend.d2l.predict_seq2seq(net, "go .", vocabs()[0], plain, STEPS, *backend.place)
+    device = backend.d2l.cpu() if backend.name == "tensorflow" else backend.cpu
+    with pytest.raises(InputError, match="tgt_vocab must have <bos> and <eos>"):
+        backend.d2l.train_seq2seq(net, [minibatch(backend)], 0.01, 1, plain, device, quiet=True)
     with pytest.raises(InputError, match="must have <pad> and <eos>"):
         backend.d2l.predict_seq2seq(net, "go .", Vocab(SOURCE), vocabs()[1], STEPS, *backend.place)
     with pytest.raises(InputError, match="num_steps must be"):
