@@ -50,8 +50,9 @@ def teacher_forced(Y, tgt_vocab):
 def seed(backend):
     """Let the framework draw the same weights in every run."""
     if backend.name != "numpy":
-        name = {"torch": "manual_seed", "mxnet": "random.seed", "tensorflow": "random.set_seed"}[backend.name]
-        operator.attrgetter(name)(backend.framework)(0)
+        # Keras 3 draws its layers' seeds from Python's generator, which tf.random.set_seed leaves as it is
+        names = {"torch": "manual_seed", "mxnet": "random.seed", "tensorflow": "keras.utils.set_random_seed"}
+        operator.attrgetter(names[backend.name])(backend.framework)(0)
 
 
 def ready(backend, *, dropout=0):
