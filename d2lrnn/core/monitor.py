@@ -215,14 +215,11 @@ class Monitor:
         self.history.add(number, epoch)
         if self._bar is not None:
             self._bar.update(number, epoch.perplexity, epoch.tokens_per_second)
-        if isinstance(self._bar, _NotebookBar) and self._time_to_draw(number):
+        if isinstance(self._bar, _NotebookBar) and is_time_to_draw(number, self.num_epochs):
             self._draw(number)
         if self.callback is not None:
             self._stopped = self.callback(number, epoch) is True
         self._interrupts.check()
-
-    def _time_to_draw(self, number: int) -> bool:
-        return number == self.num_epochs or number % max(1, self.num_epochs // _CURVE_POINTS) == 0
 
     def _draw(self, number: int) -> None:
         valid = self.history.valid_perplexity
@@ -252,6 +249,11 @@ class Monitor:
             loss = format_perplexity(math.log(self.history.perplexity[-1]), 3)
             print(f"loss {loss}, {self.history.speed:.1f} tokens/sec on {device}")
         return self.history
+
+
+def is_time_to_draw(number: int, num_epochs: int) -> bool:
+    """Tell whether the curve of a training is drawn anew after an epoch: some fifty times in all, and at the end."""
+    return number == num_epochs or number % max(1, num_epochs // _CURVE_POINTS) == 0
 
 
 def format_progress(perplexity: float, tokens_per_second: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn.core.generation import generate, most_probable
+from d2lrnn.core.monitor import is_time_to_draw
 from d2lrnn.data.arrays import as_array
 from d2lrnn.data.sampling import Array
 from d2lrnn.edition_1.board import ProgressBoard
@@ -16,8 +17,6 @@ from d2lrnn.edition_1.hyperparameters import HyperParameters
 from d2lrnn.errors import DivergenceError, InputError
 from d2lrnn.system.arguments import given, require_positive
 from d2lrnn.system.interrupts import DroppedInterrupts
-
-_CURVES = 50  # how often the curve of a whole training is drawn anew
 
 
 class Module(HyperParameters):
@@ -159,6 +158,23 @@ class LanguageModel(Module):
         return generate(prefix, num_preds, vocab, next_logits, most_probable)
 
 
+class EncoderDecoder(Module):
+    """What the encoders with a decoder have in all frameworks (edition 1.0, section 10.6.3)."""
+
+    def __init__(self, encoder: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, enc_X: Any, dec_X: Any, *args: Any) -> Any:
+        """Return the decoder's output, for its input dec_X and the encoder's input enc_X.
+
+        The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``.
+        """
+        state = self.decoder.init_state(self.encoder(enc_X, *args), *args)
+        return self.decoder(dec_X, state)[0]
+
+
 class DataModule(HyperParameters):
     """What data has in all frameworks (edition 1.0, section 3.2.3).
 
@@ -278,7 +294,7 @@ class Trainer(HyperParameters):
                 for epoch in range(self.max_epochs):
                     self.epoch = epoch
                     self.fit_epoch()
-                    if (epoch + 1) % max(1, self.max_epochs // _CURVES) == 0 or epoch + 1 == self.max_epochs:
+                    if is_time_to_draw(epoch + 1, self.max_epochs):
                         model.board.show()
                     interrupts.check()
             finally:  # after Ctrl-C in the middle of an epoch, too

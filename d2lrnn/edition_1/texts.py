@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,14 @@ class TimeMachineText:
 
     num_train: int
     num_val: int
+    X: Any
+    Y: Any
+    get_tensorloader: Callable[..., Any]
+
+    def get_dataloader(self, train: bool) -> Any:
+        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
+        idx = slice(0, self.num_train) if train else slice(self.num_train, self.num_train + self.num_val)
+        return self.get_tensorloader([self.X, self.Y], train, idx)
 
     def _download(self) -> str:
         """Return the text. Where it cannot be had, the story that ships stands in, with a warning."""
@@ -129,6 +137,35 @@ class SentencePairs:
     num_steps: int
     num_train: int
     num_val: int
+    arrays: tuple[Any, ...]
+    src_vocab: Any
+    tgt_vocab: Any
+    get_tensorloader: Callable[..., Any]
+
+    def tensor(self, a: Any) -> Any:
+        """Return an array of indices as a tensor."""
+        raise NotImplementedError
+
+    def _build_arrays(
+        self, raw_text: str, src_vocab: Any = None, tgt_vocab: Any = None
+    ) -> tuple[tuple[Any, ...], Any, Any]:
+        """Return the tensors of a text of sentence pairs, and its vocabularies unless they are given."""
+        arrays, src_vocab, tgt_vocab = self.arrays_of(raw_text, src_vocab, tgt_vocab)
+        return tuple(map(self.tensor, arrays)), src_vocab, tgt_vocab
+
+    def get_dataloader(self, train: bool) -> Any:
+        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
+        idx = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader(self.arrays, train, idx)
+
+    def build(self, src_sentences: Sequence[str], tgt_sentences: Sequence[str]) -> tuple[Any, ...]:
+        """Return the tensors of sentence pairs, by the vocabularies of the data.
+
+        Args:
+            src_sentences: Source sentences.
+            tgt_sentences: Their translations.
+        """
+        return self._build_arrays(self.joined(src_sentences, tgt_sentences), self.src_vocab, self.tgt_vocab)[0]
 
     def _download(self) -> str:
         """Return the text, a pair in a line. Where it cannot be had, short pairs that ship stand in, with a warning."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
 
+from d2lrnn.edition_1 import base
 from d2lrnn.edition_1.texts import SentencePairs
 from d2lrnn.mxnet import Encoder
 from d2lrnn.mxnet.concise import check_semantics
@@ -42,49 +43,18 @@ class MTFraEng(SentencePairs, DataModule):
         self.arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self._download())
         self.check_count(len(self.arrays[0]))
 
-    def _build_arrays(
-        self, raw_text: str, src_vocab: Any = None, tgt_vocab: Any = None
-    ) -> tuple[tuple[Tensor, ...], Any, Any]:
-        """Return the tensors of a text of sentence pairs, and its vocabularies unless they are given."""
-        arrays, src_vocab, tgt_vocab = self.arrays_of(raw_text, src_vocab, tgt_vocab)
-        return tuple(np.array(a, dtype="int32") for a in arrays), src_vocab, tgt_vocab
-
-    def get_dataloader(self, train: bool) -> Iterable[Any]:
-        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
-        idx = slice(0, self.num_train) if train else slice(self.num_train, None)
-        return self.get_tensorloader(self.arrays, train, idx)
-
-    def build(self, src_sentences: Sequence[str], tgt_sentences: Sequence[str]) -> tuple[Tensor, ...]:
-        """Return the tensors of sentence pairs, by the vocabularies of the data.
-
-        Args:
-            src_sentences: Source sentences.
-            tgt_sentences: Their translations.
-        """
-        return self._build_arrays(self.joined(src_sentences, tgt_sentences), self.src_vocab, self.tgt_vocab)[0]
+    def tensor(self, a: Any) -> Tensor:
+        """Return an array of indices as a tensor."""
+        return np.array(a, dtype="int32")
 
 
-class EncoderDecoder(Classifier):
+class EncoderDecoder(base.EncoderDecoder, Classifier):
     """An encoder and a decoder that starts from what the encoder found (edition 1.0, section 10.6.3).
 
     Args:
         encoder: An ``Encoder``.
         decoder: A ``Decoder``.
     """
-
-    def __init__(self, encoder: Any, decoder: Any) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-
-    def forward(self, enc_X: Tensor, dec_X: Tensor, *args: Any) -> Tensor:
-        """Return the decoder's output, for its input dec_X and the encoder's input enc_X.
-
-        The further arguments, valid lengths for one, go to the encoder and to the decoder's ``init_state``.
-        """
-        enc_all_outputs = self.encoder(enc_X, *args)
-        dec_state = self.decoder.init_state(enc_all_outputs, *args)
-        return self.decoder(dec_X, dec_state)[0]
 
     def predict_step(
         self, batch: Sequence[Tensor], device: Device | None, num_steps: int, save_attention_weights: bool = False
@@ -158,10 +128,7 @@ class Seq2Seq(EncoderDecoder):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
 
-    def validation_step(self, batch: Sequence[Tensor]) -> None:
-        """Plot the loss of a minibatch."""
-        Y_hat = self(*batch[:-1])
-        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+    validation_step = base.Module.validation_step  # a translation has no accuracy
 
     def configure_optimizers(self) -> Any:
         """Return what updates the parameters: Adam at the learning rate ``self.lr``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -43,11 +42,6 @@ class TimeMachine(TimeMachineText, DataModule):
         windows = self.windows(corpus, num_steps, num_train, num_val)
         array = tf.constant(windows, dtype=tf.int32)  # (places, num_steps + 1)
         self.X, self.Y = array[:, :-1], array[:, 1:]
-
-    def get_dataloader(self, train: bool) -> Iterable[Any]:
-        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
-        idx = slice(0, self.num_train) if train else slice(self.num_train, self.num_train + self.num_val)
-        return self.get_tensorloader([self.X, self.Y], train, idx)
 
 
 def recurrent(layer: Any, num_hiddens: int, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -45,11 +44,6 @@ class TimeMachine(TimeMachineText, DataModule):
         windows = self.windows(corpus, num_steps, num_train, num_val)
         array = torch.tensor(windows, dtype=torch.int64)  # (places, num_steps + 1)
         self.X, self.Y = array[:, :-1], array[:, 1:]
-
-    def get_dataloader(self, train: bool) -> Iterable[Any]:
-        """Return the minibatches for training, in a new order in each pass, or those that are held out."""
-        idx = slice(0, self.num_train) if train else slice(self.num_train, self.num_train + self.num_val)
-        return self.get_tensorloader([self.X, self.Y], train, idx)
 
 
 class RNNScratch(Module):
